@@ -1,0 +1,123 @@
+"""Files written whole or not at all, and images and masks as everybody can open them."""
+
+import hashlib
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import UInt8
+from PIL import Image, UnidentifiedImageError
+
+from recam.errors import UserError
+from recam.labels import IGNORE, palette
+
+IMAGE_SUFFIXES = (".jpg", ".png", ".jpeg", ".JPG", ".JPEG", ".PNG")
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Give a temporary path beside ``path`` and rename it there once the block has succeeded."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        yield temporary
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def replace_with(path: Path, made: Path) -> None:
+    """Put a finished file or folder in the place of ``path``, whatever stood there."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    made.replace(path)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a text file in one move."""
+    with replacing(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+def read_image(path: Path) -> UInt8[np.ndarray, "H W 3"]:
+    """An image as RGB. Raises UserError, with the file's name, where it cannot be read."""
+    try:
+        with Image.open(path) as image:
+            return np.array(image.convert("RGB"))  # a copy of its own, that may be written to
+    except (OSError, UnidentifiedImageError, Image.DecompressionBombError) as error:
+        raise UserError(f"{path}: not a readable image ({error}); replace or remove it") from error
+
+
+def write_image(path: Path, image: UInt8[np.ndarray, "H W 3"]) -> None:
+    """Write an RGB image as PNG."""
+    with replacing(path) as temporary:
+        Image.fromarray(image).save(temporary, format="PNG")
+
+
+def read_mask(path: Path) -> UInt8[np.ndarray, "H W"]:
+    """A mask's ids from a palette or grey PNG. Raises UserError where the file is neither."""
+    try:
+        with Image.open(path) as image:
+            if image.mode not in {"P", "L"}:
+                raise UserError(
+                    f"{path}: expected a palette or grey PNG of class ids, got mode {image.mode}"
+                )
+            return np.array(image)
+    except FileNotFoundError as error:
+        raise UserError(
+            f"{path}: this mask is missing; add it or take its id off the split"
+        ) from error
+    except (OSError, UnidentifiedImageError) as error:
+        raise UserError(f"{path}: not a readable mask ({error}); replace it") from error
+
+
+def write_mask(path: Path, mask: UInt8[np.ndarray, "H W"]) -> None:
+    """Write a mask as a palette PNG in PASCAL VOC's colours, so that any viewer shows it."""
+    image = Image.fromarray(mask)
+    image.putpalette(palette().tobytes())
+    with replacing(path) as temporary:
+        image.save(temporary, format="PNG")
+
+
+def check_mask(
+    path: Path, mask: UInt8[np.ndarray, "H W"], *, size: tuple[int, ...], num_ids: int
+) -> None:
+    """Raise UserError, naming the file, where a mask has another size or an id that is no class."""
+    if mask.shape != tuple(size):
+        raise UserError(
+            f"{path}: is {mask.shape[1]}x{mask.shape[0]} pixels, its image {size[1]}x{size[0]}; "
+            "make them the same size"
+        )
+    beyond = [int(i) for i in np.unique(mask) if num_ids <= i < IGNORE]
+    if beyond:
+        raise UserError(
+            f"{path}: mask id {beyond[0]} is beyond the classes; expected 0..{num_ids - 1} or "
+            f"{IGNORE}; correct the mask or add the class to classes.txt"
+        )
+
+
+def sha256(path: Path) -> str:
+    """The SHA-256 of a file's bytes, in hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def write_manifest(manifest: Path, paths: list[Path]) -> None:
+    """List the SHA-256 of every file, and of every file below every folder, in ``sha256sum`` form.
+
+    Names are relative to the manifest's folder, so ``sha256sum --check`` works there.
+    """
+    files = sorted(
+        file
+        for path in paths
+        for file in ([path] if path.is_file() else path.rglob("*"))
+        if file.is_file() and not file.name.startswith(".")
+    )
+    root = manifest.parent
+    write_text(manifest, "".join(f"{sha256(f)}  {f.relative_to(root).as_posix()}\n" for f in files))

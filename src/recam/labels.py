@@ -1,0 +1,79 @@
+"""The vocabulary of masks: what a pixel value means, and how scores become masks.
+
+Masks are uint8 images: 0 background, 1..K the foreground classes, 255 ignored pixels. Everywhere
+else foreground classes are indices 0..K-1; only this file converts.
+"""
+
+import numpy as np
+from jaxtyping import Bool, Float, Integer, UInt8
+
+BACKGROUND = 0
+IGNORE = 255
+MAX_CLASSES = IGNORE - 1  # ids 1..254 fit beside background and ignore in one byte
+
+Mask = UInt8[np.ndarray, "H W"]
+Scores = Float[np.ndarray, "n H W"]  # one score map per present class, in [0, 1]
+Classes = Integer[np.ndarray, "n"]  # their class indices, 0..K-1
+
+
+def mask_id(class_index: int) -> int:
+    """The mask value of a foreground class: index 0 is drawn as 1."""
+    return class_index + 1
+
+
+def class_names_with_background(classes: tuple[str, ...]) -> tuple[str, ...]:
+    """Names in the order of mask values 0..K."""
+    return ("background", *classes)
+
+
+def labels_of_mask(mask: Mask, *, num_classes: int) -> Bool[np.ndarray, "K"]:
+    """Which foreground classes have at least one pixel in the mask."""
+    present = np.zeros(IGNORE + 1, dtype=bool)
+    present[np.unique(mask)] = True
+    return present[mask_id(0) : mask_id(num_classes)]
+
+
+def top_class(
+    scores: Scores, classes: Classes
+) -> tuple[UInt8[np.ndarray, "H W"], Float[np.ndarray, "H W"]]:
+    """For each pixel the mask id of its best present class and that class's score.
+
+    Without any class every pixel is background with score 0.
+    """
+    if len(classes) == 0:
+        height_width = scores.shape[1:]
+        return np.full(height_width, BACKGROUND, np.uint8), np.zeros(height_width, np.float32)
+    ids = (np.asarray(classes) + mask_id(0)).astype(np.uint8)
+    return ids[scores.argmax(axis=0)], scores.max(axis=0).astype(np.float32)
+
+
+def seed_mask(scores: Scores, classes: Classes, *, threshold: float) -> Mask:
+    """Argmax over a constant background score and the maps of the present classes.
+
+    A tie goes to the background, as argmax takes the first of equals and background comes first.
+    """
+    ids, best = top_class(scores, classes)
+    return np.where(best > threshold, ids, np.uint8(BACKGROUND))
+
+
+def banded_mask(scores: Scores, classes: Classes, *, background: float, foreground: float) -> Mask:
+    """A mask to train on: unsure pixels, between the two scores, are ignored.
+
+    A pixel is its best class where that class scores above ``foreground``, background where no
+    class scores above ``background``, and ignored (255) in between.
+    """
+    ids, best = top_class(scores, classes)
+    unsure = np.where(best > background, np.uint8(IGNORE), np.uint8(BACKGROUND))
+    return np.where(best > foreground, ids, unsure)
+
+
+def palette() -> UInt8[np.ndarray, "256 3"]:
+    """PASCAL VOC's colour map: the bits of the id, spread over red, green and blue."""
+    ids = np.arange(IGNORE + 1)
+    colours = np.zeros((IGNORE + 1, 3), dtype=np.uint8)
+    for bit in range(8):
+        for channel in range(3):
+            colours[:, channel] |= (((ids >> (3 * bit + channel)) & 1) << (7 - bit)).astype(
+                np.uint8
+            )
+    return colours
