@@ -1,0 +1,88 @@
+"""Re-activation: train the maps themselves with softmax cross-entropy.
+
+Chen et al., "Class Re-Activation Maps for Weakly-Supervised Semantic Segmentation", CVPR 2022,
+arXiv 2203.00962, section 3.2. Binary cross-entropy lets a pixel answer to several classes at once:
+each sigmoid is judged alone. Softmax cross-entropy makes the classes compete. So each class's map
+cuts its own feature out of the image, and a second classifier V must tell which class it was.
+
+Axes: B images, K foreground classes, C channels, H W pixels, h w feature grid.
+"""
+
+from collections.abc import Callable
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor, nn
+from torch.nn import functional
+
+from recam.methods.cam import Cam, bias_free_weights, multilabel_loss, pooled_logits, project
+
+EPSILON = (
+    1e-5  # added to a map's maximum before dividing: a map of zeros stays zero (authors' code)
+)
+
+Weights = Float[Tensor, "K C"]
+
+# Which weights make the final maps, from the first classifier W and the re-classifier V. The paper
+# says "in the same way as CAM"; the authors' code multiplies on VOC and takes W alone on COCO.
+COMBINATIONS: dict[str, Callable[[Weights, Weights], Weights]] = {
+    "product": lambda w, v: w * v,
+    "reclassifier": lambda w, v: v,  # noqa: ARG005 one signature for all four
+    "classifier": lambda w, v: w,  # noqa: ARG005
+    "sum": lambda w, v: w + v,
+}
+
+
+class ReCam(nn.Module):
+    """Re-activates a trained CAM, or anything else with a ``backbone`` and a ``classifier``."""
+
+    def __init__(self, cam: "Cam | ReCam", *, weight: float):
+        super().__init__()
+        self.backbone = cam.backbone
+        self.classifier = cam.classifier  # W
+        self.reclassifier = bias_free_weights(*cam.classifier.shape)  # V
+        self.weight = weight  # lambda in the paper's L = L_bce + lambda * L_sce
+
+    def loss(
+        self, images: Float[Tensor, "B 3 H W"], labels: Bool[Tensor, "B K"]
+    ) -> dict[str, Float[Tensor, ""]]:
+        """L_bce and lambda · L_sce. Nothing is detached: V, W, the maps and the backbone learn."""
+        features = self.backbone(images)
+        evidence = peak_normalised(torch.relu(project(self.classifier, features)))
+        class_features = pool_by_class(evidence, features)
+        return {
+            "bce": multilabel_loss(pooled_logits(self.classifier, features), labels),
+            "sce": self.weight * softmax_loss(class_features @ self.reclassifier.T, labels),
+        }
+
+    def maps(self, images: Float[Tensor, "B 3 H W"], *, combine: str) -> Float[Tensor, "B K h w"]:
+        """ReLU(U · f) with U the chosen combination of W and V: non-negative, not normalised."""
+        weights = COMBINATIONS[combine](self.classifier, self.reclassifier)
+        return torch.relu(project(weights, self.backbone(images)))
+
+
+def peak_normalised(maps: Float[Tensor, "B K h w"]) -> Float[Tensor, "B K h w"]:
+    """Divide each map by its maximum over space (+ 1e-5), so that its peak is 1."""
+    return maps / (maps.amax(dim=(2, 3), keepdim=True) + EPSILON)
+
+
+def pool_by_class(
+    evidence: Float[Tensor, "B K h w"], features: Float[Tensor, "B C h w"]
+) -> Float[Tensor, "B K C"]:
+    """For each class the mean over all positions of its map times the features.
+
+    One contraction; the authors' (B, K, C, h, w) product of the same value is never built.
+    """
+    positions = evidence.shape[2] * evidence.shape[3]
+    return torch.einsum("bkhw,bchw->bkc", evidence, features) / positions
+
+
+def softmax_loss(logits: Float[Tensor, "B K K"], labels: Bool[Tensor, "B K"]) -> Float[Tensor, ""]:
+    """Row k holds the logits of class k's feature; its target is k. The loss L_sce of the paper.
+
+    The mean over images of the mean over each image's present classes; an image without a label
+    adds 0. Absent classes do not change the loss.
+    """
+    row_loss = -functional.log_softmax(logits, dim=2).diagonal(dim1=1, dim2=2)  # (B, K)
+    present = labels.to(logits.dtype)
+    return ((row_loss * present).sum(dim=1) / present.sum(dim=1).clamp(min=1)).mean()
