@@ -1,0 +1,199 @@
+"""Backbones: image in, feature grid out, whatever library the network comes from.
+
+A backbone receives normalised images (B, 3, H, W) and returns features (B, C, h, w); it knows the
+mean and standard deviation its weights expect (of pixels scaled to [0, 1]), and offers an early,
+finer level for decoders.
+"""
+
+from abc import ABC, abstractmethod
+from collections import OrderedDict
+from collections.abc import Iterator, Sequence
+from functools import partial
+from typing import Protocol, TypedDict, cast, runtime_checkable
+
+import timm
+import torch
+import torchvision
+from jaxtyping import Float
+from torch import Tensor, nn
+from torchvision.models import ResNet
+
+from recam.errors import UserError
+
+Images = Float[Tensor, "B 3 H W"]
+Early = Float[Tensor, "B c h4 w4"]
+Features = Float[Tensor, "B C h w"]
+SKIP_STRIDE = 4  # of the early level, in pixels
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_STD = (0.229, 0.224, 0.225)
+BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.SyncBatchNorm)
+
+
+class Backbone(nn.Module, ABC):
+    """What all backbones offer to the networks on top of them and to those who feed them."""
+
+    channels: int  # of the final features
+    skip_channels: int  # of the early level
+    mean: tuple[float, float, float]
+    std: tuple[float, float, float]
+
+    def forward(self, images: Images) -> Features:
+        """Final features (B, channels, h, w)."""
+        return self.with_skip(images)[1]
+
+    @abstractmethod
+    def with_skip(self, images: Images) -> tuple[Early, Features]:
+        """The early level, at stride 4, and the final features."""
+
+    @abstractmethod
+    def freeze_stem(self) -> None:
+        """Keep the first convolution and its norm as they are, affine parameters included."""
+
+
+class TorchvisionResNet(Backbone):
+    """A torchvision ResNet without its head, at output stride 8, 16 or 32.
+
+    The stride is lowered by taking away the strides of the last stages. Nothing is dilated, as in
+    the authors' network (strides 2, 2, 2, 1 for output stride 16).
+    """
+
+    mean = IMAGENET_MEAN
+    std = IMAGENET_STD
+
+    def __init__(self, name: str, *, output_stride: int):
+        super().__init__()
+        network = cast(ResNet, torchvision.models.get_model(name, weights=None))
+        stem = ("conv1", "bn1", "relu", "maxpool")
+        self.stem = nn.Sequential(OrderedDict((n, network.get_submodule(n)) for n in stem))
+        self.layer1, self.layer2 = network.layer1, network.layer2
+        self.layer3, self.layer4 = network.layer3, network.layer4
+        if output_stride <= 16:
+            _remove_stride(self.layer4)
+        if output_stride <= 8:
+            _remove_stride(self.layer3)
+        self.channels: int = network.fc.in_features
+        self.skip_channels: int = self.channels // 8
+
+    def with_skip(self, images: Images) -> tuple[Early, Features]:
+        """The output of the first stage, at stride 4, and the final features."""
+        early = self.layer1(self.stem(images))
+        return early, self.layer4(self.layer3(self.layer2(early)))
+
+    def freeze_stem(self) -> None:
+        """Keep conv1 and bn1 as they are, affine parameters and statistics included."""
+        self.stem.requires_grad_(requires_grad=False)
+        freeze_batch_norm(self.stem)
+
+
+class TimmBackbone(Backbone):
+    """Any convolutional timm network by name, without its head."""
+
+    def __init__(self, name: str, *, output_stride: int):
+        super().__init__()
+        self.network = _create_timm(name, output_stride=output_stride)
+        config = self.network.pretrained_cfg
+        self.mean, self.std = _triple(config["mean"]), _triple(config["std"])
+        self.channels = self.network.num_features
+        levels = self.network.feature_info
+        strides = [level["reduction"] for level in levels]
+        if SKIP_STRIDE not in strides:
+            raise UserError(
+                f"backbone {name}: has no level at stride {SKIP_STRIDE}; choose another"
+            )
+        self._skip_index = strides.index(SKIP_STRIDE)
+        self.skip_channels = levels[self._skip_index]["num_chs"]
+
+    def forward(self, images: Images) -> Features:
+        """Final features (B, channels, h, w)."""
+        return self.network.forward_features(images)
+
+    def with_skip(self, images: Images) -> tuple[Early, Features]:
+        """The level at stride 4 and the final features."""
+        final, (early,) = self.network.forward_intermediates(
+            images, indices=[self._skip_index], norm=False
+        )
+        return early, final
+
+    def freeze_stem(self) -> None:
+        """Keep the first convolution and its norm as they are."""
+        for name, module in self.network.named_children():
+            if name in {"conv_stem", "conv1", "bn1", "stem"}:
+                module.requires_grad_(requires_grad=False)
+                freeze_batch_norm(module)
+
+
+def freeze_batch_norm(model: nn.Module) -> None:
+    """Make every batch norm use its stored statistics, also in training. Affine weights train."""
+    for module in model.modules():
+        if isinstance(module, BATCH_NORMS):
+            _stay_in_eval(module.eval())
+
+
+def _stay_in_eval(module: nn.Module) -> None:
+    def train(mode: bool = True) -> nn.Module:  # noqa: ARG001 torch's signature
+        return module
+
+    module.train = train
+
+
+def _remove_stride(stage: nn.Sequential) -> None:
+    for module in stage.modules():
+        if isinstance(module, nn.Conv2d) and module.stride == (2, 2):
+            module.stride = (1, 1)
+
+
+def _triple(values: Sequence[float]) -> tuple[float, float, float]:
+    red, green, blue = values
+    return red, green, blue
+
+
+class _PretrainedConfig(TypedDict):
+    mean: Sequence[float]
+    std: Sequence[float]
+    input_size: Sequence[int]  # channels, height, width
+
+
+class _Level(TypedDict):
+    reduction: int  # stride, in pixels
+    num_chs: int
+
+
+@runtime_checkable
+class _TimmNetwork(Protocol):
+    """What timm's networks have and its ``create_model``, typed as any module, does not say."""
+
+    pretrained_cfg: _PretrainedConfig
+    num_features: int
+    feature_info: Sequence[_Level]
+
+    def __call__(self, images: Tensor, /) -> Tensor: ...
+    def forward_features(self, images: Tensor, /) -> Tensor: ...
+    def forward_intermediates(
+        self, images: Tensor, /, *, indices: list[int], norm: bool
+    ) -> tuple[Tensor, list[Tensor]]: ...
+    def named_children(self) -> Iterator[tuple[str, nn.Module]]: ...
+    def train(self) -> "_TimmNetwork": ...
+    def eval(self) -> "_TimmNetwork": ...
+
+
+def _create_timm(name: str, *, output_stride: int) -> _TimmNetwork:
+    create = partial(timm.create_model, name, num_classes=0, global_pool="")
+    try:
+        network = cast(_TimmNetwork, create(output_stride=output_stride))
+    except TypeError as error:  # families that cannot change their stride refuse the argument
+        network = cast(_TimmNetwork, create())
+        natural = network.feature_info[-1]["reduction"]
+        if natural != output_stride:
+            raise UserError(
+                f"backbone {name}: has output stride {natural} and no other, got {output_stride}; "
+                f"set output_stride: {natural} or choose another backbone"
+            ) from error
+    with torch.no_grad():
+        size = network.pretrained_cfg["input_size"]  # the one size that every network takes
+        features = network.eval().forward_features(torch.zeros(1, *size))
+    if features.ndim != 4 or features.shape[1] != network.num_features:
+        raise UserError(
+            f"backbone {name}: gives features of shape {tuple(features.shape)}, expected a grid "
+            "(1, channels, h, w); choose a convolutional backbone"
+        )
+    return network.train()
