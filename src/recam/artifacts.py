@@ -1,0 +1,132 @@
+"""What steps leave on disk: checkpoints, cams, and folders that survive being killed."""
+
+import pickle
+import shutil
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from zipfile import BadZipFile, is_zipfile
+
+import numpy as np
+import torch
+from jaxtyping import Float, Integer
+from torch import Tensor
+
+from recam.errors import UserError
+from recam.files import replace_with, replacing, write_text
+
+CHECKPOINT_FORMAT = "recam-checkpoint-1"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Blueprint:
+    """What a network is made of: enough to build it again before its tensors are loaded."""
+
+    method: str  # cam, recam or control; or the segmenter's name
+    backbone: str
+    output_stride: int  # pixels
+    classes: tuple[str, ...]  # foreground, in the order of their indices
+    frozen_batch_norm: bool
+    frozen_stem: bool
+    weight: float = 0.0  # of the softmax loss, for recam
+    rates: tuple[int, ...] = ()  # of the atrous branches, for segmenters
+
+
+def save_checkpoint(path: Path, tensors: Mapping[str, Tensor], blueprint: Blueprint) -> None:
+    """Plain tensors on the CPU and the blueprint, loadable with ``weights_only=True``."""
+    save_state(
+        path,
+        {
+            "format": CHECKPOINT_FORMAT,
+            "blueprint": asdict(blueprint),
+            "tensors": {name: tensor.cpu().contiguous() for name, tensor in tensors.items()},
+        },
+    )
+
+
+def load_checkpoint(path: Path) -> tuple[dict[str, Tensor], Blueprint]:
+    """The tensors and the blueprint. Raises UserError for any other file."""
+    content = load_state(path)
+    if content is None:
+        raise UserError(f"{path}: not found; run the step that makes it")
+    if content.get("format") != CHECKPOINT_FORMAT:
+        raise UserError(f"{path}: not a checkpoint of ours; give one that a train step made")
+    described = {f.name: content["blueprint"][f.name] for f in fields(Blueprint)}
+    for name in ("classes", "rates"):
+        described[name] = tuple(described[name])
+    return content["tensors"], Blueprint(**described)
+
+
+def save_state(path: Path, content: Mapping[str, object]) -> None:
+    """``torch.save`` in one move."""
+    # An open file, not a path: then a full disk is an OSError that says so.
+    with replacing(path) as temporary, temporary.open("wb") as file:
+        torch.save(dict(content), file)
+
+
+def load_state(path: Path) -> dict | None:
+    """What ``save_state`` wrote, or None where there is no file. Pickled code is refused."""
+    if not path.is_file():
+        return None
+    if not is_zipfile(path):
+        raise UserError(f"{path}: damaged, or not a file of plain tensors; delete it")
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except (RuntimeError, EOFError, OSError, pickle.UnpicklingError) as error:
+        raise UserError(f"{path}: damaged, or not a file of plain tensors; delete it") from error
+    return content if isinstance(content, dict) else {}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ScoredClasses:
+    """The score maps of an image's present classes, each in [0, 1]."""
+
+    scores: Float[np.ndarray, "n H W"]
+    classes: Integer[np.ndarray, "n"]  # class indices, ascending
+
+
+def save_scores(path: Path, scored: ScoredClasses) -> None:
+    """A ``.npz`` of ``scores`` float16 (n, H, W) and ``classes`` uint8 (n,); 2 n H W bytes."""
+    with replacing(path) as temporary, temporary.open("wb") as file:
+        np.savez(
+            file, scores=scored.scores.astype(np.float16), classes=scored.classes.astype(np.uint8)
+        )
+
+
+def load_scores(path: Path) -> ScoredClasses:
+    """Scores as float32. Raises UserError for a missing or foreign file; pickles are refused."""
+    try:
+        with np.load(path, allow_pickle=False) as arrays:
+            scores, classes = arrays["scores"].astype(np.float32), arrays["classes"]
+    except FileNotFoundError as error:
+        raise UserError(f"{path}: not found; run the step that makes it") from error
+    except (OSError, ValueError, KeyError, TypeError, BadZipFile, EOFError) as error:
+        raise UserError(f"{path}: not a file of score maps; delete it and run its step") from error
+    if scores.ndim != 3 or len(scores) != len(classes):
+        raise UserError(f"{path}: has {scores.shape} scores for {len(classes)} classes; delete it")
+    return ScoredClasses(scores=scores, classes=classes.astype(np.int64))
+
+
+class ResumableFolder:
+    """A folder that is filled file by file and appears under its name only when it is whole.
+
+    Work goes on in ``.<name>.partial`` beside it. A killed run leaves that behind; the next one
+    with the same key (a hash of parameters, inputs and code) keeps its files, another drops it.
+    """
+
+    def __init__(self, path: Path, *, key: str):
+        self.path = path
+        self.partial = path.with_name(f".{path.name}.partial")
+        key_file = self.partial / ".key"
+        if not key_file.is_file() or key_file.read_text() != key:
+            shutil.rmtree(self.partial, ignore_errors=True)
+            write_text(key_file, key)
+
+    def has(self, name: str) -> bool:
+        """Whether a file was finished, now or before the run was killed."""
+        return (self.partial / name).is_file()
+
+    def finish(self) -> None:
+        """Put the folder in its place."""
+        (self.partial / ".key").unlink()
+        replace_with(self.path, self.partial)

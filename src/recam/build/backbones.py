@@ -1,0 +1,37 @@
+"""Backbones by name: torchvision's ResNets, and any convolutional network of timm."""
+
+import timm
+from torch import nn
+
+from recam.artifacts import Blueprint
+from recam.build.names import unknown
+from recam.models.backbones import Backbone, TimmBackbone, TorchvisionResNet, freeze_batch_norm
+
+TORCHVISION = ("resnet18", "resnet34", "resnet50", "resnet101")
+
+
+def make_backbone(blueprint: Blueprint) -> Backbone:
+    """A backbone with fresh weights, frozen where the blueprint says so.
+
+    Raises UserError for an unknown name or a stride that it cannot have.
+    """
+    name = blueprint.backbone
+    if name in TORCHVISION:
+        backbone = TorchvisionResNet(name, output_stride=blueprint.output_stride)
+    elif name in (known := timm.list_models()):
+        backbone = TimmBackbone(name, output_stride=blueprint.output_stride)
+    else:
+        raise unknown("backbone", name, {*TORCHVISION, *known})
+    if blueprint.frozen_batch_norm:
+        freeze_batch_norm(backbone)
+    if blueprint.frozen_stem:
+        backbone.freeze_stem()
+    return backbone
+
+
+def backbone_of(model: nn.Module) -> Backbone:
+    """The backbone in a method or segmenter, which know it only as some network."""
+    backbone = model.get_submodule("backbone")
+    if not isinstance(backbone, Backbone):
+        raise TypeError(f"expected a backbone of recam.models, got {type(backbone).__name__}")
+    return backbone

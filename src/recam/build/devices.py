@@ -1,0 +1,21 @@
+"""Devices by name."""
+
+import os
+
+import torch
+
+from recam.errors import UserError
+
+
+def make_device(name: str) -> torch.device:
+    """``auto`` is the GPU where there is one, else the CPU."""
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    if name.startswith("cuda") and not torch.cuda.is_available():
+        raise UserError(f"device: got {name}, but torch sees no GPU; set device: auto or cpu")
+    return torch.device(name)
+
+
+def loader_workers(device: torch.device) -> int:
+    """Processes that load images: none on a CPU, which trains on all its cores; 8 beside a GPU."""
+    return 0 if device.type == "cpu" else min(8, os.cpu_count() or 1)

@@ -1,0 +1,133 @@
+"""Scores of maps and masks against the truth, which only this and the upper bound may see."""
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from jaxtyping import Float, Int64, UInt8
+
+from recam.artifacts import load_scores
+from recam.errors import UserError
+from recam.files import check_mask, read_mask
+from recam.labels import IGNORE, class_names_with_background, seed_mask, top_class
+from recam.metrics import (
+    confusion_matrix,
+    confusions_by_threshold,
+    error_shares,
+    iou_per_class,
+    level_histogram,
+    miou,
+    thresholds,
+)
+
+PERCENT = 100.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Truth:
+    """The true masks of a split."""
+
+    ids: tuple[str, ...]
+    masks: Path  # folder of palette PNG
+    classes: tuple[str, ...]
+
+    @property
+    def num_ids(self) -> int:
+        """Background and the classes."""
+        return len(self.classes) + 1
+
+    def mask(self, image_id: str, *, size: tuple[int, ...]) -> UInt8[np.ndarray, "H W"]:
+        """The mask of an image of ``size`` (H, W). Raises UserError where it does not fit."""
+        path = self.masks / f"{image_id}.png"
+        mask = read_mask(path)
+        check_mask(path, mask, size=size, num_ids=self.num_ids)
+        return mask
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MapScores:
+    """How good score maps are when a constant background score cuts masks from them."""
+
+    confusion: Int64[np.ndarray, "N N"]  # at the fixed threshold
+    curve: Float[np.ndarray, "thresholds"]  # mIoU at each of ``thresholds()``
+
+    def metrics(self, *, threshold: float) -> dict[str, float]:
+        """Fixed and oracle mIoU in percent; the oracle chose its threshold on the same truth."""
+        best = int(np.nanargmax(self.curve))
+        return {
+            **mask_metrics(self.confusion),
+            "threshold": threshold,
+            "oracle_miou": PERCENT * float(self.curve[best]),
+            "oracle_threshold": float(thresholds()[best]),
+        }
+
+
+def score_maps(folder: Path, truth: Truth, *, threshold: float) -> MapScores:
+    """Cut masks from a folder of ``.npz`` score maps at one threshold and at all of the sweep."""
+    confusion = np.zeros((truth.num_ids, truth.num_ids), np.int64)
+    histogram: Int64[np.ndarray, "N N levels"] | int = 0
+    for image_id in truth.ids:
+        path = folder / f"{image_id}.npz"
+        scored = load_scores(path)
+        if len(scored.classes) and scored.classes.max() >= len(truth.classes):
+            raise UserError(f"{path}: has a class beyond those of the data set; make the maps anew")
+        mask = truth.mask(image_id, size=scored.scores.shape[1:])
+        fixed = seed_mask(scored.scores, scored.classes, threshold=threshold)
+        confusion += confusion_matrix(mask, fixed, num_ids=truth.num_ids)
+        ids, best = top_class(scored.scores, scored.classes)
+        histogram = histogram + level_histogram(mask, ids, best, num_ids=truth.num_ids)
+    curve = np.array([miou(c) for c in confusions_by_threshold(np.asarray(histogram))])
+    return MapScores(confusion=confusion, curve=curve)
+
+
+def score_masks(folder: Path, truth: Truth) -> Int64[np.ndarray, "N N"]:
+    """The confusion of a folder of predicted masks; pixels predicted as 255 are not judged."""
+    confusion = np.zeros((truth.num_ids, truth.num_ids), np.int64)
+    for image_id in truth.ids:
+        predicted = read_mask(folder / f"{image_id}.png")
+        mask = truth.mask(image_id, size=predicted.shape)
+        judged = np.where(predicted == IGNORE, np.uint8(IGNORE), mask)
+        known = np.where(predicted == IGNORE, np.uint8(0), predicted)
+        confusion += confusion_matrix(judged, known, num_ids=truth.num_ids)
+    return confusion
+
+
+def mask_metrics(confusion: Int64[np.ndarray, "N N"]) -> dict[str, float]:
+    """MIoU and the shares of right pixels and of the three confusions, all in percent."""
+    shares = asdict(error_shares(confusion))
+    values = {"miou": miou(confusion), **shares}
+    return {name: PERCENT * value for name, value in values.items()}
+
+
+def per_class_table(
+    confusion: Int64[np.ndarray, "N N"], classes: tuple[str, ...], *, stage: str
+) -> pd.DataFrame:
+    """Columns stage, class, iou (percent; empty for a class that occurs nowhere)."""
+    names = class_names_with_background(classes)
+    iou = (PERCENT * iou_per_class(confusion)).round(4)
+    return pd.DataFrame({"stage": stage, "class": names, "iou": iou})
+
+
+def confusion_table(
+    confusion: Int64[np.ndarray, "N N"], classes: tuple[str, ...], *, stage: str
+) -> pd.DataFrame:
+    """Columns stage, truth, prediction, pixels: one row for each pair of names."""
+    names = class_names_with_background(classes)
+    rows = [
+        (stage, truth, prediction, int(confusion[i, j]))
+        for i, truth in enumerate(names)
+        for j, prediction in enumerate(names)
+    ]
+    return pd.DataFrame(rows, columns=["stage", "truth", "prediction", "pixels"])
+
+
+def curve_table(curve: Float[np.ndarray, "thresholds"], *, stage: str) -> pd.DataFrame:
+    """Columns stage, threshold, miou (percent)."""
+    return pd.DataFrame(
+        {
+            "stage": stage,
+            "threshold": thresholds()[: len(curve)],
+            "miou": (PERCENT * curve).round(4),
+        }
+    )

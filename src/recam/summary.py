@@ -1,0 +1,109 @@
+"""From the results of single runs to one table: mean and standard deviation over replicates."""
+
+import json
+from collections import defaultdict
+from dataclasses import dataclass
+from pathlib import Path
+from typing import cast
+
+import pandas as pd
+
+from recam.errors import UserError
+
+STAGES = {"cams": "cams", "pseudo": "pseudo masks", "seg": "segmentation"}
+METHODS = {"cam": "CAM", "control": "control", "recam": "ReCAM", "supervised": "supervised"}
+
+Metrics = dict[str, dict[str, dict[str, float | str]]]  # stage, method, name
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Run:
+    """One replicate of one method, known by its folder ``.../seed{seed}/{method}``."""
+
+    folder: Path
+
+    @property
+    def method(self) -> str:
+        """cam, recam, control or supervised."""
+        return self.folder.name
+
+    @property
+    def random_seed(self) -> int:
+        """The number of the replicate."""
+        return int(self.folder.parent.name.removeprefix("seed"))
+
+    def metrics(self) -> dict[str, dict[str, float | str]]:
+        """What evaluate found, by stage. Raises UserError where the file is not there."""
+        path = self.folder / "metrics.json"
+        if not path.is_file():
+            raise UserError(f"{path}: not found; run the evaluate step of this replicate")
+        return json.loads(path.read_text(encoding="utf-8"))
+
+
+def gathered_metrics(runs: list[Run]) -> Metrics:
+    """The results contract: by stage and method the mean of every number, and mIoU's deviation.
+
+    ``miou_std`` is the sample standard deviation over the replicates (0 for a single one).
+    """
+    found: dict[tuple[str, str], list[dict[str, float | str]]] = defaultdict(list)
+    for run in runs:
+        for stage, values in run.metrics().items():
+            found[stage, run.method].append(values)
+    gathered: Metrics = {stage: {} for stage in STAGES}
+    for (stage, method), replicates in found.items():
+        gathered[stage][method] = _over_replicates(pd.DataFrame(replicates))
+    return gathered
+
+
+def gathered_table(runs: list[Run], name: str) -> pd.DataFrame:
+    """A CSV of all runs below each other, with the columns random_seed and method in front."""
+    tables = []
+    for run in runs:
+        table = pd.read_csv(run.folder / name)
+        table.insert(0, "random_seed", run.random_seed)
+        table.insert(1, "method", run.method)
+        tables.append(table)
+    return pd.concat(tables)
+
+
+def results_table(metrics: Metrics, *, replicates: int) -> str:
+    """A Markdown table of mIoU: at the fixed threshold, and in brackets at the best one."""
+    present = [m for m in METHODS if any(m in stage for stage in metrics.values())]
+    splits = {stage: next(iter(v.values()))["split"] for stage, v in metrics.items() if v}
+    heads = [f"{STAGES[stage]} ({split})" for stage, split in splits.items()]
+    lines = [_row(["mIoU, %", *heads]), _row(["---"] + ["---:"] * len(heads))]
+    for method in present:
+        cells = [_cell(metrics[stage].get(method), replicates=replicates) for stage in splits]
+        lines.append(_row([METHODS[method], *cells]))
+    return "".join(lines)
+
+
+def _over_replicates(replicates: pd.DataFrame) -> dict[str, float | str]:
+    numbers = replicates.select_dtypes("number")
+    values: dict[str, float | str] = {"split": str(replicates["split"].iloc[0])}
+    for name, column in numbers.items():  # cast: pandas says that a mean may be a column
+        values[str(name)] = round(float(cast(float, column.mean())), 4)
+        if name in {"miou", "oracle_miou"}:
+            deviation = cast(float, column.std(ddof=1)) if len(column) > 1 else 0
+            values[f"{name}_std"] = round(float(deviation), 4)
+    return values
+
+
+def _cell(values: dict[str, float | str] | None, *, replicates: int) -> str:
+    if values is None:
+        return "-"
+    shown = [
+        _with_deviation(values, name, replicates)
+        for name in ("miou", "oracle_miou")
+        if name in values
+    ]
+    return shown[0] if len(shown) == 1 else f"{shown[0]} ({shown[1]})"
+
+
+def _with_deviation(values: dict[str, float | str], name: str, replicates: int) -> str:
+    mean = f"{values[name]:.1f}"
+    return mean if replicates == 1 else f"{mean} ± {values[f'{name}_std']:.1f}"
+
+
+def _row(cells: list[str]) -> str:
+    return f"| {' | '.join(cells)} |\n"
