@@ -1,0 +1,294 @@
+# The experiment, told as a graph of steps. Numbers live in params.yaml, work in workflow/scripts.
+import shutil
+
+from snakemake.utils import min_version
+
+min_version("9.0")
+
+
+configfile: "params.yaml"
+
+
+include: "workflow/rules/common.smk"
+
+
+check_params()
+
+GPU = int(config["device"] != "cpu" and shutil.which("nvidia-smi") is not None)
+HALF = max(1, workflow.cores // 2)  # cores of a step that runs beside that of another method
+SEEDS = config["random_seeds"]
+METHODS = config["methods"]
+WITH_MAPS = [method for method in METHODS if method != "supervised"]
+RUN = "results/seed{seed}/{method}"
+
+# What the picture shows: the first replicate of every method.
+PICTURED = [
+    *expand(f"{RUN}/{{folder}}", seed=SEEDS[0], method=WITH_MAPS, folder=["cams", "pseudo"]),
+    *expand(f"{RUN}/predictions", seed=SEEDS[0], method=METHODS),
+]
+
+# What training may see: images and image-level labels. A folder goes in as ancient(), for its time
+# tells nothing; the list of checksums beside it is what a change of content changes.
+WEAK = [
+    ancient("data/JPEGImages"),
+    ancient("data/ImageSets"),
+    "data/labels.csv",
+    "data/classes.txt",
+    "data/images.sha256",
+]
+# What only `evaluate`, the picture and the fully supervised upper bound may see.
+TRUTH = ancient("data/SegmentationClass")
+TRUTH_MANIFEST = "data/SegmentationClass.sha256"
+
+
+wildcard_constraints:
+    seed=r"\d+",
+    method="cam|recam|control|supervised",
+
+
+rule download:
+    input:
+        script="workflow/scripts/download.py",
+        code=code("download"),
+    output:
+        images=directory("data/JPEGImages"),
+        splits=directory("data/ImageSets"),
+        masks=directory("data/SegmentationClass"),
+        labels="data/labels.csv",
+        classes="data/classes.txt",
+        manifest=["data/images.sha256", "data/SegmentationClass.sha256"],
+    log:
+        "logs/download.log",
+    params:
+        download=section("download"),
+    shell:
+        "python {input.script} --data data --log {log} {params.download}"
+
+
+rule train_cam:
+    input:
+        script="workflow/scripts/train_cam.py",
+        code=code("train_cam"),
+        weak=WEAK,
+    output:
+        checkpoint="results/seed{seed}/cam/classifier.pt",
+        plots="results/seed{seed}/cam/classifier_curve.csv",
+    log:
+        "logs/seed{seed}/cam/train_cam.log",
+    benchmark:
+        "logs/seed{seed}/cam/train_cam.tsv"
+    threads: workflow.cores
+    resources:
+        gpu=GPU,
+    params:
+        train_cam=section("train_cam"),
+        device=config["device"],
+    shell:
+        "python {input.script} --data data --checkpoint {output.checkpoint} --curve {output.plots}"
+        " --log {log} --random_seed {wildcards.seed} --device {params.device} {params.train_cam}"
+
+
+rule train_recam:
+    input:
+        script="workflow/scripts/train_recam.py",
+        code=code("train_recam"),
+        weak=WEAK,
+        cam="results/seed{seed}/cam/classifier.pt",
+    output:
+        checkpoint="results/seed{seed}/{method}/classifier.pt",
+        plots="results/seed{seed}/{method}/classifier_curve.csv",
+    log:
+        "logs/seed{seed}/{method}/train_recam.log",
+    benchmark:
+        "logs/seed{seed}/{method}/train_recam.tsv"
+    wildcard_constraints:
+        method="recam|control",
+    threads: HALF
+    resources:
+        gpu=GPU,
+    params:
+        train_recam=section("train_recam"),
+        device=config["device"],
+    shell:
+        "python {input.script} --data data --cam {input.cam} --checkpoint {output.checkpoint}"
+        " --curve {output.plots} --log {log} --method {wildcards.method}"
+        " --random_seed {wildcards.seed} --device {params.device} {params.train_recam}"
+
+
+rule make_cams:
+    input:
+        script="workflow/scripts/make_cams.py",
+        code=code("make_cams"),
+        weak=WEAK,
+        checkpoint="results/seed{seed}/{method}/classifier.pt",
+    output:
+        cams=directory("results/seed{seed}/{method}/cams"),
+        manifest="results/seed{seed}/{method}/cams.sha256",
+    log:
+        "logs/seed{seed}/{method}/make_cams.log",
+    benchmark:
+        "logs/seed{seed}/{method}/make_cams.tsv"
+    threads: HALF
+    resources:
+        gpu=GPU,
+    params:
+        make_cams=section("make_cams"),
+        device=config["device"],
+    shell:
+        "python {input.script} --data data --checkpoint {input.checkpoint} --cams {output.cams}"
+        " --manifest {output.manifest} --log {log} --device {params.device} {params.make_cams}"
+
+
+# train_irn stands here once masks are refined by a trained network.
+
+
+rule make_pseudo:
+    input:
+        script="workflow/scripts/make_pseudo.py",
+        code=code("make_pseudo"),
+        weak=WEAK,
+        cams=ancient("results/seed{seed}/{method}/cams"),
+        cams_manifest="results/seed{seed}/{method}/cams.sha256",
+    output:
+        masks=directory("results/seed{seed}/{method}/pseudo"),
+        scores=directory("results/seed{seed}/{method}/scores"),
+        manifest=[
+            "results/seed{seed}/{method}/pseudo.sha256",
+            "results/seed{seed}/{method}/scores.sha256",
+        ],
+    log:
+        "logs/seed{seed}/{method}/make_pseudo.log",
+    benchmark:
+        "logs/seed{seed}/{method}/make_pseudo.tsv"
+    threads: HALF
+    resources:
+        gpu=GPU,
+    params:
+        make_pseudo=section("make_pseudo"),
+        device=config["device"],
+    shell:
+        "python {input.script} --data data --cams {input.cams} --masks {output.masks}"
+        " --scores {output.scores} --manifest {output.manifest} --log {log}"
+        " --device {params.device} {params.make_pseudo}"
+
+
+rule train_seg:
+    input:
+        script="workflow/scripts/train_seg.py",
+        code=code("train_seg"),
+        weak=WEAK,
+        masks=ancient(masks_to_train_on),
+        masks_manifest=lambda wildcards: f"{masks_to_train_on(wildcards)}.sha256",
+        classifier="results/seed{seed}/cam/classifier.pt",
+    output:
+        checkpoint="results/seed{seed}/{method}/segmenter.pt",
+        plots="results/seed{seed}/{method}/segmenter_curve.csv",
+    log:
+        "logs/seed{seed}/{method}/train_seg.log",
+    benchmark:
+        "logs/seed{seed}/{method}/train_seg.tsv"
+    threads: HALF
+    resources:
+        gpu=GPU,
+    params:
+        train_seg=section("train_seg"),
+        device=config["device"],
+    shell:
+        "python {input.script} --data data --masks {input.masks} --classifier {input.classifier}"
+        " --checkpoint {output.checkpoint} --curve {output.plots} --log {log}"
+        " --random_seed {wildcards.seed} --device {params.device} {params.train_seg}"
+
+
+rule evaluate:
+    input:
+        script="workflow/scripts/evaluate.py",
+        code=code("evaluate"),
+        weak=WEAK,
+        truth=TRUTH,
+        truth_manifest=TRUTH_MANIFEST,
+        checkpoint="results/seed{seed}/{method}/segmenter.pt",
+        cams=ancient(maps("results/seed{seed}/{method}/cams")),
+        scores=ancient(maps("results/seed{seed}/{method}/scores")),
+        cams_manifest=maps("results/seed{seed}/{method}/cams.sha256"),
+        scores_manifest=maps("results/seed{seed}/{method}/scores.sha256"),
+    output:
+        predictions=directory("results/seed{seed}/{method}/predictions"),
+        manifest="results/seed{seed}/{method}/predictions.sha256",
+        metrics="results/seed{seed}/{method}/metrics.json",
+        plots=[
+            "results/seed{seed}/{method}/per_class.csv",
+            "results/seed{seed}/{method}/thresholds.csv",
+            "results/seed{seed}/{method}/confusion.csv",
+        ],
+    log:
+        "logs/seed{seed}/{method}/evaluate.log",
+    benchmark:
+        "logs/seed{seed}/{method}/evaluate.tsv"
+    threads: HALF
+    resources:
+        gpu=GPU,
+    params:
+        evaluate=section("evaluate"),
+        device=config["device"],
+    shell:
+        "python {input.script} --data data --truth {input.truth} --checkpoint {input.checkpoint}"
+        " --cams {input.cams} --scores {input.scores} --predictions {output.predictions}"
+        " --manifest {output.manifest} --metrics {output.metrics} --plots {output.plots}"
+        " --log {log} --device {params.device} {params.evaluate}"
+
+
+rule summarize:
+    input:
+        script="workflow/scripts/summarize.py",
+        code=code("summarize"),
+        weak=WEAK,
+        truth=TRUTH,
+        truth_manifest=TRUTH_MANIFEST,
+        runs=expand(f"{RUN}/metrics.json", seed=SEEDS, method=METHODS),
+        tables=expand(
+            f"{RUN}/{{table}}.csv",
+            seed=SEEDS,
+            method=METHODS,
+            table=["per_class", "thresholds", "confusion"],
+        ),
+        pictured=ancient(PICTURED),
+        pictured_manifests=[f"{folder}.sha256" for folder in PICTURED],
+    output:
+        metrics="results/metrics.json",
+        table="results/summary.md",
+        picture="results/picture.png",
+        plots=["results/per_class.csv", "results/thresholds.csv", "results/confusion.csv"],
+    log:
+        "logs/summarize.log",
+    params:
+        summarize=section("summarize"),
+    shell:
+        "python {input.script} --data data --truth {input.truth} --runs {input.runs}"
+        " --metrics {output.metrics} --table {output.table} --picture {output.picture}"
+        " --plots {output.plots} --log {log} {params.summarize}"
+
+
+# Every output of every step, not only the last: Snakemake takes no notice of a missing file in the
+# middle, and a step that failed would leave a stale end result that the next run calls up to date.
+rule all:
+    default_target: True
+    input:
+        rules.download.output,
+        expand(rules.train_cam.output, seed=SEEDS),
+        expand(
+            rules.train_recam.output,
+            seed=SEEDS,
+            method=[method for method in METHODS if method in ("recam", "control")],
+        ),
+        expand(rules.make_cams.output, seed=SEEDS, method=WITH_MAPS),
+        expand(rules.make_pseudo.output, seed=SEEDS, method=WITH_MAPS),
+        expand(rules.train_seg.output, seed=SEEDS, method=METHODS),
+        expand(rules.evaluate.output, seed=SEEDS, method=METHODS),
+        rules.summarize.output,
+
+
+onsuccess:
+    print(Path("results/summary.md").read_text())
+    print(
+        "Everything lies in results/; begin with results/picture.png and results/metrics.json."
+    )

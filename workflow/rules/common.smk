@@ -1,0 +1,56 @@
+# What the rules share: the checked parameters, how they print, and what a script imports.
+import sys
+
+import yaml
+from snakemake.exceptions import WorkflowError
+
+from recam import params as checked_params
+from recam.errors import UserError
+
+sys.path.insert(0, os.path.join(workflow.basedir, "workflow"))
+from imports import imported_files
+
+
+class Section(dict):
+    """A section of params.yaml; in a shell command it reads as `--key value ...`,
+    to the letter as DVC writes ${section}."""
+
+    def __str__(self):
+        from dvc.parsing.interpolate import to_str
+
+        return to_str(dict(self))
+
+    def __format__(self, spec):
+        return str(self)
+
+
+def section(name):
+    return Section(config[name])
+
+
+def check_params():
+    with open(os.path.join(workflow.basedir, "workflow/schemas/params.schema.yaml")) as file:
+        schema = yaml.safe_load(file)
+    try:
+        checked_params.check(config, schema, source=" + ".join(map(str, workflow.configfiles)))
+    except UserError as error:
+        raise WorkflowError(str(error)) from None
+
+
+def code(step):
+    """A step's script is an input, and so is every file of ours that it imports."""
+    return imported_files(f"workflow/scripts/{step}.py")
+
+
+def masks_to_train_on(wildcards):
+    """Pseudo masks; for the fully supervised upper bound, and nothing else, the true ones."""
+    if wildcards.method == "supervised":
+        return "data/SegmentationClass"
+    return f"results/seed{wildcards.seed}/{wildcards.method}/pseudo"
+
+
+def maps(pattern):
+    """A file or folder of a run's maps; the upper bound has none."""
+    return lambda wildcards: (
+        [] if wildcards.method == "supervised" else pattern.format(**wildcards)
+    )

@@ -1,0 +1,55 @@
+"""What the three training steps share: from a section's numbers to a trained model."""
+
+import argparse
+from collections.abc import Callable
+from pathlib import Path
+
+import _step
+from torch import nn
+
+from recam.artifacts import Blueprint, save_checkpoint
+from recam.build.backbones import backbone_of
+from recam.build.devices import loader_workers, make_device
+from recam.data.loading import Augmentation, LabelledImages, MaskedImages, training_batches
+from recam.training import Recipe, train, write_curve
+
+Images = LabelledImages | MaskedImages
+
+
+def fit(
+    args: argparse.Namespace,
+    model: nn.Module,
+    images: Callable[[Augmentation], Images],
+    *,
+    blueprint: Blueprint,
+    learning_rates: dict[str, float],
+    inputs: tuple[Path, ...],
+) -> None:
+    """Train, then write the checkpoint and its curve; go on where a killed run stopped."""
+    device = make_device(args.device)
+    augmentation = Augmentation(
+        resize_min=args.resize_min,
+        resize_max=args.resize_max,
+        crop=args.crop,
+        mean=backbone_of(model).mean,
+        std=backbone_of(model).std,
+    )
+    dataset = images(augmentation)
+    state = args.checkpoint.with_name(f"{args.checkpoint.stem}.last.pt")  # no engine knows of it
+    curve = train(
+        model,
+        training_batches(dataset, batch_size=args.batch_size, workers=loader_workers(device)),
+        steps_per_epoch=len(dataset) // args.batch_size,
+        recipe=Recipe(
+            epochs=args.epochs,
+            learning_rates=learning_rates,
+            momentum=args.momentum,
+            weight_decay=args.weight_decay,
+        ),
+        device=device,
+        state=state,
+        key=_step.fingerprint(args, *inputs),
+    )
+    write_curve(args.curve, curve)
+    save_checkpoint(args.checkpoint, model.state_dict(), blueprint)
+    state.unlink(missing_ok=True)

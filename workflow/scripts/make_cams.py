@@ -1,0 +1,61 @@
+"""Turn a trained classifier into cams: maps of the present classes, averaged over scales."""
+
+import argparse
+
+import _step
+import numpy as np
+import torch
+
+from recam.artifacts import ResumableFolder, ScoredClasses, load_checkpoint, save_scores
+from recam.build.backbones import backbone_of
+from recam.build.devices import make_device
+from recam.build.methods import make_classifier, maps_of
+from recam.data.layout import load_weak_split, require_classes
+from recam.files import write_manifest
+from recam.inference import maps_of_images, peak_normalised
+from recam.progress import progress
+
+
+def main(args: argparse.Namespace) -> None:
+    """Load, extract, save the cams of each image."""
+    device = make_device(args.device)
+    split = load_weak_split(args.data, args.split)
+    tensors, blueprint = load_checkpoint(args.checkpoint)
+    require_classes(blueprint.classes, split.classes, source=args.checkpoint)
+    model = make_classifier(blueprint)
+    model.load_state_dict(tensors)
+    model.to(device).to(memory_format=torch.channels_last).eval()
+    folder = ResumableFolder(args.cams, key=_step.fingerprint(args, args.data, args.checkpoint))
+    left = [i for i, image_id in enumerate(split.ids) if not folder.has(f"{image_id}.npz")]
+    all_maps = maps_of_images(
+        maps_of(model, combine=args.combine),
+        [split.images[i] for i in left],
+        scales=tuple(args.scales),
+        batch_size=args.batch_size,
+        mean=backbone_of(model).mean,
+        std=backbone_of(model).std,
+        device=device,
+    )
+    for position, maps in progress(all_maps, total=len(left), what="cams", unit="image"):
+        index = left[position]
+        present = np.flatnonzero(split.labels[index])
+        cams = peak_normalised(maps[torch.from_numpy(present).to(device)]).cpu().numpy()
+        scored = ScoredClasses(scores=cams, classes=present)
+        save_scores(folder.partial / f"{split.ids[index]}.npz", scored)
+    folder.finish()
+    write_manifest(args.manifest, [args.cams])
+
+
+if __name__ == "__main__":
+    _step.run(
+        main,
+        description=__doc__,
+        paths={
+            "data": "data set in VOC layout; its masks are not read",
+            "checkpoint": "trained classifier",
+            "cams": "out: folder of one .npz for each image",
+            "manifest": "out: checksums of the cams",
+        },
+        section="make_cams",
+        common=("device",),
+    )

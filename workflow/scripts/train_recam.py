@@ -1,0 +1,51 @@
+"""Stage two: train on from a CAM, with the softmax loss (recam) or without it (control)."""
+
+import argparse
+from dataclasses import replace
+from functools import partial
+
+import _step
+from _training import fit
+
+from recam.artifacts import load_checkpoint
+from recam.build.methods import METHODS, make_classifier
+from recam.data.layout import load_weak_split, require_classes
+from recam.data.loading import LabelledImages
+from recam.randomness import derived_seed, seeded_initialisation
+
+
+def main(args: argparse.Namespace) -> None:
+    """Load stage one, re-activate it, train, save."""
+    split = load_weak_split(args.data, args.split)
+    tensors, blueprint = load_checkpoint(args.cam)
+    require_classes(blueprint.classes, split.classes, source=args.cam)
+    cam = make_classifier(blueprint)
+    cam.load_state_dict(tensors)
+    with seeded_initialisation(args.random_seed, "train_recam"):
+        model = METHODS[args.method](cam, args.weight)
+    # One seed for both methods: control sees the same batches and differs by the loss alone.
+    seed = derived_seed(args.random_seed, "train_recam")
+    rates = {"backbone": args.lr, "classifier": args.lr, "reclassifier": args.lr_reclassifier}
+    fit(
+        args,
+        model,
+        partial(LabelledImages, split, random_seed=seed),
+        blueprint=replace(blueprint, method=args.method, weight=args.weight),
+        learning_rates=rates,
+        inputs=(args.data, args.cam),
+    )
+
+
+if __name__ == "__main__":
+    _step.run(
+        main,
+        description=__doc__,
+        paths={
+            "data": "data set in VOC layout; its masks are not read",
+            "cam": "checkpoint of train_cam to go on from",
+            "checkpoint": "out: trained classifier",
+            "curve": "out: CSV of the losses by epoch",
+        },
+        section="train_recam",
+        common=("method", "random_seed", "device"),
+    )
