@@ -1,0 +1,59 @@
+"""Shared by all tests: a check of every shape and dtype at run time, and a tiny data set."""
+
+from jaxtyping import install_import_hook
+
+# Before anything imports recam: every annotated function of it is checked while tests run.
+hook = install_import_hook("recam", "beartype.beartype")
+
+import numpy as np  # noqa: E402
+import pytest  # noqa: E402
+import torch  # noqa: E402
+from hypothesis import settings  # noqa: E402
+from PIL import Image  # noqa: E402
+
+torch.set_num_threads(1)
+# The same examples in every run, however slow or busy the machine is.
+settings.register_profile("recam", derandomize=True, deadline=None, max_examples=50)
+settings.load_profile("recam")
+
+# Image id -> its size (width, height) and the classes of its labels.
+VOC_IMAGES = {
+    "2007_000032": ((12, 8), ("cat",)),
+    "2007_000033": ((8, 12), ("dog",)),
+    "2007_000034": ((10, 10), ("cat", "dog")),
+    "2007_000035": ((12, 8), ()),
+    "0042": ((9, 7), ("hen",)),
+}
+VOC_CLASSES = ("cat", "dog", "hen")
+
+
+@pytest.fixture
+def generator():
+    """A torch generator of the test's own: no test depends on another's draws."""
+    return torch.Generator().manual_seed(0)
+
+
+@pytest.fixture
+def voc(tmp_path):
+    """A data set folder written by hand: five images, three classes, the split ``train``.
+
+    Image number i is one grey of 40 + 40 i; its mask is background with one row for each class.
+    """
+    root = tmp_path / "voc"
+    for folder in ("JPEGImages", "SegmentationClass", "ImageSets/Segmentation"):
+        (root / folder).mkdir(parents=True)
+    rows = ["id,cat,dog,hen"]
+    for number, (image_id, ((width, height), names)) in enumerate(VOC_IMAGES.items()):
+        grey = np.full((height, width, 3), 40 + 40 * number, dtype=np.uint8)
+        Image.fromarray(grey).save(root / f"JPEGImages/{image_id}.png")
+        mask = np.zeros((height, width), dtype=np.uint8)
+        for row, name in enumerate(names):
+            mask[row] = VOC_CLASSES.index(name) + 1
+        Image.fromarray(mask).save(root / f"SegmentationClass/{image_id}.png")
+        present = [str(int(name in names)) for name in VOC_CLASSES]
+        rows.append(",".join([image_id, *present]))
+    (root / "classes.txt").write_text("cat\ndog\nhen\n")
+    (root / "labels.csv").write_text("\n".join(rows) + "\n")
+    split = root / "ImageSets/Segmentation/train.txt"
+    split.write_text("\n".join(VOC_IMAGES) + "\n")
+    return root

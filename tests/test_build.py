@@ -1,0 +1,141 @@
+"""The catalogues: names to things, and what is said of a name that is not there."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+import yaml
+
+from recam.artifacts import Blueprint
+from recam.build.datasets import DATASETS, MadeSet
+from recam.build.devices import loader_workers, make_device
+from recam.build.methods import METHODS, make_classifier, maps_of
+from recam.build.names import unknown
+from recam.build.refiners import REFINERS, make_refiner
+from recam.build.segmenters import SEGMENTERS
+from recam.errors import UserError
+from recam.methods.cam import Cam
+from recam.methods.recam import COMBINATIONS, ReCam
+from recam.randomness import seeded_initialisation
+
+ROOT = Path(__file__).parents[1]
+SCHEMA = yaml.safe_load((ROOT / "workflow/schemas/params.schema.yaml").read_text(encoding="utf-8"))
+BLUEPRINT = Blueprint(
+    method="cam",
+    backbone="resnet18",
+    output_stride=32,
+    classes=("cat", "dog"),
+    frozen_batch_norm=True,
+    frozen_stem=False,
+    weight=0.5,
+)
+
+
+@pytest.fixture
+def images(generator):
+    """One image of 64 x 64 pixels."""
+    return torch.randn(1, 3, 64, 64, generator=generator)
+
+
+def build(method):
+    with seeded_initialisation(0, "test"):
+        return make_classifier(replace(BLUEPRINT, method=method)).eval()
+
+
+def choices(section, name):
+    return SCHEMA["properties"][section]["properties"][name]["enum"]
+
+
+@pytest.mark.parametrize(
+    ("section", "name", "catalogue"),
+    [
+        ("download", "dataset", DATASETS),
+        ("make_cams", "combine", COMBINATIONS),
+        ("make_pseudo", "refiner", REFINERS),
+        ("train_seg", "segmenter", SEGMENTERS),
+    ],
+)
+def test_the_schema_lists_what_the_catalogue_has(section, name, catalogue):
+    assert set(choices(section, name)) == set(catalogue)
+
+
+def test_the_schema_lists_every_method():
+    # The upper bound trains a segmenter on true masks and has no classifier.
+    assert set(SCHEMA["$defs"]["method"]["enum"]) == {*METHODS, "supervised"}
+
+
+@pytest.mark.parametrize(("method", "kind"), [("cam", Cam), ("control", Cam), ("recam", ReCam)])
+def test_a_method_gives_its_network(method, kind):
+    model = build(method)
+    assert type(model) is kind
+    assert model.classifier.shape == (2, 512)
+
+
+def test_the_blueprint_sets_the_weight_of_the_softmax_loss():
+    assert build("recam").weight == 0.5
+
+
+@pytest.mark.parametrize("combine", ["classifier", "reclassifier"])
+def test_a_reactivated_model_combines_its_weights_as_asked(images, combine):
+    model = build("recam")
+    with torch.no_grad():
+        expected = model.maps(images, combine=combine)
+        torch.testing.assert_close(maps_of(model, combine=combine)(images), expected)
+
+
+def test_a_cam_has_nothing_to_combine(images):
+    model = build("cam")
+    with torch.no_grad():
+        torch.testing.assert_close(maps_of(model, combine="product")(images), model.maps(images))
+
+
+def test_a_refiner_gets_its_numbers(generator):
+    scores, pixels = torch.rand(1, 2, 4, 4, generator=generator), torch.zeros(1, 3, 4, 4)
+    once, never = (make_refiner("pamr", dilations=(1,), iterations=n) for n in (1, 0))
+    assert torch.equal(never(scores, pixels), scores)
+    assert not torch.equal(once(scores, pixels), scores)
+
+
+def test_shapes_are_made_with_the_numbers_given(tmp_path):
+    numbers = MadeSet(source="auto", cache=tmp_path, random_seed=3, image_size=32, cooccurrence=1.0)
+    maker = DATASETS["shapes"](numbers)
+    scenes = list(maker.scenes("train", 2))
+    assert [scene.mask.shape for scene in scenes] == [(32, 32), (32, 32)]
+    assert len(maker.classes) == 8
+
+
+def test_an_unknown_name_is_told_with_the_nearest():
+    words = str(unknown("refiner", "pamer", ["none", "pamr", "crf"]))
+    assert words == "refiner: there is no 'pamer'; expected one of 3 names, nearest are pamr"
+
+
+def test_a_name_like_no_other_is_told_with_some_that_exist():
+    words = str(unknown("refiner", "zzzz", ["none", "pamr"]))
+    assert words == "refiner: there is no 'zzzz'; expected one of 2 names, nearest are none, pamr"
+
+
+def test_auto_is_the_gpu_where_there_is_one():
+    assert make_device("auto").type == ("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def test_the_cpu_can_always_be_had():
+    assert make_device("cpu") == torch.device("cpu")
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
+@pytest.mark.parametrize("name", ["cuda", "cuda:1"])
+def test_a_gpu_that_is_not_there_is_told(name):
+    with pytest.raises(UserError) as caught:
+        make_device(name)
+    assert str(caught.value) == (
+        f"device: got {name}, but torch sees no GPU; set device: auto or cpu"
+    )
+
+
+def test_a_cpu_loads_images_itself():
+    assert loader_workers(torch.device("cpu")) == 0
+
+
+def test_a_gpu_has_helpers():
+    assert 1 <= loader_workers(torch.device("cuda")) <= 8

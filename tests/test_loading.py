@@ -1,0 +1,274 @@
+"""Augmentation and batches: what depends on the seed, and what on nothing else."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from recam.data.layout import load_weak_split
+from recam.data.loading import (
+    Augmentation,
+    LabelledImages,
+    MaskedImages,
+    augment,
+    training_batches,
+)
+from recam.errors import UserError
+from recam.labels import IGNORE
+
+MEAN, STD = (0.5, 0.25, 0.125), (0.5, 0.25, 0.125)
+VARIED = Augmentation(resize_min=6, resize_max=14, crop=10, mean=MEAN, std=STD)
+
+
+def plain(*, size, crop):
+    """Keep the size: only the flip and the place of the crop are random."""
+    return Augmentation(resize_min=size, resize_max=size, crop=crop, mean=MEAN, std=STD)
+
+
+@pytest.fixture
+def split(voc):
+    """Image-level labels of five images."""
+    return load_weak_split(voc, "train")
+
+
+@pytest.fixture
+def labelled(split):
+    """The five images with labels."""
+    return LabelledImages(split, VARIED, random_seed=0)
+
+
+@pytest.fixture
+def masked(split, voc):
+    """The five images with masks."""
+    return MaskedImages(split, voc / "SegmentationClass", VARIED, random_seed=0)
+
+
+def gradient_image(height, width):
+    """Draw an image whose red is the row and whose green is the column, times ten."""
+    rows, columns = np.mgrid[:height, :width].astype(np.uint8) * 10
+    return np.dstack([rows, columns, np.zeros_like(rows)])
+
+
+def draws(count=20):
+    return [np.random.default_rng(seed) for seed in range(count)]
+
+
+def assert_same_batches(one, other):
+    one, other = list(one), list(other)
+    assert len(one) == len(other)
+    for (images, targets), (other_images, other_targets) in zip(one, other, strict=True):
+        assert torch.equal(images, other_images)
+        assert torch.equal(targets, other_targets)
+
+
+def test_the_same_key_gives_the_same_crop_in_any_order(labelled):
+    keys = [(epoch, index) for epoch in (1, 2) for index in range(len(labelled))]
+    forward = {key: labelled[key] for key in keys}
+    backward = {key: labelled[key] for key in reversed(keys)}
+    assert all(torch.equal(forward[key][0], backward[key][0]) for key in keys)
+
+
+def test_another_epoch_gives_another_crop(labelled):
+    assert not torch.equal(labelled[1, 0][0], labelled[2, 0][0])
+
+
+def test_another_seed_gives_other_crops(split, labelled):
+    other = LabelledImages(split, VARIED, random_seed=1)
+    assert not torch.equal(other[1, 0][0], labelled[1, 0][0])
+
+
+@pytest.mark.parametrize("kind", ["labelled", "masked"])
+def test_the_number_of_workers_changes_nothing(request, kind):
+    dataset = request.getfixturevalue(kind)
+    alone, helped = (training_batches(dataset, batch_size=2, workers=n) for n in (0, 2))
+    assert_same_batches(alone(1), helped(1))
+
+
+def test_an_epoch_can_be_repeated_after_others(labelled):
+    batches = training_batches(labelled, batch_size=2, workers=0)
+    first = list(batches(3))
+    list(batches(4))
+    assert_same_batches(batches(3), first)
+
+
+def test_the_global_random_state_changes_nothing(labelled):
+    batches = training_batches(labelled, batch_size=2, workers=0)
+    with torch.random.fork_rng():
+        torch.manual_seed(1)
+        first = list(batches(1))
+        torch.manual_seed(2)
+        assert_same_batches(batches(1), first)
+
+
+@pytest.mark.parametrize("batch_size", [1, 2, 5])
+def test_an_epoch_shows_no_image_twice(labelled, batch_size):
+    # No two of the five images have the same labels.
+    batches = training_batches(labelled, batch_size=batch_size, workers=0)
+    labels = torch.cat([targets for _, targets in batches(1)]).tolist()
+    assert len(labels) == len(set(map(tuple, labels))) == 5 // batch_size * batch_size
+
+
+def test_what_is_left_of_an_epoch_is_dropped(labelled):
+    sizes = [len(images) for images, _ in training_batches(labelled, batch_size=2, workers=0)(1)]
+    assert sizes == [2, 2]
+
+
+def test_epochs_differ_in_their_order(labelled):
+    batches = training_batches(labelled, batch_size=5, workers=0)
+    orders = {tuple(map(tuple, next(batches(epoch))[1].tolist())) for epoch in range(1, 9)}
+    assert len(orders) > 1
+
+
+def test_fewer_images_than_a_batch_are_refused(labelled):
+    with pytest.raises(UserError) as caught:
+        training_batches(labelled, batch_size=6, workers=0)
+    assert str(caught.value) == (
+        "the split has 5 images, fewer than one batch; expected batch_size of at most 5, got 6"
+    )
+
+
+def test_images_come_with_their_labels(labelled):
+    assert [labelled[1, index][1].tolist() for index in range(3)] == [
+        [True, False, False],
+        [False, True, False],
+        [True, True, False],
+    ]
+
+
+def test_batches_are_floats_and_bytes(masked):
+    images, masks = next(training_batches(masked, batch_size=2, workers=0)(1))
+    assert (images.dtype, images.shape) == (torch.float32, (2, 3, 10, 10))
+    assert (masks.dtype, masks.shape) == (torch.uint8, (2, 10, 10))
+
+
+def test_pixels_are_normalised():
+    white = np.full((4, 4, 3), 255, dtype=np.uint8)
+    image, _ = augment(white, None, plain(size=4, crop=4), np.random.default_rng(0))
+    assert image[:, 0, 0].tolist() == pytest.approx([1, 3, 7])
+
+
+def test_outside_the_image_all_is_zero_after_normalisation_and_ignored():
+    black, background = np.zeros((2, 4, 3), np.uint8), np.zeros((2, 4), np.uint8)
+    image, mask = augment(black, background, plain(size=4, crop=6), np.random.default_rng(0))
+    outside = mask == IGNORE
+    assert outside.sum() == 6 * 6 - 2 * 4
+    assert (image[:, outside] == 0).all()
+    assert (image[:, ~outside] == -1).all()  # black, normalised
+
+
+def test_a_small_image_is_placed_anywhere_in_the_crop():
+    image, mask = np.zeros((1, 1, 3), np.uint8), np.zeros((1, 1), np.uint8)
+    placed = [augment(image, mask, plain(size=1, crop=2), draw)[1] for draw in draws()]
+    assert {tuple(m.flatten().tolist()) for m in placed} == {
+        (0, 255, 255, 255),
+        (255, 0, 255, 255),
+        (255, 255, 0, 255),
+        (255, 255, 255, 0),
+    }
+
+
+def test_a_crop_is_cut_from_anywhere_in_a_large_image():
+    image = gradient_image(1, 4)
+    mask = np.array([[0, 1, 2, 3]], dtype=np.uint8)
+    cut = [augment(image, mask, plain(size=4, crop=1), draw)[1].item() for draw in draws(40)]
+    assert set(cut) == {0, 1, 2, 3}
+
+
+def test_half_of_the_images_are_mirrored():
+    mask = np.array([[1, 2]], dtype=np.uint8)
+    image = gradient_image(1, 2)
+    seen = [augment(image, mask, plain(size=2, crop=2), draw)[1] for draw in draws(200)]
+    mirrored = [2 in m[:, 0] for m in seen]
+    assert 0.4 < np.mean(mirrored) < 0.6
+
+
+@pytest.mark.parametrize("crop", [4, 8, 12])
+def test_image_and_mask_move_alike(crop):
+    image = gradient_image(8, 8)
+    mask = (np.arange(8)[:, None] * 8 + np.arange(8)).astype(np.uint8)  # row and column
+    for draw in draws():
+        moved, moved_mask = augment(image, mask, plain(size=8, crop=crop), draw)
+        inside = moved_mask != IGNORE
+        red, green = (moved[c] * STD[c] + MEAN[c] for c in (0, 1))
+        rows, columns = (channel[inside] * 255 / 10 for channel in (red, green))
+        expected = rows.round() * 8 + columns.round()
+        assert torch.equal(expected.to(torch.uint8), moved_mask[inside])
+
+
+def test_the_longer_side_gets_the_random_length():
+    image, mask = np.zeros((10, 20, 3), np.uint8), np.zeros((10, 20), np.uint8)
+    varied = replace(VARIED, resize_min=8, resize_max=12, crop=40)
+    sides = set()
+    for draw in draws(40):
+        inside = augment(image, mask, varied, draw)[1] != IGNORE
+        sides.add((int(inside.any(dim=1).sum()), int(inside.any(dim=0).sum())))
+    assert sides == {(4, 8), (4, 9), (5, 10), (6, 11), (6, 12)}
+
+
+def test_a_mask_gets_no_new_ids_when_resized():
+    mask = np.array([[0, 200], [200, 0]], dtype=np.uint8)
+    _, resized = augment(
+        np.zeros((2, 2, 3), np.uint8), mask, plain(size=9, crop=9), np.random.default_rng(0)
+    )
+    assert set(resized.flatten().tolist()) == {0, 200}
+
+
+def test_a_thin_image_keeps_at_least_one_pixel():
+    image, mask = augment(
+        np.zeros((1, 50, 3), np.uint8),
+        np.zeros((1, 50), np.uint8),
+        plain(size=5, crop=5),
+        np.random.default_rng(0),
+    )
+    assert (mask == 0).sum() == 5
+    assert image.shape == (3, 5, 5)
+
+
+def test_least_above_most_is_refused():
+    with pytest.raises(UserError) as caught:
+        replace(VARIED, resize_min=15)
+    assert str(caught.value) == "resize_min: expected no more than resize_max (14), got 15"
+
+
+def test_an_unreadable_image_is_named(labelled, voc):
+    (voc / "JPEGImages/2007_000033.png").write_bytes(b"not an image")
+    with pytest.raises(UserError, match=r"2007_000033\.png: not a readable image"):
+        labelled[1, 1]
+
+
+def test_a_truncated_image_is_named(labelled, voc, generator):
+    file = voc / "JPEGImages/2007_000033.png"
+    noise = torch.randint(256, (40, 40, 3), generator=generator, dtype=torch.uint8)
+    Image.fromarray(noise.numpy()).save(file)
+    file.write_bytes(file.read_bytes()[:-1000])
+    with pytest.raises(UserError, match=r"2007_000033\.png: not a readable image"):
+        labelled[1, 1]
+
+
+def test_a_missing_mask_is_named(masked, voc):
+    (voc / "SegmentationClass/2007_000032.png").unlink()
+    with pytest.raises(UserError, match=r"2007_000032\.png: this mask is missing; add it"):
+        masked[1, 0]
+
+
+def test_a_mask_of_another_size_is_refused(masked, voc):
+    mask = Image.new("L", (11, 8))
+    mask.save(voc / "SegmentationClass/2007_000032.png")
+    with pytest.raises(UserError, match=r"2007_000032\.png: is 11x8 pixels, its image 12x8; make"):
+        masked[1, 0]
+
+
+def test_a_mask_id_beyond_the_classes_is_refused(masked, voc):
+    Image.new("L", (12, 8), 4).save(voc / "SegmentationClass/2007_000032.png")
+    with pytest.raises(
+        UserError,
+        match=r"2007_000032\.png: mask id 4 is beyond the classes; expected 0\.\.3 or 255; correct",
+    ):
+        masked[1, 0]
+
+
+def test_ignored_pixels_are_no_id_beyond_the_classes(masked, voc):
+    Image.new("L", (12, 8), IGNORE).save(voc / "SegmentationClass/2007_000032.png")
+    assert (masked[1, 0][1] == IGNORE).all()

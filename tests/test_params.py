@@ -1,0 +1,231 @@
+"""Every kind of mistake in params.yaml, and the sentence that tells it."""
+
+from copy import deepcopy
+from pathlib import Path
+
+import pytest
+import yaml
+
+from recam.errors import UserError
+from recam.params import check
+
+ROOT = Path(__file__).parents[1]
+SCHEMA = yaml.safe_load((ROOT / "workflow/schemas/params.schema.yaml").read_text(encoding="utf-8"))
+SOURCE = "params.yaml"
+LR = (
+    "first learning rate of the backbone (and, in train_recam, of the first classifier); "
+    "decays to 0"
+)
+
+
+@pytest.fixture
+def params():
+    """Load the parameters that the project is shipped with."""
+    return yaml.safe_load((ROOT / SOURCE).read_text(encoding="utf-8"))
+
+
+def refusal(params):
+    """Give the sentence that tells what is wrong."""
+    with pytest.raises(UserError) as caught:
+        check(params, SCHEMA, source=SOURCE)
+    return str(caught.value)
+
+
+def test_the_parameters_of_the_project_pass(params):
+    check(params, SCHEMA, source=SOURCE)
+
+
+def test_checking_changes_nothing(params):
+    before = deepcopy(params)
+    check(params, SCHEMA, source=SOURCE)
+    assert params == before
+
+
+def test_a_misspelt_parameter_is_told_with_the_nearest_name(params):
+    params["train_cam"]["epoch"] = params["train_cam"].pop("epochs")
+    assert refusal(params) == (
+        "params.yaml: train_cam.epoch is not a parameter; did you mean epochs?"
+    )
+
+
+def test_a_misspelt_section_is_told_with_the_nearest_name(params):
+    params["train_recan"] = params.pop("train_recam")
+    assert (
+        refusal(params) == "params.yaml: train_recan is not a parameter; did you mean train_recam?"
+    )
+
+
+def test_an_invented_parameter_is_told_with_all_that_are_known(params):
+    params["summarize"]["zzz"] = 1
+    assert refusal(params) == "params.yaml: summarize.zzz is not a parameter; known are examples"
+
+
+def test_a_key_that_is_no_text_is_told(params):
+    params["summarize"][1] = 1
+    assert refusal(params) == "params.yaml: summarize.1 is not a parameter; known are examples"
+
+
+def test_a_missing_parameter_is_told_with_its_meaning(params):
+    del params["train_cam"]["crop"]
+    assert refusal(params) == (
+        "params.yaml: train_cam.crop is missing; "
+        "side of the square cut from a resized image, in pixels"
+    )
+
+
+def test_a_missing_section_is_told(params):
+    del params["make_cams"]
+    assert refusal(params) == "params.yaml: make_cams is missing; add this section"
+
+
+def test_an_empty_file_is_told():
+    assert refusal({}) == (
+        "params.yaml: random_seeds is missing; replicates to run; results are reported as mean and "
+        "standard deviation over them"
+    )
+
+
+def test_an_empty_section_is_told(params):
+    params["summarize"] = None
+    assert refusal(params) == "params.yaml: summarize: expected a value of type object, got None"
+
+
+def test_a_number_that_yaml_reads_as_text_is_told(params):
+    # YAML 1.1 wants a dot in 1.0e-4; without it 1e-4 is text.
+    params["train_cam"]["lr"] = yaml.safe_load("1e-4")
+    assert refusal(params) == (
+        f"params.yaml: train_cam.lr: expected a value of type number ({LR}), got '1e-4'"
+    )
+
+
+def test_a_fraction_for_a_count_is_told(params):
+    params["train_cam"]["epochs"] = 1.5
+    assert refusal(params) == (
+        "params.yaml: train_cam.epochs: expected a value of type integer (passes over the split), "
+        "got 1.5"
+    )
+
+
+def test_yes_for_a_count_is_told(params):
+    params["train_cam"]["epochs"] = yaml.safe_load("yes")
+    assert refusal(params) == (
+        "params.yaml: train_cam.epochs: expected a value of type integer (passes over the split), "
+        "got True"
+    )
+
+
+def test_a_value_below_its_range_is_told(params):
+    params["train_recam"]["weight"] = -0.5
+    assert refusal(params) == (
+        "params.yaml: train_recam.weight: expected at least 0 (lambda of the softmax loss), "
+        "got -0.5"
+    )
+
+
+def test_a_value_above_its_range_is_told(params):
+    params["evaluate"]["cams_threshold"] = 1.5
+    assert refusal(params) == (
+        "params.yaml: evaluate.cams_threshold: expected at most 1 "
+        "(a score of normalised maps, from 0 to 1), got 1.5"
+    )
+
+
+def test_a_bound_that_is_not_part_of_the_range_is_told(params):
+    params["train_cam"]["lr"] = 0
+    assert refusal(params) == f"params.yaml: train_cam.lr: expected more than 0 ({LR}), got 0"
+
+
+def test_an_item_of_a_list_is_told_by_its_place(params):
+    params["make_cams"]["scales"] = [1.0, 5.0]
+    assert refusal(params) == (
+        "params.yaml: make_cams.scales.1: expected at most 4 (from above 0 to 4), got 5.0"
+    )
+
+
+def test_an_empty_list_is_told(params):
+    params["random_seeds"] = []
+    assert refusal(params) == (
+        "params.yaml: random_seeds: expected at least 1 values (replicates to run; results are "
+        "reported as mean and standard deviation over them), got []"
+    )
+
+
+def test_a_name_that_is_not_known_is_told_with_those_that_are(params):
+    params["make_cams"]["combine"] = "difference"
+    assert refusal(params) == (
+        "params.yaml: make_cams.combine: expected one of "
+        "['product', 'reclassifier', 'classifier', 'sum'] "
+        "(which weights make the maps of a re-activated model), got 'difference'"
+    )
+
+
+def test_a_stride_that_no_backbone_has_is_told(params):
+    params["train_cam"]["output_stride"] = 12
+    assert refusal(params) == (
+        "params.yaml: train_cam.output_stride: expected one of [8, 16, 32] "
+        "(pixels between neighbours of the feature grid), got 12"
+    )
+
+
+def test_a_method_listed_twice_is_told(params):
+    params["methods"] = ["cam", "recam", "cam"]
+    assert refusal(params) == (
+        "params.yaml: methods: expected no value twice (methods to run side by side), "
+        "got ['cam', 'recam', 'cam']"
+    )
+
+
+def test_a_device_of_another_kind_is_told(params):
+    params["device"] = "gpu"
+    assert refusal(params) == (
+        "params.yaml: device: expected text that matches ^(auto|cpu|cuda(:[0-9]+)?)$ "
+        "(auto (a GPU where there is one), cpu, cuda or cuda:1), got 'gpu'"
+    )
+
+
+def test_the_first_of_several_mistakes_is_told_by_the_alphabet(params):
+    params["train_cam"]["epochs"] = 0
+    params["evaluate"]["examples"] = -1
+    assert refusal(params).startswith("params.yaml: evaluate.examples: expected at least 0 (")
+
+
+@pytest.mark.parametrize("device", ["auto", "cpu", "cuda", "cuda:1"])
+def test_devices_pass(params, device):
+    params["device"] = device
+    check(params, SCHEMA, source=SOURCE)
+
+
+def described(schema, place=()):
+    """Yield every parameter of a schema with its place."""
+    for name, spec in schema.get("properties", {}).items():
+        if spec.get("type") == "object":
+            yield from described(spec, (*place, name))
+        else:
+            yield ".".join((*place, name)), spec
+
+
+PARAMETERS = dict(described(SCHEMA))
+
+
+@pytest.mark.parametrize("name", PARAMETERS)
+def test_every_parameter_says_what_it_means(name):
+    assert PARAMETERS[name]["description"]
+
+
+@pytest.mark.parametrize("name", PARAMETERS)
+def test_no_parameter_has_a_second_value_in_the_schema(name):
+    assert "default" not in PARAMETERS[name]
+
+
+def sections(schema):
+    """Yield every object of a schema."""
+    yield schema
+    for spec in schema["properties"].values():
+        if spec.get("type") == "object":
+            yield from sections(spec)
+
+
+def test_every_section_requires_all_its_parameters_and_no_others():
+    for section in sections(SCHEMA):
+        assert section["additionalProperties"] is False
+        assert list(section["required"]) == list(section["properties"])

@@ -1,0 +1,279 @@
+"""The steps as command lines: what a user's mistake looks like, and that runs repeat and resume.
+
+The scripts run in this process, as ``python script.py ...`` would run them.
+"""
+
+import hashlib
+import json
+import logging
+import resource
+import runpy
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import yaml
+from filelock import FileLock
+from PIL import Image
+
+ROOT = Path(__file__).parents[1]
+SCRIPTS = ROOT / "workflow" / "scripts"
+FAST = {
+    "train_images": 8,
+    "val_images": 4,
+    "image_size": 32,
+    "epochs": 1,
+    "batch_size": 4,
+    "resize_min": 32,
+    "resize_max": 32,
+    "crop": 32,
+    "weights": "none",
+    "backbone": "resnet18",
+    "scales": [1.0],
+}
+
+
+@pytest.fixture(autouse=True)
+def _quiet_threads_and_logs():
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+    for handler in logging.getLogger().handlers[:]:
+        if isinstance(handler, logging.StreamHandler | logging.FileHandler):
+            logging.getLogger().removeHandler(handler)
+
+
+@pytest.fixture
+def run(monkeypatch, capsys):
+    """Run a step with paths as given and the section's numbers made small; exit code and words."""
+    section_of = yaml.safe_load((ROOT / "params.yaml").read_text())
+
+    def call(step, paths, **changes):
+        numbers = section_of[step] | {k: v for k, v in FAST.items() if k in section_of[step]}
+        arguments = []
+        for name, value in (paths | numbers | changes).items():
+            values = value if isinstance(value, list) else [value]
+            if value is True:
+                arguments.append(f"--{name}")
+            elif value is not False:
+                arguments += [f"--{name}", *map(str, values)]
+        monkeypatch.setattr(sys, "argv", [str(SCRIPTS / f"{step}.py"), *arguments])
+        monkeypatch.syspath_prepend(str(SCRIPTS))
+        try:
+            runpy.run_path(sys.argv[0], run_name="__main__")
+            code = 0
+        except SystemExit as stop:
+            code = stop.code
+        return code, capsys.readouterr().err
+
+    return call
+
+
+@pytest.fixture
+def data(run, tmp_path):
+    """A data set of eight drawn training images."""
+    code, words = run("download", {"data": tmp_path / "data"})
+    assert code == 0, words
+    return tmp_path / "data"
+
+
+@pytest.fixture
+def cam_paths(data, tmp_path):
+    out = tmp_path / "out"
+    return {
+        "data": data,
+        "checkpoint": out / "classifier.pt",
+        "curve": out / "curve.csv",
+        "random_seed": 0,
+        "device": "cpu",
+    }
+
+
+def refused(result, *words):
+    """One sentence, no traceback, and an exit code that says so."""
+    code, text = result
+    assert code not in (0, None)
+    assert "Traceback" not in text
+    for word in words:
+        assert word in text, text
+
+
+def test_an_unknown_backbone_is_answered_with_the_nearest_names(run, cam_paths):
+    refused(run("train_cam", cam_paths, backbone="resnet5O"), "resnet5O", "resnet50")
+
+
+def test_imagenet_weights_from_a_file_that_is_not_there_are_refused(run, cam_paths):
+    refused(run("train_cam", cam_paths, weights="/no/such.pt"), "/no/such.pt", "no such file")
+
+
+def test_fewer_images_than_a_batch_are_refused(run, cam_paths):
+    refused(run("train_cam", cam_paths, batch_size=9), "8 images", "batch_size", "9")
+
+
+def test_a_split_that_is_not_there_is_named(run, cam_paths):
+    refused(run("train_cam", cam_paths, split="trainaug"), "trainaug.txt", "not found")
+
+
+def test_an_empty_split_is_refused(run, data, cam_paths):
+    (data / "ImageSets/Segmentation/train.txt").write_text("\n")
+    refused(run("train_cam", cam_paths), "train.txt", "empty")
+
+
+def test_a_class_listed_twice_is_refused(run, data, cam_paths):
+    (data / "classes.txt").write_text("ring\nring\n")
+    refused(run("train_cam", cam_paths), "classes.txt", "'ring' is listed twice")
+
+
+def test_an_image_without_a_row_of_labels_is_named(run, data, cam_paths):
+    table = (data / "labels.csv").read_text().splitlines()
+    kept = [line for line in table if not line.startswith("train_0003")]
+    (data / "labels.csv").write_text("\n".join(kept))
+    refused(run("train_cam", cam_paths), "labels.csv", "train_0003")
+
+
+def test_an_unreadable_image_is_named(run, data, cam_paths):
+    (data / "JPEGImages/train_0002.png").write_bytes(b"not an image")
+    refused(run("train_cam", cam_paths), "train_0002.png", "not a readable image")
+
+
+def test_numbers_out_of_range_and_mistyped_are_refused_by_name(run, cam_paths):
+    refused(run("train_cam", cam_paths, lr=-1), "--lr", "out of range")
+    refused(run("train_cam", cam_paths, epochs="many"), "--epochs", "many")
+    refused(run("train_cam", cam_paths, output_stride=12), "--output_stride", "[8, 16, 32]")
+
+
+def test_a_folder_that_cannot_be_made_is_named(run, data, cam_paths):
+    paths = cam_paths | {"checkpoint": data / "classes.txt" / "classifier.pt"}
+    refused(run("train_cam", paths), "classes.txt", "then run again")
+
+
+def test_a_full_disk_is_told_and_leaves_the_old_result(run, cam_paths):
+    checkpoint = cam_paths["checkpoint"]
+    checkpoint.parent.mkdir()
+    checkpoint.write_text("the old one")
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1_000_000, hard))  # no file may grow beyond 1 MB
+    try:
+        refused(run("train_cam", cam_paths), "then run again")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert checkpoint.read_text() == "the old one"
+    assert not list(checkpoint.parent.glob("*.tmp"))
+
+
+def test_an_output_that_another_process_writes_is_left_to_it(run, cam_paths):
+    checkpoint = cam_paths["checkpoint"]
+    checkpoint.parent.mkdir()
+    with FileLock(checkpoint.with_name(f".{checkpoint.name}.lock")):
+        refused(run("train_cam", cam_paths), "is being written by another process")
+
+
+def test_a_checkpoint_of_other_classes_is_refused(run, data, cam_paths, tmp_path):
+    assert run("train_cam", cam_paths)[0] == 0
+    names = (data / "classes.txt").read_text().replace("ring", "wheel", 1)
+    (data / "classes.txt").write_text(names)
+    labels = (data / "labels.csv").read_text().replace("ring", "wheel", 1)
+    (data / "labels.csv").write_text(labels)
+    paths = {
+        "data": data,
+        "cam": cam_paths["checkpoint"],
+        "checkpoint": tmp_path / "re/classifier.pt",
+        "curve": tmp_path / "re/curve.csv",
+        "method": "recam",
+        "random_seed": 0,
+        "device": "cpu",
+    }
+    refused(run("train_recam", paths), "was trained on", "wheel")
+
+
+def test_a_mask_id_beyond_the_classes_is_named(run, data, cam_paths):
+    path = data / "SegmentationClass/train_0001.png"
+    mask = np.array(Image.open(path))
+    mask[0, 0] = 77
+    Image.fromarray(mask).save(path)
+    paths = cam_paths | {"masks": data / "SegmentationClass"}
+    refused(run("train_seg", paths), "train_0001.png", "77", "0..8 or 255")
+
+
+def test_background_above_foreground_is_refused(run, data, tmp_path):
+    paths = {
+        "data": data,
+        "cams": tmp_path,
+        "masks": tmp_path / "m",
+        "scores": tmp_path / "s",
+        "manifest": [tmp_path / "m.sha256", tmp_path / "s.sha256"],
+        "device": "cpu",
+    }
+    refused(run("make_pseudo", paths, background=0.6), "background", "0.6")
+
+
+def test_the_same_seed_gives_the_same_bytes_and_another_seed_others(run, cam_paths, tmp_path):
+    hashes = []
+    for folder, seed in (("a", 0), ("b", 0), ("c", 1)):
+        checkpoint = tmp_path / folder / "classifier.pt"
+        paths = cam_paths | {"checkpoint": checkpoint, "random_seed": seed}
+        assert run("train_cam", paths)[0] == 0
+        hashes.append(hashlib.sha256(checkpoint.read_bytes()).hexdigest())
+    assert hashes[0] == hashes[1] != hashes[2]
+
+
+def test_control_starts_from_the_same_cam_and_differs_from_recam(run, data, cam_paths, tmp_path):
+    assert run("train_cam", cam_paths)[0] == 0
+    curves = {}
+    for method in ("control", "recam"):
+        paths = {
+            "data": data,
+            "cam": cam_paths["checkpoint"],
+            "checkpoint": tmp_path / method / "classifier.pt",
+            "curve": tmp_path / method / "curve.csv",
+            "method": method,
+            "random_seed": 0,
+            "device": "cpu",
+        }
+        assert run("train_recam", paths)[0] == 0
+        curves[method] = paths["curve"].read_text()
+    assert "sce" in curves["recam"]
+    assert "sce" not in curves["control"]
+
+
+def test_made_cams_are_those_of_the_present_classes_and_reach_one(run, data, cam_paths, tmp_path):
+    assert run("train_cam", cam_paths)[0] == 0
+    paths = {
+        "data": data,
+        "checkpoint": cam_paths["checkpoint"],
+        "cams": tmp_path / "cams",
+        "manifest": tmp_path / "cams.sha256",
+        "device": "cpu",
+    }
+    assert run("make_cams", paths)[0] == 0
+    labels = (data / "labels.csv").read_text().splitlines()[1:]
+    train = {line.split(",")[0]: line.split(",")[1:] for line in labels if "train" in line}
+    files = sorted((tmp_path / "cams").glob("*.npz"))
+    assert [file.stem for file in files] == sorted(train)
+    for file in files:
+        cams = np.load(file)
+        present = [i for i, value in enumerate(train[file.stem]) if value == "1"]
+        assert cams["classes"].tolist() == present
+        for scores in cams["scores"]:
+            assert scores.max() == pytest.approx(1, abs=2e-3) or scores.max() == 0
+    listed = (tmp_path / "cams.sha256").read_text().splitlines()
+    assert len(listed) == len(files)
+
+
+def test_every_script_explains_its_arguments(run):
+    for script in sorted(SCRIPTS.glob("[a-z]*.py")):
+        sys.argv = [str(script), "--help"]
+        with pytest.raises(SystemExit) as stop:
+            runpy.run_path(str(script), run_name="__main__")
+        assert stop.value.code == 0
+
+
+def test_readme_tables_are_those_of_the_committed_results(monkeypatch):
+    monkeypatch.setattr(sys, "argv", ["readme_tables.py", "--check"])
+    runpy.run_path(str(ROOT / "docs/readme_tables.py"), run_name="__main__")
+    for name in ("shapes", "stamps"):
+        metrics = json.loads((ROOT / f"docs/results/{name}/metrics.json").read_text())
+        assert {"cam", "control", "recam"} <= set(metrics["cams"])

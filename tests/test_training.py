@@ -1,0 +1,290 @@
+"""The training loop: its arithmetic, and that a killed run ends like an unbroken one."""
+
+import math
+
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional
+
+from recam.artifacts import load_state
+from recam.errors import UserError
+from recam.training import EpochLoss, Recipe, parameter_groups, train, write_curve
+
+CPU = torch.device("cpu")
+EPOCHS, STEPS = 4, 3
+RECIPE = Recipe(
+    epochs=EPOCHS,
+    learning_rates={"backbone": 0.05, "classifier": 0.5},
+    momentum=0.9,
+    weight_decay=0.01,
+)
+
+
+class Network(nn.Module):
+    """A convolution, a batch norm with running statistics, a classifier."""
+
+    def __init__(self, seed=0):
+        super().__init__()
+        generator = torch.Generator().manual_seed(seed)
+        self.backbone = nn.Sequential(nn.Conv2d(3, 4, kernel_size=3), nn.BatchNorm2d(4), nn.ReLU())
+        self.classifier = nn.Parameter(torch.randn(2, 4, generator=generator))
+        nn.init.normal_(self.backbone[0].weight, generator=generator)
+        nn.init.zeros_(self.backbone[0].bias)
+
+    def loss(self, images, targets):
+        logits = self.backbone(images).mean(dim=(2, 3)) @ self.classifier.T
+        return {
+            "bce": functional.binary_cross_entropy_with_logits(logits, targets),
+            "size": 0.01 * logits.square().mean(),
+        }
+
+
+class Scalar(nn.Module):
+    """One weight w; the loss w * target has the gradient target, whatever w is."""
+
+    def __init__(self, start=1.0):
+        super().__init__()
+        self.weight = nn.Parameter(torch.tensor(start))
+
+    def loss(self, _images, targets):
+        return {"linear": (self.weight * targets).sum()}
+
+
+def batches(epoch):
+    """Give random batches that depend on the epoch only."""
+    generator = torch.Generator().manual_seed(epoch)
+    for _ in range(STEPS):
+        images = torch.randn(4, 3, 5, 5, generator=generator)
+        yield [images, (torch.rand(4, 2, generator=generator) < 0.5).float()]
+
+
+def interrupted_in(killed_epoch):
+    """Give the same batches, but stop the run after the first batch of one epoch."""
+
+    def some_batches(epoch):
+        for batch in batches(epoch):
+            yield batch
+            if epoch == killed_epoch:
+                raise KeyboardInterrupt
+
+    return some_batches
+
+
+def gradients(*values):
+    """Give one batch for each value, whose loss has this gradient."""
+
+    def some_batches(epoch):
+        return [[torch.zeros(1, 3, 1, 1), torch.tensor(value)] for value in values]
+
+    return some_batches
+
+
+def fit(model, some_batches, state, *, recipe=RECIPE, steps=STEPS, key="key"):
+    return train(
+        model,
+        some_batches,
+        steps_per_epoch=steps,
+        recipe=recipe,
+        device=CPU,
+        state=state,
+        key=key,
+    )
+
+
+def fit_scalar(values, state, **numbers):
+    """Train one weight for one epoch and return where it ends."""
+    model = Scalar()
+    defaults = {"learning_rates": {"": 0.1}, "momentum": 0.0, "weight_decay": 0.0, "epochs": 1}
+    recipe = Recipe(**(defaults | numbers))
+    fit(model, gradients(*values), state, recipe=recipe, steps=len(values))
+    return model.weight.item()
+
+
+def assert_same_tensors(one, other):
+    assert one.keys() == other.keys()
+    for name, tensor in one.items():
+        assert torch.equal(tensor, other[name]), name
+
+
+@pytest.fixture
+def state(tmp_path):
+    """Where a run keeps what it needs to go on."""
+    return tmp_path / "last.pt"
+
+
+@pytest.fixture
+def unbroken(tmp_path):
+    """A model trained without a break, and its curve."""
+    model = Network()
+    return model, fit(model, batches, tmp_path / "unbroken.pt")
+
+
+@pytest.mark.parametrize("killed_epoch", [1, 2, EPOCHS])
+def test_a_killed_run_ends_like_an_unbroken_one(unbroken, state, killed_epoch):
+    with pytest.raises(KeyboardInterrupt):
+        fit(Network(), interrupted_in(killed_epoch), state)
+    resumed = Network()
+    curve = fit(resumed, batches, state)
+    assert_same_tensors(resumed.state_dict(), unbroken[0].state_dict())
+    assert curve == unbroken[1]
+
+
+def test_a_run_killed_twice_ends_like_an_unbroken_one(unbroken, state):
+    for killed_epoch in (2, 4):
+        with pytest.raises(KeyboardInterrupt):
+            fit(Network(), interrupted_in(killed_epoch), state)
+    resumed = Network()
+    assert fit(resumed, batches, state) == unbroken[1]
+    assert_same_tensors(resumed.state_dict(), unbroken[0].state_dict())
+
+
+def test_only_the_missing_epochs_are_run_again(state):
+    with pytest.raises(KeyboardInterrupt):
+        fit(Network(), interrupted_in(3), state)
+    seen = []
+
+    def noted(epoch):
+        seen.append(epoch)
+        return batches(epoch)
+
+    fit(Network(), noted, state)
+    assert seen == [3, 4]
+
+
+def test_weights_come_from_the_state_and_not_from_a_new_start(unbroken, state):
+    with pytest.raises(KeyboardInterrupt):
+        fit(Network(seed=0), interrupted_in(3), state)
+    resumed = Network(seed=1)
+    fit(resumed, batches, state)
+    assert_same_tensors(resumed.state_dict(), unbroken[0].state_dict())
+
+
+def test_a_finished_run_is_not_trained_further(unbroken, state):
+    fit(Network(), batches, state)
+    again = Network(seed=1)
+    assert fit(again, interrupted_in(1), state) == unbroken[1]
+    assert_same_tensors(again.state_dict(), unbroken[0].state_dict())
+
+
+def test_another_key_starts_afresh(unbroken, state):
+    with pytest.raises(KeyboardInterrupt):
+        fit(Network(), interrupted_in(3), state, key="other parameters")
+    model = Network()
+    curve = fit(model, batches, state)
+    assert curve == unbroken[1]
+    assert_same_tensors(model.state_dict(), unbroken[0].state_dict())
+
+
+def test_a_damaged_state_is_named(state):
+    state.write_bytes(b"damaged")
+    with pytest.raises(UserError, match=r"last\.pt: damaged, or not a file of plain tensors"):
+        fit(Network(), batches, state)
+
+
+def test_the_state_holds_plain_tensors_only(state):
+    fit(Network(), batches, state)
+    assert set(load_state(state)) == {"key", "curve", "model", "optimizer", "schedule"}
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf])
+def test_a_loss_that_is_not_finite_is_told(state, value):
+    model = Scalar()
+    recipe = Recipe(epochs=1, learning_rates={"": 0.1}, momentum=0.0, weight_decay=0.0)
+    with pytest.raises(UserError, match=f"the loss linear is {value}: training diverged"):
+        fit(model, gradients(1.0, value), state, recipe=recipe, steps=2)
+    assert not state.exists()
+
+
+def test_a_step_goes_down_the_gradient(state):
+    assert fit_scalar([2.0], state) == pytest.approx(1 - 0.1 * 2)
+
+
+def test_weight_decay_adds_its_share_of_the_weight_to_the_gradient(state):
+    assert fit_scalar([2.0], state, weight_decay=0.5) == pytest.approx(1 - 0.1 * (2 + 0.5 * 1))
+
+
+def test_momentum_repeats_the_last_step(state):
+    decayed = 0.1 * (1 - 1 / 2) ** 0.9  # the learning rate of the second of two steps
+    expected = 1 - 0.1 * 2 - decayed * (0.7 * 2 + 3)
+    assert fit_scalar([2.0, 3.0], state, momentum=0.7) == pytest.approx(expected)
+
+
+def test_the_learning_rate_decays_with_the_power_of_the_steps_left(state):
+    rates = [0.1 * (left / 4) ** 0.9 for left in (4, 3, 2, 1)]
+    assert fit_scalar([1.0, 1.0], state, epochs=2) == pytest.approx(1 - sum(rates))
+
+
+def test_losses_are_added(state):
+    class Two(Scalar):
+        def loss(self, _images, targets):
+            return {"one": self.weight * targets, "two": 3 * self.weight * targets}
+
+    model = Two()
+    recipe = Recipe(epochs=1, learning_rates={"": 0.1}, momentum=0.0, weight_decay=0.0)
+    fit(model, gradients(1.0), state, recipe=recipe, steps=1)
+    assert model.weight.item() == pytest.approx(1 - 0.1 * (1 + 3))
+
+
+def test_the_curve_holds_the_mean_of_each_loss(state):
+    model = Scalar()
+    recipe = Recipe(epochs=2, learning_rates={"": 0.1}, momentum=0.0, weight_decay=0.0)
+    curve = fit(model, gradients(0.0, 0.0), state, recipe=recipe, steps=2)
+    assert curve == [
+        EpochLoss(epoch=1, loss="linear", value=0.0),
+        EpochLoss(epoch=2, loss="linear", value=0.0),
+    ]
+
+
+def test_the_mean_is_over_the_batches_as_they_were_trained_on(state):
+    model = Scalar()
+    recipe = Recipe(epochs=1, learning_rates={"": 0.5}, momentum=0.0, weight_decay=0.0)
+    (line,) = fit(model, gradients(1.0, 2.0), state, recipe=recipe, steps=2)
+    # Loss 1 * 1, then the weight is 1/2 and the loss 1/2 * 2.
+    assert line.value == pytest.approx(1.0)
+
+
+def test_a_model_is_left_in_training_mode(unbroken):
+    assert unbroken[0].training
+    assert unbroken[0].backbone[1].num_batches_tracked == EPOCHS * STEPS
+
+
+def test_every_parameter_is_in_one_group():
+    model = Network()
+    groups = parameter_groups(model, {"classifier": 0.5, "": 0.05})
+    assert [group["lr"] for group in groups] == [0.5, 0.05]
+    assert groups[0]["params"] == [model.classifier]
+    given = [id(p) for group in groups for p in group["params"]]
+    assert sorted(given) == sorted(id(p) for p in model.parameters())
+
+
+def test_frozen_parameters_are_in_no_group():
+    model = Network()
+    model.backbone[0].requires_grad_(requires_grad=False)
+    (group, _) = parameter_groups(model, {"backbone": 0.1, "classifier": 0.1})
+    assert len(group["params"]) == 2  # the affine parameters of the norm
+
+
+def test_a_frozen_parameter_does_not_move(state):
+    model = Network()
+    model.backbone[0].requires_grad_(requires_grad=False)
+    before = model.backbone[0].weight.clone()
+    fit(model, batches, state)
+    assert torch.equal(model.backbone[0].weight, before)
+
+
+def test_a_part_may_be_absent_from_the_model(state):
+    """The control has no reclassifier, yet is given the learning rate of one."""
+    rates = {"backbone": 0.05, "classifier": 0.05, "reclassifier": 0.5}
+    recipe = Recipe(epochs=1, learning_rates=rates, momentum=0.9, weight_decay=0.0)
+    assert len(fit(Network(), batches, state, recipe=recipe)) == 2
+
+
+def test_a_curve_is_written_as_a_table(tmp_path):
+    lines = [
+        EpochLoss(epoch=1, loss="bce", value=0.5),
+        EpochLoss(epoch=2, loss="bce", value=1 / 3),
+    ]
+    write_curve(tmp_path / "curve.csv", lines)
+    written = (tmp_path / "curve.csv").read_text()
+    assert written == "epoch,loss,value\n1,bce,0.500000\n2,bce,0.333333\n"
