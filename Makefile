@@ -1,0 +1,50 @@
+# What people, CI and the README call. `make run` and `make test` create the environment if need be.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.installed
+export PATH := $(abspath $(BIN)):$(PATH)
+
+.PHONY: run check test bench readme format clean
+
+run: $(READY) ## the experiment of params.yaml, then its table
+	snakemake --cores all
+	@cat results/summary.md
+
+$(READY): pyproject.toml constraints.txt
+	$(PYTHON) -c 'import sys; sys.exit(0 if (3, 11) <= sys.version_info < (3, 14) else "Python 3.11 to 3.13 is needed, this is " + sys.version.split()[0] + "; run `make run PYTHON=python3.12`, say")'
+	$(PYTHON) -m venv $(VENV)
+ifdef TORCH
+	pip install --quiet uv
+	VIRTUAL_ENV=$(VENV) uv pip install --torch-backend $(TORCH) --constraint constraints.txt --editable '.[dev]'
+else
+	pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
+endif
+	touch $@
+
+test: $(READY) ## all tests
+	pytest
+
+check: $(READY) ## style, types, layers, the graph
+	ruff format --check .
+	ruff check .
+	pyright
+	lint-imports --no-logo
+	snakefmt --check Snakefile workflow/rules
+	! snakemake --lint 2>&1 | grep '^ *\* ' | grep -v 'Specify a conda environment' # one environment serves all
+	@plan=$$(snakemake --dry-run 2>&1) || { echo "$$plan"; exit 1; }
+	python docs/readme_tables.py --check
+
+bench: $(READY) ## timings, as ratios measured side by side
+	python benchmarks/run.py
+
+readme: $(READY) ## the README's tables, from docs/results
+	python docs/readme_tables.py
+
+format: $(READY)
+	ruff format .
+	ruff check --fix .
+	snakefmt Snakefile workflow/rules
+
+clean: ## all that steps have made
+	rm -rf data results logs .snakemake
