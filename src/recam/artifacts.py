@@ -1,5 +1,6 @@
 """What steps leave on disk: checkpoints, cams, and folders that survive being killed."""
 
+import io
 import pickle
 import shutil
 from collections.abc import Mapping
@@ -59,9 +60,10 @@ def load_checkpoint(path: Path) -> tuple[dict[str, Tensor], Blueprint]:
 
 def save_state(path: Path, content: Mapping[str, object]) -> None:
     """``torch.save`` in one move."""
-    # An open file, not a path: then a full disk is an OSError that says so.
-    with replacing(path) as temporary, temporary.open("wb") as file:
-        torch.save(dict(content), file)
+    buffer = io.BytesIO()  # torch writing to disk itself would hide that a disk is full
+    torch.save(dict(content), buffer)
+    with replacing(path) as temporary:
+        temporary.write_bytes(buffer.getbuffer())
 
 
 def load_state(path: Path) -> dict | None:

@@ -25,6 +25,9 @@ def replacing(path: Path) -> Iterator[Path]:
     try:
         yield temporary
         temporary.replace(path)
+    except OSError as error:
+        error.filename = error.filename or str(path)  # writing to an open file names none
+        raise
     finally:
         temporary.unlink(missing_ok=True)
 
