@@ -172,7 +172,8 @@ def _start_log(log: Path | None) -> None:
     if log:
         log.parent.mkdir(parents=True, exist_ok=True)
         handlers.append(logging.FileHandler(log, mode="w", encoding="utf-8"))
-    name = Path(sys.argv[0]).stem
+    # Steps run side by side: logs/seed0/recam/train_seg.log speaks as seed0/recam/train_seg.
+    name = "/".join((log or Path("logs", Path(sys.argv[0]).name)).with_suffix("").parts[1:][-3:])
     logging.basicConfig(
         force=True,
         level=logging.INFO,
