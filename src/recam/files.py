@@ -26,7 +26,8 @@ def replacing(path: Path) -> Iterator[Path]:
         yield temporary
         temporary.replace(path)
     except OSError as error:
-        error.filename = error.filename or str(path)  # writing to an open file names none
+        if error.errno and not error.filename:
+            error.filename = str(path)  # writing to an open file names none
         raise
     finally:
         temporary.unlink(missing_ok=True)
@@ -97,11 +98,12 @@ def check_mask(
             f"{path}: is {mask.shape[1]}x{mask.shape[0]} pixels, its image {size[1]}x{size[0]}; "
             "make them the same size"
         )
-    beyond = [int(i) for i in np.unique(mask) if num_ids <= i < IGNORE]
-    if beyond:
+    pixels_of_id = np.bincount(mask.ravel(), minlength=IGNORE + 1)
+    beyond = np.flatnonzero(pixels_of_id[num_ids:IGNORE])
+    if len(beyond):
         raise UserError(
-            f"{path}: mask id {beyond[0]} is beyond the classes; expected 0..{num_ids - 1} or "
-            f"{IGNORE}; correct the mask or add the class to classes.txt"
+            f"{path}: mask id {num_ids + beyond[0]} is beyond the classes; expected "
+            f"0..{num_ids - 1} or {IGNORE}; correct the mask or add the class to classes.txt"
         )
 
 
