@@ -194,8 +194,25 @@ def test_a_mask_id_beyond_the_classes_is_named(run, data, cam_paths):
     mask = np.array(Image.open(path))
     mask[0, 0] = 77
     Image.fromarray(mask).save(path)
-    paths = cam_paths | {"masks": data / "SegmentationClass"}
+    assert run("train_cam", cam_paths)[0] == 0
+    paths = cam_paths | {
+        "checkpoint": data.parent / "seg/segmenter.pt",
+        "masks": data / "SegmentationClass",
+        "classifier": cam_paths["checkpoint"],
+    }
     refused(run("train_seg", paths), "train_0001.png", "77", "0..8 or 255")
+
+
+def test_a_segmenter_starts_from_a_classifier_of_its_own_backbone_only(run, data, cam_paths):
+    assert run("train_cam", cam_paths)[0] == 0
+    paths = cam_paths | {
+        "checkpoint": data.parent / "seg/segmenter.pt",
+        "masks": data / "SegmentationClass",
+        "classifier": cam_paths["checkpoint"],
+    }
+    assert run("train_seg", paths, weights="classifier")[0] == 0
+    other = run("train_seg", paths, weights="classifier", backbone="resnet34")
+    refused(other, "resnet18", "resnet34", "make them the same")
 
 
 def test_background_above_foreground_is_refused(run, data, tmp_path):
