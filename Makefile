@@ -9,7 +9,7 @@ export PATH := $(abspath $(BIN)):$(PATH)
 
 run: $(READY) ## the experiment of params.yaml, then its table
 	snakemake --cores all
-	@cat results/summary.md
+	@echo && cat results/summary.md
 
 $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit(0 if (3, 11) <= sys.version_info < (3, 14) else "Python 3.11 to 3.13 is needed, this is " + sys.version.split()[0] + "; run `make run PYTHON=python3.12`, say")'

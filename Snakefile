@@ -288,7 +288,4 @@ rule all:
 
 
 onsuccess:
-    print(Path("results/summary.md").read_text())
-    print(
-        "Everything lies in results/; begin with results/picture.png and results/metrics.json."
-    )
+    print("Everything lies in results/; begin with results/summary.md and results/picture.png.")

@@ -91,8 +91,8 @@ def test_a_run_ends_with_the_results_of_the_contract(finished):
         for values in stage.values():
             assert 0 <= values["miou"] <= 100
             assert values.get("oracle_miou", 100) >= values["miou"] - 0.01
-    assert "| ReCAM |" in printed
-    assert "results/picture.png" in printed
+    assert "| ReCAM |" in (folder / "results/summary.md").read_text()
+    assert "results/summary.md" in printed
 
 
 @pytest.mark.slow

@@ -47,7 +47,7 @@ def class_colours(num_classes: int) -> UInt8[np.ndarray, "256 3"]:
     colours = palette().copy()
     if num_classes <= len(FEW_CLASSES):
         colours[mask_id(0) : mask_id(num_classes)] = FEW_CLASSES[:num_classes]
-    colours[IGNORE] = (90, 90, 90)
+    colours[IGNORE] = (128, 128, 128)
     return colours
 
 
@@ -92,10 +92,11 @@ def draw_picture(
         Patch(facecolor=colours[mask_id(i)], edgecolor="black", linewidth=0.4, label=name)
         for i, name in enumerate(classes)
     ]
+    patches = [*patches[:24], Patch(facecolor=colours[IGNORE], label="ignored in training")]
     figure.legend(
-        handles=patches[:24],
+        handles=patches,
         loc="lower center",
-        ncols=min(len(classes), 12),
+        ncols=min(len(patches), 12),
         fontsize=7,
         frameon=False,
         bbox_to_anchor=(0.5, 0.12 / height),

@@ -32,7 +32,8 @@ def main(args: argparse.Namespace) -> None:
     rows = [_row(args, split, i, first) for i in range(min(args.examples, len(split.ids)))]
     caption = f"first images of {split.name}, random seed {runs[0].random_seed}; nothing is picked"
     draw_picture(args.picture, rows, split.classes, caption=caption)
-    logger.info("mIoU at the fixed threshold (at the best threshold in brackets)\n%s", table)
+    for method, values in metrics["cams"].items():
+        logger.info("mIoU of %s's cams: %.1f", METHODS[method], values["miou"])
 
 
 def _row(args: argparse.Namespace, split: WeakSplit, index: int, runs: list[Run]) -> PictureRow:
