@@ -1,4 +1,7 @@
-"""Progress that suits its reader: a bar on a terminal, now and then a plain line in a log."""
+"""Progress that suits its reader: a bar for a step run by hand, plain lines in a log.
+
+Under an engine, steps run side by side on one terminal, where bars would overwrite each other.
+"""
 
 import logging
 import sys
@@ -17,7 +20,7 @@ logger = logging.getLogger(__name__)
 
 def progress(items: Iterable[T], *, total: int, what: str, unit: str) -> Iterator[T]:
     """Pass items through, telling how many of ``total`` are done and how fast."""
-    if sys.stderr.isatty():
+    if _has_a_terminal_to_itself():
         yield from tqdm(items, total=total, desc=what, unit=unit, leave=False)
         return
     start = last = time.monotonic()
@@ -29,3 +32,8 @@ def progress(items: Iterable[T], *, total: int, what: str, unit: str) -> Iterato
             rate = done / (now - start)
             left = (total - done) / rate
             logger.info("%s: %d of %d, %.1f %s/s, %.0f s left", what, done, total, rate, unit, left)
+
+
+def _has_a_terminal_to_itself() -> bool:
+    logs = any(isinstance(h, logging.FileHandler) for h in logging.getLogger().handlers)
+    return sys.stderr.isatty() and not logs  # engines always ask for a log file
