@@ -87,11 +87,19 @@ def level_histogram(
     rows, columns = truth[judged].astype(np.int64), top_id[judged].astype(np.int64)
     if rows.size and max(rows.max(), columns.max()) >= num_ids:
         raise ValueError(f"an id in truth or prediction is beyond 0..{num_ids - 1}")
-    # As many levels as thresholds lie below the score: compared as the score itself would be.
-    levels = np.searchsorted(thresholds().astype(top_score.dtype), top_score[judged])
+    levels = _levels(top_score[judged])
     flat = (rows * num_ids + columns) * (LEVELS + 1) + levels
     size = num_ids * num_ids * (LEVELS + 1)
     return np.bincount(flat, minlength=size).reshape(num_ids, num_ids, LEVELS + 1).astype(np.int64)
+
+
+def _levels(score: Float[np.ndarray, "n"]) -> Int64[np.ndarray, "n"]:
+    """How many thresholds lie below each score, compared just as the score itself would be."""
+    bounds = thresholds().astype(score.dtype)
+    lower = np.concatenate([[-np.inf], bounds]).astype(score.dtype)
+    upper = np.concatenate([bounds, [np.inf]]).astype(score.dtype)
+    guess = np.ceil(np.clip(score, 0, 1) * LEVELS).astype(np.int64)  # off by one at most
+    return guess - (lower[guess] >= score) + (upper[guess] < score)
 
 
 def thresholds() -> Float[np.ndarray, "levels"]:
