@@ -15,7 +15,8 @@ from torch.nn import functional
 from recam.build.methods import make_classifier, maps_of
 from recam.data.shapes import CLASSES, draw_scenes
 from recam.files import read_image, write_image
-from recam.inference import maps_of_images, normalise, peak_normalised
+from recam.inference import maps_of_images, normalise
+from recam.maps import peak_normalised
 from recam.methods.cam import Cam
 from recam.methods.recam import ReCam
 from recam.models.backbones import TimmBackbone

@@ -10,13 +10,12 @@ from torch import nn
 from torch.nn import functional
 
 from recam.inference import (
-    EPSILON,
     averaged_maps,
     equal_size_batches,
     maps_of_images,
     normalise,
-    peak_normalised,
 )
+from recam.maps import EPSILON, peak_normalised
 
 CPU = torch.device("cpu")
 MEAN, STD = (0.5, 0.25, 0.0), (0.5, 0.25, 1.0)

@@ -6,12 +6,11 @@ import pytest
 import torch
 from torch import nn
 
+from recam.maps import EPSILON, peak_normalised
 from recam.methods.cam import Cam
 from recam.methods.recam import (
     COMBINATIONS,
-    EPSILON,
     ReCam,
-    peak_normalised,
     pool_by_class,
     softmax_loss,
 )

@@ -14,8 +14,6 @@ from torch.nn import functional
 
 from recam.files import read_image
 
-EPSILON = 1e-5  # added to a class's maximum before dividing: a map of zeros stays zero
-
 Maps = Callable[[Tensor], Tensor]  # normalised images (B, 3, H, W) -> maps (B, K, h, w)
 
 
@@ -84,11 +82,6 @@ def maps_of_images(
             images = normalise(batch.pixels.to(device), mean=mean, std=std)
             averaged = averaged_maps(maps, images, scales=scales)
         yield from zip(batch.positions, averaged, strict=True)
-
-
-def peak_normalised(maps: Float[Tensor, "*B H W"]) -> Float[Tensor, "*B H W"]:
-    """Divide every map by its own maximum (+ 1e-5): cams in [0, 1]."""
-    return maps / (maps.amax(dim=(-2, -1), keepdim=True) + EPSILON)
 
 
 def _rescaled(images: Tensor, scale: float) -> Tensor:

@@ -12,7 +12,8 @@ from recam.build.devices import make_device
 from recam.build.methods import make_classifier, maps_of
 from recam.data.layout import load_weak_split, require_classes
 from recam.files import write_manifest
-from recam.inference import maps_of_images, peak_normalised
+from recam.inference import maps_of_images
+from recam.maps import peak_normalised
 from recam.progress import progress
 
 

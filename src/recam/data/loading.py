@@ -40,8 +40,8 @@ class Augmentation:
             )
 
 
-class LabelledImages(Dataset[tuple[Tensor, Tensor]]):
-    """Augmented images (3, crop, crop) float32 with multi-hot labels (K,) bool. No masks."""
+class _Augmented(Dataset[tuple[Tensor, Tensor]]):
+    """Images of a split, each varied by a generator of its own."""
 
     def __init__(self, split: WeakSplit, augmentation: Augmentation, *, random_seed: int):
         self.split = split
@@ -51,14 +51,21 @@ class LabelledImages(Dataset[tuple[Tensor, Tensor]]):
     def __len__(self) -> int:
         return len(self.split.images)
 
+    def _generator(self, epoch: int, index: int) -> np.random.Generator:
+        return numpy_generator(self.random_seed, "augment", epoch, index)
+
+
+class LabelledImages(_Augmented):
+    """Augmented images (3, crop, crop) float32 with multi-hot labels (K,) bool. No masks."""
+
     def __getitem__(self, key: tuple[int, int]) -> tuple[Tensor, Tensor]:
         epoch, index = key
-        generator = numpy_generator(self.random_seed, "augment", epoch, index)
-        image, _ = augment(read_image(self.split.images[index]), None, self.augmentation, generator)
-        return image, torch.from_numpy(self.split.labels[index])
+        image = read_image(self.split.images[index])
+        varied, _ = augment(image, None, self.augmentation, self._generator(epoch, index))
+        return varied, torch.from_numpy(self.split.labels[index])
 
 
-class MaskedImages(Dataset[tuple[Tensor, Tensor]]):
+class MaskedImages(_Augmented):
     """Augmented images (3, crop, crop) float32 with masks (crop, crop) uint8 to train on.
 
     The masks come from a folder of their own: pseudo masks, unless the caller asks for true ones.
@@ -67,21 +74,15 @@ class MaskedImages(Dataset[tuple[Tensor, Tensor]]):
     def __init__(
         self, split: WeakSplit, masks: Path, augmentation: Augmentation, *, random_seed: int
     ):
-        self.split = split
+        super().__init__(split, augmentation, random_seed=random_seed)
         self.masks = masks
-        self.augmentation = augmentation
-        self.random_seed = random_seed
-
-    def __len__(self) -> int:
-        return len(self.split.images)
 
     def __getitem__(self, key: tuple[int, int]) -> tuple[Tensor, Tensor]:
         epoch, index = key
-        generator = numpy_generator(self.random_seed, "augment", epoch, index)
         path = self.masks / f"{self.split.ids[index]}.png"
         image, mask = read_image(self.split.images[index]), read_mask(path)
         check_mask(path, mask, size=image.shape[:2], num_ids=len(self.split.classes) + 1)
-        return augment(image, mask, self.augmentation, generator)
+        return augment(image, mask, self.augmentation, self._generator(epoch, index))
 
 
 def augment(

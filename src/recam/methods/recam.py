@@ -15,11 +15,8 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 from torch.nn import functional
 
+from recam.maps import peak_normalised
 from recam.methods.cam import Cam, bias_free_weights, multilabel_loss, pooled_logits, project
-
-EPSILON = (
-    1e-5  # added to a map's maximum before dividing: a map of zeros stays zero (authors' code)
-)
 
 Weights = Float[Tensor, "K C"]
 
@@ -59,11 +56,6 @@ class ReCam(nn.Module):
         """ReLU(U · f) with U the chosen combination of W and V: non-negative, not normalised."""
         weights = COMBINATIONS[combine](self.classifier, self.reclassifier)
         return torch.relu(project(weights, self.backbone(images)))
-
-
-def peak_normalised(maps: Float[Tensor, "B K h w"]) -> Float[Tensor, "B K h w"]:
-    """Divide each map by its maximum over space (+ 1e-5), so that its peak is 1."""
-    return maps / (maps.amax(dim=(2, 3), keepdim=True) + EPSILON)
 
 
 def pool_by_class(
