@@ -26,7 +26,7 @@ def fit(
     inputs: tuple[Path, ...],
 ) -> None:
     """Train, then write the checkpoint and its curve; go on where a killed run stopped."""
-    device = make_device(args.device)
+    device = make_device(args.device, threads=args.threads)
     augmentation = Augmentation(
         resize_min=args.resize_min,
         resize_max=args.resize_max,

@@ -60,7 +60,7 @@ def _predict(args: argparse.Namespace, maps_split: WeakSplit, seg_split: WeakSpl
     """Masks of the validation split, and of some training images for the picture."""
     tensors, blueprint = load_checkpoint(args.checkpoint)
     require_classes(blueprint.classes, seg_split.classes, source=args.checkpoint)
-    device = make_device(args.device)
+    device = make_device(args.device, threads=args.threads)
     model = make_segmenter(blueprint)
     model.load_state_dict(tensors)
     model.to(device).to(memory_format=torch.channels_last).eval()
@@ -103,5 +103,8 @@ if __name__ == "__main__":
             "plots": "out: three CSVs: IoU by class, mIoU by background score, confusion",
         },
         section="evaluate",
-        common=("device",),
+        common=(
+            "device",
+            "threads",
+        ),
     )

@@ -19,7 +19,7 @@ from recam.progress import progress
 
 def main(args: argparse.Namespace) -> None:
     """Load, extract, save the cams of each image."""
-    device = make_device(args.device)
+    device = make_device(args.device, threads=args.threads)
     split = load_weak_split(args.data, args.split)
     tensors, blueprint = load_checkpoint(args.checkpoint)
     require_classes(blueprint.classes, split.classes, source=args.checkpoint)
@@ -58,5 +58,8 @@ if __name__ == "__main__":
             "manifest": "out: checksums of the cams",
         },
         section="make_cams",
-        common=("device",),
+        common=(
+            "device",
+            "threads",
+        ),
     )

@@ -26,7 +26,7 @@ def main(args: argparse.Namespace) -> None:
         raise UserError(
             f"background: expected at most foreground ({args.foreground}), got {args.background}"
         )
-    device = make_device(args.device)
+    device = make_device(args.device, threads=args.threads)
     refiner = make_refiner(
         args.refiner, dilations=tuple(args.dilations), iterations=args.iterations
     )
@@ -77,5 +77,8 @@ if __name__ == "__main__":
             "manifest": "out: two lists of checksums, of the masks and of the scores",
         },
         section="make_pseudo",
-        common=("device",),
+        common=(
+            "device",
+            "threads",
+        ),
     )

@@ -50,5 +50,5 @@ if __name__ == "__main__":
             "curve": "out: CSV of the losses by epoch",
         },
         section="train_cam",
-        common=("random_seed", "device"),
+        common=("random_seed", "device", "threads"),
     )

@@ -47,5 +47,5 @@ if __name__ == "__main__":
             "curve": "out: CSV of the losses by epoch",
         },
         section="train_recam",
-        common=("method", "random_seed", "device"),
+        common=("method", "random_seed", "device", "threads"),
     )

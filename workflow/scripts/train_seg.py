@@ -72,5 +72,5 @@ if __name__ == "__main__":
             "curve": "out: CSV of the losses by epoch",
         },
         section="train_seg",
-        common=("random_seed", "device"),
+        common=("random_seed", "device", "threads"),
     )

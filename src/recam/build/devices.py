@@ -7,8 +7,13 @@ import torch
 from recam.errors import UserError
 
 
-def make_device(name: str) -> torch.device:
-    """``auto`` is the GPU where there is one, else the CPU."""
+def make_device(name: str, *, threads: int | None = None) -> torch.device:
+    """``auto`` is the GPU where there is one, else the CPU, which works with so many threads.
+
+    The number of threads is the order of sums, and so part of what makes results the same.
+    """
+    if threads:
+        torch.set_num_threads(threads)
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     if name.startswith("cuda") and not torch.cuda.is_available():
