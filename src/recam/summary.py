@@ -66,6 +66,18 @@ def gathered_table(runs: list[Run], name: str) -> pd.DataFrame:
     return pd.concat(tables)
 
 
+def gathered_curves(runs: list[Run]) -> pd.DataFrame:
+    """The losses by epoch of all classifiers, then of all segmenters, with a column ``network``."""
+    tables = []
+    for network in ("classifier", "segmenter"):
+        trained = [run for run in runs if network == "segmenter" or run.method != "supervised"]
+        if trained:
+            table = gathered_table(trained, f"{network}_curve.csv")
+            table.insert(2, "network", network)
+            tables.append(table)
+    return pd.concat(tables)
+
+
 def results_table(metrics: Metrics, *, replicates: int) -> str:
     """A Markdown table of mIoU: at the fixed threshold, and in brackets at the best one."""
     present = [m for m in METHODS if any(m in stage for stage in metrics.values())]

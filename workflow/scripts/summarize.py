@@ -12,7 +12,14 @@ from recam.data.layout import WeakSplit, load_weak_split
 from recam.files import read_image, read_mask, write_text
 from recam.labels import top_class
 from recam.plots import PictureRow, class_colours, draw_picture, shown_maps, shown_mask
-from recam.summary import METHODS, Run, gathered_metrics, gathered_table, results_table
+from recam.summary import (
+    METHODS,
+    Run,
+    gathered_curves,
+    gathered_metrics,
+    gathered_table,
+    results_table,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -23,7 +30,8 @@ def main(args: argparse.Namespace) -> None:
     metrics = gathered_metrics(runs)
     write_text(args.metrics, json.dumps(metrics, indent=2) + "\n")
     for path in args.plots:
-        write_text(path, gathered_table(runs, path.name).to_csv(index=False))
+        table = gathered_curves(runs) if path.stem == "curves" else gathered_table(runs, path.name)
+        write_text(path, table.to_csv(index=False))
     table = results_table(metrics, replicates=len({run.random_seed for run in runs}))
     write_text(args.table, table)
     some = next(iter((metrics["cams"] or metrics["seg"]).values()))
@@ -68,7 +76,7 @@ if __name__ == "__main__":
             "runs": "several: metrics.json of every replicate and method, in its folder",
             "metrics": "out: JSON of the mean and standard deviation over replicates",
             "table": "out: Markdown table of mIoU",
-            "plots": "out: three CSVs, named as those of the runs that they gather",
+            "plots": "out: four CSVs: tables of all runs by their names, and curves of training",
             "picture": "out: PNG of images, maps and masks",
         },
         section="summarize",

@@ -1,0 +1,1 @@
+"""Data sets and their layout on disk, and how images are loaded."""

@@ -1,0 +1,1 @@
+"""From maps to maps that follow the image."""
