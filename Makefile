@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.installed
 export PATH := $(abspath $(BIN)):$(PATH)
 
-.PHONY: run check test bench readme format clean
+.PHONY: run test check matrix dvc.yaml record adopt bench readme format clean
 
 run: $(READY) ## the experiment of params.yaml, then its table
 	snakemake --cores all
@@ -33,7 +33,20 @@ check: $(READY) ## style, types, layers, the graph
 	snakefmt --check Snakefile workflow/rules
 	! snakemake --lint 2>&1 | grep '^ *\* ' | grep -v 'Specify a conda environment' # one environment serves all
 	@plan=$$(snakemake --dry-run 2>&1) || { echo "$$plan"; exit 1; }
+	python workflow/engines.py check
 	python docs/readme_tables.py --check
+
+dvc.yaml: $(READY) ## the graph for DVC, from the Snakefile
+	python workflow/engines.py write
+
+record: $(READY) ## tell DVC what Snakemake made, where the end of a run could not
+	python workflow/engines.py record
+
+adopt: $(READY) ## tell Snakemake what DVC made or brought back
+	python workflow/engines.py adopt
+
+matrix: $(READY) ## what each engine runs next, after every possible change
+	python tests/rerun_matrix.py
 
 bench: $(READY) ## timings, as ratios measured side by side
 	python benchmarks/run.py

@@ -15,7 +15,6 @@ include: "workflow/rules/common.smk"
 check_params()
 
 GPU = int(config["device"] != "cpu" and shutil.which("nvidia-smi") is not None)
-HALF = max(1, workflow.cores // 2)  # cores of a step that runs beside that of another method
 SEEDS = config["random_seeds"]
 METHODS = config["methods"]
 WITH_MAPS = [method for method in METHODS if method != "supervised"]
@@ -72,20 +71,22 @@ rule train_cam:
         weak=WEAK,
     output:
         checkpoint="results/seed{seed}/cam/classifier.pt",
-        plots="results/seed{seed}/cam/classifier_curve.csv",
+        curve="results/seed{seed}/cam/classifier_curve.csv",
     log:
         "logs/seed{seed}/cam/train_cam.log",
     benchmark:
         "logs/seed{seed}/cam/train_cam.tsv"
-    threads: workflow.cores
+    threads: config["threads"]
     resources:
         gpu=GPU,
     params:
         train_cam=section("train_cam"),
         device=config["device"],
+        threads=config["threads"],
     shell:
-        "python {input.script} --data data --checkpoint {output.checkpoint} --curve {output.plots}"
-        " --log {log} --random_seed {wildcards.seed} --device {params.device} {params.train_cam}"
+        "python {input.script} --data data --checkpoint {output.checkpoint} --curve {output.curve}"
+        " --log {log} --random_seed {wildcards.seed}"
+        " --device {params.device} --threads {params.threads} {params.train_cam}"
 
 
 rule train_recam:
@@ -96,23 +97,25 @@ rule train_recam:
         cam="results/seed{seed}/cam/classifier.pt",
     output:
         checkpoint="results/seed{seed}/{method}/classifier.pt",
-        plots="results/seed{seed}/{method}/classifier_curve.csv",
+        curve="results/seed{seed}/{method}/classifier_curve.csv",
     log:
         "logs/seed{seed}/{method}/train_recam.log",
     benchmark:
         "logs/seed{seed}/{method}/train_recam.tsv"
     wildcard_constraints:
         method="recam|control",
-    threads: HALF
+    threads: config["threads"]
     resources:
         gpu=GPU,
     params:
         train_recam=section("train_recam"),
         device=config["device"],
+        threads=config["threads"],
     shell:
         "python {input.script} --data data --cam {input.cam} --checkpoint {output.checkpoint}"
-        " --curve {output.plots} --log {log} --method {wildcards.method}"
-        " --random_seed {wildcards.seed} --device {params.device} {params.train_recam}"
+        " --curve {output.curve} --log {log} --method {wildcards.method}"
+        " --random_seed {wildcards.seed}"
+        " --device {params.device} --threads {params.threads} {params.train_recam}"
 
 
 rule make_cams:
@@ -128,15 +131,17 @@ rule make_cams:
         "logs/seed{seed}/{method}/make_cams.log",
     benchmark:
         "logs/seed{seed}/{method}/make_cams.tsv"
-    threads: HALF
+    threads: config["threads"]
     resources:
         gpu=GPU,
     params:
         make_cams=section("make_cams"),
         device=config["device"],
+        threads=config["threads"],
     shell:
         "python {input.script} --data data --checkpoint {input.checkpoint} --cams {output.cams}"
-        " --manifest {output.manifest} --log {log} --device {params.device} {params.make_cams}"
+        " --manifest {output.manifest} --log {log}"
+        " --device {params.device} --threads {params.threads} {params.make_cams}"
 
 
 # train_irn stands here once masks are refined by a trained network.
@@ -160,16 +165,17 @@ rule make_pseudo:
         "logs/seed{seed}/{method}/make_pseudo.log",
     benchmark:
         "logs/seed{seed}/{method}/make_pseudo.tsv"
-    threads: HALF
+    threads: config["threads"]
     resources:
         gpu=GPU,
     params:
         make_pseudo=section("make_pseudo"),
         device=config["device"],
+        threads=config["threads"],
     shell:
         "python {input.script} --data data --cams {input.cams} --masks {output.masks}"
         " --scores {output.scores} --manifest {output.manifest} --log {log}"
-        " --device {params.device} {params.make_pseudo}"
+        " --device {params.device} --threads {params.threads} {params.make_pseudo}"
 
 
 rule train_seg:
@@ -182,21 +188,23 @@ rule train_seg:
         classifier="results/seed{seed}/cam/classifier.pt",
     output:
         checkpoint="results/seed{seed}/{method}/segmenter.pt",
-        plots="results/seed{seed}/{method}/segmenter_curve.csv",
+        curve="results/seed{seed}/{method}/segmenter_curve.csv",
     log:
         "logs/seed{seed}/{method}/train_seg.log",
     benchmark:
         "logs/seed{seed}/{method}/train_seg.tsv"
-    threads: HALF
+    threads: config["threads"]
     resources:
         gpu=GPU,
     params:
         train_seg=section("train_seg"),
         device=config["device"],
+        threads=config["threads"],
     shell:
         "python {input.script} --data data --masks {input.masks} --classifier {input.classifier}"
-        " --checkpoint {output.checkpoint} --curve {output.plots} --log {log}"
-        " --random_seed {wildcards.seed} --device {params.device} {params.train_seg}"
+        " --checkpoint {output.checkpoint} --curve {output.curve} --log {log}"
+        " --random_seed {wildcards.seed}"
+        " --device {params.device} --threads {params.threads} {params.train_seg}"
 
 
 rule evaluate:
@@ -214,8 +222,8 @@ rule evaluate:
     output:
         predictions=directory("results/seed{seed}/{method}/predictions"),
         manifest="results/seed{seed}/{method}/predictions.sha256",
-        metrics="results/seed{seed}/{method}/metrics.json",
-        plots=[
+        run_metrics="results/seed{seed}/{method}/metrics.json",
+        tables=[
             "results/seed{seed}/{method}/per_class.csv",
             "results/seed{seed}/{method}/thresholds.csv",
             "results/seed{seed}/{method}/confusion.csv",
@@ -224,17 +232,18 @@ rule evaluate:
         "logs/seed{seed}/{method}/evaluate.log",
     benchmark:
         "logs/seed{seed}/{method}/evaluate.tsv"
-    threads: HALF
+    threads: config["threads"]
     resources:
         gpu=GPU,
     params:
         evaluate=section("evaluate"),
         device=config["device"],
+        threads=config["threads"],
     shell:
         "python {input.script} --data data --truth {input.truth} --checkpoint {input.checkpoint}"
         " --cams {input.cams} --scores {input.scores} --predictions {output.predictions}"
-        " --manifest {output.manifest} --metrics {output.metrics} --plots {output.plots}"
-        " --log {log} --device {params.device} {params.evaluate}"
+        " --manifest {output.manifest} --metrics {output.run_metrics} --plots {output.tables}"
+        " --log {log} --device {params.device} --threads {params.threads} {params.evaluate}"
 
 
 rule summarize:
@@ -249,15 +258,21 @@ rule summarize:
             f"{RUN}/{{table}}.csv",
             seed=SEEDS,
             method=METHODS,
-            table=["per_class", "thresholds", "confusion"],
+            table=["per_class", "thresholds", "confusion", "segmenter_curve"],
         ),
+        classifier_curves=expand(f"{RUN}/classifier_curve.csv", seed=SEEDS, method=WITH_MAPS),
         pictured=ancient(PICTURED),
         pictured_manifests=[f"{folder}.sha256" for folder in PICTURED],
     output:
         metrics="results/metrics.json",
         table="results/summary.md",
         picture="results/picture.png",
-        plots=["results/per_class.csv", "results/thresholds.csv", "results/confusion.csv"],
+        plots=[
+            "results/per_class.csv",
+            "results/thresholds.csv",
+            "results/confusion.csv",
+            "results/curves.csv",
+        ],
     log:
         "logs/summarize.log",
     params:
@@ -288,4 +303,9 @@ rule all:
 
 
 onsuccess:
+    record_in_dvc()
     print("Everything lies in results/; begin with results/summary.md and results/picture.png.")
+
+
+onerror:
+    record_in_dvc()

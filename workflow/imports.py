@@ -5,6 +5,7 @@ that use it, and no others. Reading the imports keeps the rules' inputs true wit
 """
 
 import ast
+from functools import cache
 from pathlib import Path
 
 LIBRARY = Path("src")
@@ -15,11 +16,15 @@ def imported_files(script: str) -> list[str]:
     found: set[Path] = set()
     waiting = [Path(script)]
     while waiting:
-        file = waiting.pop()
-        new = {f for name in _names(file) for f in _files(name, beside=file.parent)} - found
+        new = _imported_by(waiting.pop()) - found
         found |= new
         waiting += new
     return sorted(path.as_posix() for path in found - {Path(script)})
+
+
+@cache
+def _imported_by(file: Path) -> frozenset[Path]:
+    return frozenset(f for name in _names(file) for f in _files(name, beside=file.parent))
 
 
 def _names(file: Path) -> set[str]:

@@ -1,13 +1,16 @@
-# What the rules share: the checked parameters, how they print, and what a script imports.
+# What the rules share: the checked parameters, how they print, what a script imports, and the word
+# to DVC when a run ends.
+import subprocess
 import sys
 
 import yaml
 from snakemake.exceptions import WorkflowError
 
+# This project's own modules, also in a copy of it.
+sys.path[:0] = [os.path.join(workflow.basedir, folder) for folder in ("src", "workflow")]
+
 from recam import params as checked_params
 from recam.errors import UserError
-
-sys.path.insert(0, os.path.join(workflow.basedir, "workflow"))
 from imports import imported_files
 
 
@@ -54,3 +57,15 @@ def maps(pattern):
     return lambda wildcards: (
         [] if wildcards.method == "supervised" else pattern.format(**wildcards)
     )
+
+
+def record_in_dvc():
+    """Tell DVC what this run made; nothing that goes wrong there fails the run."""
+    with open("params.yaml") as file:
+        numbers_are_saved = config == yaml.safe_load(file)
+    if workflow.touch:
+        print("DVC: nothing recorded, for --touch makes nothing.")
+    elif not numbers_are_saved:
+        print("DVC: nothing recorded, for this run's numbers are not those of params.yaml.")
+    else:
+        subprocess.call([sys.executable, "workflow/engines.py", "record"])

@@ -1,0 +1,144 @@
+"""The jobs of the Snakefile, as Snakemake sees them now.
+
+All that we use of Snakemake's private interface stands in this file; pyproject.toml pins the minor
+version that it was written for.
+"""
+
+import logging
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from string import Formatter
+from types import SimpleNamespace
+from typing import Any
+
+from snakemake.api import SnakemakeApi
+from snakemake.logging import logger
+from snakemake.settings.types import (
+    ConfigSettings,
+    DAGSettings,
+    OutputSettings,
+    Quietness,
+    ResourceSettings,
+)
+
+FIELDS = Formatter().parse
+ANY_SIZE = 10**15  # bytes; inputs are compared by content, however large they are
+SPOKEN = {"input", "output", "params", "wildcards", "log"}  # what a command line may name
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Job:
+    """One run of one rule, its wildcards filled in."""
+
+    rule: str
+    wildcards: dict[str, str]
+    command: str  # params stand in it as ${name}, as DVC writes them
+    params: dict[str, Any]  # name -> value
+    inputs: list[str]  # but for folders behind ancient(), whose list of checksums is the true input
+    outputs: list[tuple[str, str]]  # name, path
+    made: bool  # by Snakemake itself, with the code, numbers and inputs that are here now
+
+    @property
+    def name(self) -> str:
+        """The rule, then the wildcards: evaluate-seed0-recam."""
+        shown = [f"{k}{v}" if v.isdigit() else v for k, v in sorted(self.wildcards.items())]
+        return "-".join([self.rule, *reversed(shown)])
+
+
+class GraphError(Exception):
+    """What Snakemake says of a mistake in the Snakefile or the parameters."""
+
+
+class InexpressibleError(Exception):
+    """A rule that another engine could not run to the letter."""
+
+
+def load_jobs() -> tuple[list[Job], dict[str, Any]]:
+    """All jobs of the default target in their order, and the parameters in force.
+
+    Nothing is run, locked or written. Raises GraphError and InexpressibleError.
+    """
+    logger.setLevel(logging.ERROR)
+    with SnakemakeApi(OutputSettings(quiet={Quietness.ALL})) as api:
+        try:
+            workflow = api.workflow(
+                resource_settings=ResourceSettings(cores=1),
+                config_settings=ConfigSettings(),
+                snakefile=Path("Snakefile"),
+            )
+            graph = workflow.dag(DAGSettings(max_checksum_file_size=ANY_SIZE))
+            return _jobs(getattr(graph.workflow_api, "_workflow"))  # noqa: B009 it is private
+        except InexpressibleError:
+            raise
+        except Exception as error:
+            raise GraphError(f"{error}") from None
+
+
+def _jobs(workflow: Any) -> tuple[list[Job], dict[str, Any]]:
+    workflow._prepare_dag(forceall=False, ignore_incomplete=True, lock_warn_only=True)
+    workflow._build_dag()
+    order = {rule.name: number for number, rule in enumerate(workflow.rules)}
+    jobs = [job for job in workflow.dag.jobs if job.output]
+    jobs.sort(key=lambda job: (order[job.rule.name], *job.wildcards_dict.values()))
+    return [_job(workflow, job) for job in jobs], workflow.globals["config"]
+
+
+def _job(workflow: Any, job: Any) -> Job:
+    params = {name or "": value for name, value in job.params._allitems()}
+    return Job(
+        rule=job.rule.name,
+        wildcards=dict(job.wildcards_dict),
+        command=_command(job, params),
+        params=params,
+        inputs=[str(file) for file in job.input if not file.is_ancient],
+        outputs=[
+            (name or "", str(path))
+            for name, value in job.output._allitems()
+            for path in ([value] if isinstance(value, str) else value)
+        ],
+        made=workflow.async_run(_made(workflow, job)),
+    )
+
+
+def _command(job: Any, params: dict[str, Any]) -> str:
+    """The rule's shell line for this job, with its parameters left as ${name}."""
+    rule = f"rule {job.rule.name}"
+    if job.rule.shellcmd is None:
+        raise InexpressibleError(f"{rule}: expected `shell:`, which DVC can run too; write it so")
+    if not job.log:
+        raise InexpressibleError(
+            f"{rule}: expected `log:`, by which what ran is told from what was touched; add one"
+        )
+    spoken = {re.split(r"[.[]", field)[0] for _, field, _, _ in FIELDS(job.rule.shellcmd) if field}
+    if spoken - SPOKEN:
+        raise InexpressibleError(
+            f"{rule}: its `shell:` names {', '.join(sorted(spoken - SPOKEN))}, which DVC does not"
+            f" know; use {', '.join(sorted(SPOKEN))} only"
+        )
+    expressions = SimpleNamespace(**{name: f"${{{name}}}" for name in params})
+    return " ".join(job.format_wildcards(job.rule.shellcmd, params=expressions).split())
+
+
+async def _made(workflow: Any, job: Any) -> bool:
+    """Whether Snakemake ran this job, as it is now, on inputs as they are now.
+
+    A stricter question than whether Snakemake would run it again: every input is looked at whatever
+    its time, and neither outputs that were altered afterwards count, nor those only touched, which
+    shows in a log that is older than its run.
+    """
+    if workflow.dag.needrun(job):
+        return False
+    for file in (*job.output, *job.log):
+        if not await file.exists():
+            return False
+    checksums = {str(file): await file.checksum(ANY_SIZE) for file in job.input}
+    known = {name: checksum for name, checksum in checksums.items() if checksum is not None}
+    logged = [(await log.mtime()).local() for log in job.log]
+    for output in job.output:
+        record = workflow.persistence.metadata(output)
+        if record is None or record.endtime != (await output.mtime()).local():
+            return False
+        if record.input_checksums != known or min(logged) < record.starttime:
+            return False
+    return True
