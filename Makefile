@@ -23,7 +23,7 @@ endif
 	touch $@
 
 test: $(READY) ## all tests
-	pytest
+	pytest --numprocesses auto --maxprocesses 4
 
 check: $(READY) ## style, types, layers, the graph
 	ruff format --check .

@@ -5,11 +5,14 @@ from jaxtyping import install_import_hook
 # Before anything imports recam: every annotated function of it is checked while tests run.
 hook = install_import_hook("recam", "beartype.beartype")
 
+import experiment  # noqa: E402
 import numpy as np  # noqa: E402
 import pytest  # noqa: E402
 import torch  # noqa: E402
+from filelock import FileLock  # noqa: E402
 from hypothesis import settings  # noqa: E402
 from PIL import Image  # noqa: E402
+from rerun_matrix import first_run  # noqa: E402
 
 torch.set_num_threads(1)
 # The same examples in every run, however slow or busy the machine is.
@@ -57,3 +60,25 @@ def voc(tmp_path):
     split = root / "ImageSets/Segmentation/train.txt"
     split.write_text("\n".join(VOC_IMAGES) + "\n")
     return root
+
+
+@pytest.fixture(scope="session")
+def finished(tmp_path_factory, worker_id):
+    """The small experiment, run by Snakemake from nothing, and committed. Nobody changes it.
+
+    Processes that test side by side share it: the first one makes it.
+    """
+    alone = worker_id == "master"
+    base = tmp_path_factory.getbasetemp()
+    folder = (base if alone else base.parent) / "finished"
+    with FileLock(folder.with_name("finished.lock")):
+        if not folder.is_dir():
+            first_run(folder.with_name("unfinished"))
+            folder.with_name("unfinished").rename(folder)
+    return folder
+
+
+@pytest.fixture
+def tree(finished, tmp_path):
+    """The finished experiment once more, for a test to change."""
+    return experiment.copied(finished, tmp_path / "experiment")

@@ -107,14 +107,16 @@ def adopt() -> str:
     """Make Snakemake see as up to date what DVC holds to be so. Returns a sentence about it.
 
     A step is adopted with all that it stands on; what follows a stale step will be run anyway.
-    Inputs that changed are touched, since Snakemake looks only at those newer than the results.
+    Code that changed is touched, since Snakemake looks only at inputs newer than the results.
     """
     jobs, config = load_jobs()
     if is_stale(rendered(jobs, config)):
         raise DvcError(STALE)
     changed = dvc_status()
+    made = {path for job in jobs for _, path in job.outputs}
     for path in _changed_inputs(changed):
-        os.utime(path)
+        if path not in made:
+            os.utime(path)
     stale = _with_followers(jobs, changed)
     good = [job.outputs[0][1] for job in jobs if job.name not in stale]
     if good:

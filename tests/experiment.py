@@ -1,0 +1,97 @@
+"""A small copy of the experiment, a git repository of its own, and its two engines."""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import yaml
+
+ROOT = Path(__file__).parents[1]
+BIN = Path(sys.executable).parent
+METHODS = ["cam", "recam", "supervised"]
+SMALL = {
+    "download": {"train_images": 16, "val_images": 4, "image_size": 48},
+    "train_cam": {"epochs": 1, "batch_size": 8, "resize_min": 40, "resize_max": 56, "crop": 48},
+    "train_recam": {"epochs": 1, "batch_size": 8, "resize_min": 40, "resize_max": 56, "crop": 48},
+    "train_seg": {"epochs": 1, "batch_size": 8, "resize_min": 40, "resize_max": 56, "crop": 48},
+    "make_cams": {"scales": [1.0]},
+    "make_pseudo": {"dilations": [1, 2], "iterations": 2},
+    "evaluate": {"scales": [1.0], "examples": 2},
+    "summarize": {"examples": 2},
+}
+PARTS = ["Snakefile", "workflow", "src", "profiles", "dvc.yaml", ".dvc", ".dvcignore", ".gitignore"]
+NOT_COPIED = shutil.ignore_patterns("tmp", "cache", "config.local", "__pycache__", "*.egg-info")
+
+
+def small_params():
+    """The default experiment with small numbers: the same graph, a minute's work."""
+    params = yaml.safe_load((ROOT / "params.yaml").read_text())
+    for section, numbers in SMALL.items():
+        params[section] |= numbers
+    return params | {"methods": METHODS, "random_seeds": [0], "device": "cpu"}
+
+
+def write_params(folder, params):
+    """Replace params.yaml."""
+    (folder / "params.yaml").write_text(yaml.safe_dump(params, sort_keys=False))
+
+
+def set_up(folder, params):
+    """A checkout of its own, so that nothing of the developer's is touched."""
+    for name in PARTS:
+        source = ROOT / name
+        if source.is_dir():
+            shutil.copytree(source, folder / name, ignore=NOT_COPIED)
+        else:
+            shutil.copy(source, folder / name)
+    write_params(folder, params)
+    for words in ("init --quiet", "config user.email us@example.org", "config user.name us"):
+        subprocess.run(["git", *words.split()], cwd=folder, check=True)
+    commit(folder, "start")
+
+
+def commit(folder, message):
+    """Commit all to git that is not ignored."""
+    for words in (["add", "--all"], ["commit", "--quiet", "--message", message]):
+        subprocess.run(["git", *words], cwd=folder, check=True)
+
+
+def copied(folder, target):
+    """The experiment once more, with the times of its files, by which engines know them."""
+    shutil.copytree(folder, target, symlinks=True)
+    return target
+
+
+def environment():
+    """The commands of this environment first in the path."""
+    return os.environ | {"PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}"}
+
+
+def command(folder, *words):
+    """Run a command there; what it printed is in stdout, errors too."""
+    return subprocess.run(
+        [str(word) for word in words],
+        cwd=folder,
+        env=environment(),
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        check=False,
+    )
+
+
+def snakemake(folder, *options):
+    """Run Snakemake there on two cores."""
+    return command(folder, BIN / "snakemake", "--cores", 2, *options)
+
+
+def dvc(folder, *options):
+    """Run DVC there."""
+    return command(folder, BIN / "dvc", *options)
+
+
+def engines(folder, verb):
+    """Let one engine know of the other."""
+    return command(folder, sys.executable, "workflow/engines.py", verb)

@@ -1,0 +1,72 @@
+"""From runs to one table: means and deviations over replicates, worked out by hand."""
+
+import json
+
+import pytest
+
+from recam.errors import UserError
+from recam.summary import Run, gathered_curves, gathered_metrics, gathered_table, results_table
+
+
+@pytest.fixture
+def runs(tmp_path):
+    """Two replicates of recam, with cams of 40 and 44, and of the upper bound, without cams."""
+    runs = []
+    for seed, miou in ((0, 40.0), (1, 44.0)):
+        for method in ("recam", "supervised"):
+            folder = tmp_path / f"seed{seed}/{method}"
+            folder.mkdir(parents=True)
+            metrics = {"seg": {"split": "val", "miou": 50.0 + seed}}
+            if method == "recam":
+                metrics["cams"] = {"split": "train", "miou": miou, "oracle_miou": miou + 1}
+                (folder / "classifier_curve.csv").write_text(f"epoch,loss,value\n1,sce,{seed}.5\n")
+            (folder / "segmenter_curve.csv").write_text("epoch,loss,value\n1,ce,2.0\n")
+            (folder / "metrics.json").write_text(json.dumps(metrics))
+            runs.append(Run(folder=folder))
+    return runs
+
+
+def test_metrics_are_means_and_sample_deviations_over_replicates(runs):
+    metrics = gathered_metrics(runs)
+    recam = metrics["cams"]["recam"]
+    assert recam["miou"] == 42
+    assert recam["miou_std"] == pytest.approx(8**0.5, abs=1e-4)  # ((-2)² + 2²) / (2 - 1)
+    assert recam["oracle_miou"] == 43
+    assert set(metrics["cams"]) == {"recam"}
+    assert metrics["seg"]["supervised"]["miou"] == 50.5
+
+
+def test_one_replicate_has_no_deviation(runs):
+    alone = gathered_metrics(runs[:1])
+    assert alone["cams"]["recam"]["miou_std"] == 0
+    assert "±" not in results_table(alone, replicates=1)
+
+
+def test_the_table_shows_deviations_and_leaves_out_what_a_method_has_not(runs):
+    table = results_table(gathered_metrics(runs), replicates=2)
+    assert "| ReCAM | 42.0 ± 2.8 (43.0 ± 2.8) | 50.5 ± 0.7 |" in table
+    assert "| supervised | - | 50.5 ± 0.7 |" in table
+
+
+def test_curves_of_all_networks_stand_below_each_other(runs):
+    curves = gathered_curves(runs)
+    rows = curves.to_csv(index=False).splitlines()
+    assert rows[0] == "random_seed,method,network,epoch,loss,value"
+    assert rows[1:3] == ["0,recam,classifier,1,sce,0.5", "1,recam,classifier,1,sce,1.5"]
+    assert len(rows) == 1 + 2 + 4
+    assert rows[-1] == "1,supervised,segmenter,1,ce,2.0"
+
+
+def test_only_the_upper_bound_has_segmenters_alone(runs):
+    assert set(gathered_curves(runs[1:2])["network"]) == {"segmenter"}
+
+
+def test_a_table_knows_its_runs(runs):
+    table = gathered_table(runs, "segmenter_curve.csv")
+    assert list(table["random_seed"]) == [0, 0, 1, 1]
+    assert list(table["method"]) == ["recam", "supervised"] * 2
+
+
+def test_a_run_without_metrics_is_named(tmp_path):
+    with pytest.raises(UserError, match=r"metrics.json: not found; run the evaluate step"):
+        gathered_metrics([Run(folder=tmp_path / "seed0/cam")])
