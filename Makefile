@@ -5,7 +5,9 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.installed
 export PATH := $(abspath $(BIN)):$(PATH)
 
-.PHONY: run test check matrix dvc.yaml record adopt bench readme format clean
+.PHONY: install run test check matrix dvc.yaml record adopt bench readme format clean
+
+install: $(READY) ## the environment
 
 run: $(READY) ## the experiment of params.yaml, then its table
 	snakemake --cores all
@@ -23,7 +25,7 @@ endif
 	touch $@
 
 test: $(READY) ## all tests
-	pytest --numprocesses auto --maxprocesses 4
+	pytest --numprocesses auto --maxprocesses 4 --dist worksteal
 
 check: $(READY) ## style, types, layers, the graph
 	ruff format --check .

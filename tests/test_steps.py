@@ -89,6 +89,7 @@ def cam_paths(data, tmp_path):
         "curve": out / "curve.csv",
         "random_seed": 0,
         "device": "cpu",
+        "threads": 1,
     }
 
 
@@ -185,6 +186,7 @@ def test_a_checkpoint_of_other_classes_is_refused(run, data, cam_paths, tmp_path
         "method": "recam",
         "random_seed": 0,
         "device": "cpu",
+        "threads": 1,
     }
     refused(run("train_recam", paths), "was trained on", "wheel")
 
@@ -223,6 +225,7 @@ def test_background_above_foreground_is_refused(run, data, tmp_path):
         "scores": tmp_path / "s",
         "manifest": [tmp_path / "m.sha256", tmp_path / "s.sha256"],
         "device": "cpu",
+        "threads": 1,
     }
     refused(run("make_pseudo", paths, background=0.6), "background", "0.6")
 
@@ -249,6 +252,7 @@ def test_control_starts_from_the_same_cam_and_differs_from_recam(run, data, cam_
             "method": method,
             "random_seed": 0,
             "device": "cpu",
+            "threads": 1,
         }
         assert run("train_recam", paths)[0] == 0
         curves[method] = paths["curve"].read_text()
@@ -264,6 +268,7 @@ def test_made_cams_are_those_of_the_present_classes_and_reach_one(run, data, cam
         "cams": tmp_path / "cams",
         "manifest": tmp_path / "cams.sha256",
         "device": "cpu",
+        "threads": 1,
     }
     assert run("make_cams", paths)[0] == 0
     labels = (data / "labels.csv").read_text().splitlines()[1:]
