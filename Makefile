@@ -5,7 +5,10 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.installed
 export PATH := $(abspath $(BIN)):$(PATH)
 
-.PHONY: install run test check matrix dvc.yaml record adopt bench readme format clean
+# Columns of `dvc exp show` that would hide the others: other metrics, and checksums of files.
+HIDDEN := .*(_std|correct|_for_|oracle|threshold$$|split|\.cam\.|ratio).*|(data|results|src|workflow|Snakefile).*
+
+.PHONY: install run test check matrix dvc.yaml record adopt experiments bench readme format clean
 
 install: $(READY) ## the environment
 
@@ -46,6 +49,9 @@ record: $(READY) ## tell DVC what Snakemake made, where the end of a run could n
 
 adopt: $(READY) ## tell Snakemake what DVC made or brought back
 	python workflow/engines.py adopt
+
+experiments: $(READY) ## what DVC's experiments changed, and ReCAM's mIoU
+	COLUMNS=160 dvc exp show --no-pager --only-changed --drop 'Created|State|Executor|$(HIDDEN)'
 
 matrix: $(READY) ## what each engine runs next, after every possible change
 	python tests/rerun_matrix.py

@@ -390,6 +390,17 @@ def test_without_git_the_experiment_runs_and_says_what_to_do(tree):
     assert no_traceback(run)
 
 
+@pytest.mark.parametrize("verb", ["record", "adopt"])
+def test_a_merge_conflict_in_the_lock_is_told(tree, verb):
+    path = tree / "dvc.lock"
+    path.write_text(f"<<<<<<< HEAD\n{path.read_text()}=======\n>>>>>>> theirs\n")
+    run = engines(tree, verb)
+    assert run.returncode == 1
+    assert "'./dvc.lock' is invalid (possible merge conflicts)" in run.stdout
+    assert "`git checkout --ours dvc.lock`" in run.stdout
+    assert run.stdout.count("\n") == 1
+
+
 def test_uncommitted_changes_disturb_neither_engine(tree):
     (tree / "workflow/notes.md").write_text("mine\n")
     (tree / "dvc.yaml").write_text((tree / "dvc.yaml").read_text() + "# mine\n")

@@ -34,8 +34,8 @@ STALE = "dvc.yaml is not what the Snakefile and params.yaml say; run `make dvc.y
 MENDED_BY = {
     "is not a git repository": "run `git init`",
     "not inside of a DVC repository": "run `git checkout .dvc`, or `dvc init` for a new beginning",
-    "conflict": "choose a side of dvc.lock with `git checkout --ours` or `--theirs dvc.lock`",
-    "ock": "wait for the other dvc, or end it",  # Unable to acquire lock, is locked
+    "merge conflict": "choose a side: `git checkout --ours dvc.lock`, or `--theirs`",
+    "acquire lock": "wait for the other dvc, or end it",
 }
 
 Status = dict[str, list[Any]]  # stage -> what of it changed, as `dvc status --json` tells
@@ -123,7 +123,7 @@ def adopt() -> str:
         touch = ["--cores", "1", "--touch", "--no-hooks", "--forcerun", *good]
         _snakemake(*touch, "--", *good)
     said = [f"steps adopted from DVC: {len(good)} of {len(jobs)}"]
-    said += [f"to be run: {_listed(stale)}"] if stale else []
+    said += [f"to be run: {_listed(stale)} (`dvc status` tells why)"] if stale else []
     return f"Snakemake: {'; '.join(said)}."
 
 
@@ -170,8 +170,9 @@ def _dvc(*arguments: str) -> str:
     command = [sys.executable, "-m", "dvc", *arguments]
     run = subprocess.run(command, capture_output=True, text=True, check=False)
     if run.returncode:
-        said = [line for line in run.stderr.splitlines() if line.startswith("ERROR: ")]
-        sentence = said[-1].removeprefix("ERROR: ") if said else run.stderr.strip()[-300:]
+        lines = [line.strip() for line in run.stderr.splitlines() if line.strip()]
+        errors = [line.removeprefix("ERROR: ") for line in lines if line.startswith("ERROR: ")]
+        sentence = [*errors[-1:], *lines[:1], "it did not say why"][0].rstrip(".")
         mends = [f"; {mend}" for sign, mend in MENDED_BY.items() if sign in sentence][:1]
         raise DvcError("".join([f"`dvc {arguments[0]}` failed: {sentence}", *mends]))
     return run.stdout
