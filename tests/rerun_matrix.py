@@ -40,7 +40,6 @@ import snakemake.cli
 import yaml
 from experiment import BIN, METHODS, ROOT
 
-WITH_MAPS = [method for method in METHODS if method != "supervised"]
 WEAK = ["data/labels.csv", "data/classes.txt", "data/images.sha256"]
 TRUTH = ["data/SegmentationClass.sha256"]
 TABLES = ["metrics.json", "per_class.csv", "thresholds.csv", "confusion.csv"]
@@ -71,9 +70,7 @@ def graph(methods: list[str] = METHODS, seeds: tuple[int, ...] = (0,)) -> list[S
         run = f"results/seed{seed}"
         for method in ["cam", *[m for m in methods if m != "cam"]]:
             here = f"{run}/{method}"
-
             add = partial(_add, steps, seed, method)
-
             classifier = ["classifier.pt", "classifier_curve.csv"]
             if method == "cam":
                 add("train_cam", [], classifier)
@@ -492,11 +489,12 @@ def _rows(chosen: list[Case], folders: list[Path]) -> Iterator[tuple[bool, str]]
 
 
 def _take(free: Any, chosen: list[Case]) -> None:
-    _mine.update(folder=free.get(), cases=chosen)
-    warm_up(_mine["folder"])
+    _mine.update(folder=free.get(), cases=chosen, cold=True)
 
 
 def _row_by_number(number: int) -> tuple[bool, str]:
+    if _mine.pop("cold", False):
+        warm_up(_mine["folder"])
     return row(_mine["cases"][number], _mine["folder"])
 
 

@@ -144,6 +144,13 @@ def test_an_experiment_is_compared_by_its_numbers_and_adopted(tree):
     assert idle(tree)
 
 
+def test_a_copy_of_the_project_runs_its_own_library(tree):
+    """Queued experiments run in copies, while the code here may change."""
+    (tree / "src/recam/errors.py").write_text("raise SystemExit('mine')\n")
+    run = command(tree, sys.executable, "workflow/scripts/summarize.py", "--help")
+    assert run.stdout == "mine\n"
+
+
 def test_plots_are_drawn_from_a_run(tree):
     run = dvc(tree, "plots", "show", "--json")
     plots = json.loads(run.stdout.splitlines()[-1])["data"]
