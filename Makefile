@@ -51,7 +51,7 @@ adopt: $(READY) ## tell Snakemake what DVC made or brought back
 	python workflow/engines.py adopt
 
 experiments: $(READY) ## what DVC's experiments changed, and ReCAM's mIoU
-	COLUMNS=160 dvc exp show --no-pager --only-changed --drop 'Created|State|Executor|$(HIDDEN)'
+	@COLUMNS=160 dvc exp show --no-pager --only-changed --drop 'Created|State|Executor|$(HIDDEN)'
 
 matrix: $(READY) ## what each engine runs next, after every possible change
 	python tests/rerun_matrix.py

@@ -344,6 +344,23 @@ def test_more_replicates_are_refused_until_dvc_yaml_knows_them(tree):
 
 
 @pytest.mark.parametrize(
+    ("number", "sentence"),
+    [
+        ("summarize.examples=-1", "summarize.examples: expected"),
+        ("summarize.exmples=3", "summarize.exmples is not a parameter; did you mean examples?"),
+    ],
+)
+def test_dvc_refuses_a_wrong_number_before_anything_runs(tree, number, sentence):
+    before = times(tree)
+    run = dvc(tree, "exp", "run", "-S", "train_cam.lr=0.01", "-S", f"++{number}")
+    assert run.returncode != 0
+    assert sentence in run.stdout
+    assert "Running stage 'train_cam" not in run.stdout
+    assert no_traceback(run)
+    assert times(tree) == before
+
+
+@pytest.mark.parametrize(
     ("old", "new", "sentence"),
     [
         ("    shell:\n", "    run:\n        pass\n    #", "rule summarize: expected `shell:`"),

@@ -22,12 +22,9 @@ PLOTS = Path("workflow/plots.yaml")
 HEADER = "# Written from the Snakefile by `make dvc.yaml`: change the Snakefile, not this file.\n"
 # Outputs by their names in the Snakefile: small texts that Git keeps; DVC's cache keeps all others.
 KEPT_BY_GIT = ("metrics", "plots")
-# The stage that DVC runs when the graph may have changed, so that a stale dvc.yaml is not obeyed.
-GUARD = {
-    "cmd": "python workflow/engines.py check",
-    "deps": ["Snakefile", "workflow", "src"],
-    "params": ["random_seeds", "methods"],
-}
+# The stage that DVC runs first when numbers or the graph changed: it refuses wrong numbers at once,
+# and a dvc.yaml that is stale.
+GUARD = {"cmd": "python workflow/engines.py check", "deps": ["Snakefile", "workflow", "src"]}
 STALE = "dvc.yaml is not what the Snakefile and params.yaml say; run `make dvc.yaml`, then again"
 
 # What mends what DVC complains of, where DVC does not say it.
@@ -47,7 +44,8 @@ class DvcError(Exception):
 
 def rendered(jobs: list[Job], config: dict[str, Any]) -> str:
     """The text of dvc.yaml. Raises InexpressibleError, naming the rule and what to do."""
-    stages = {"check_graph": GUARD} | {job.name: _stage(job, config) for job in jobs}
+    stages = {"check_graph": GUARD | {"params": list(config)}}
+    stages |= {job.name: _stage(job, config) for job in jobs}
     document = {"stages": stages, "plots": yaml.safe_load(PLOTS.read_text(encoding="utf-8"))}
     return HEADER + yaml.dump(document, Dumper=_Plain, sort_keys=False, width=10_000)
 
@@ -123,7 +121,11 @@ def adopt() -> str:
         touch = ["--cores", "1", "--touch", "--no-hooks", "--forcerun", *good]
         _snakemake(*touch, "--", *good)
     said = [f"steps adopted from DVC: {len(good)} of {len(jobs)}"]
-    said += [f"to be run: {_listed(stale)} (`dvc status` tells why)"] if stale else []
+    said += (
+        [f"to be run: {_listed(stale)} (`dvc status` tells why; `dvc pull` brings what was shared)"]
+        if stale
+        else []
+    )
     return f"Snakemake: {'; '.join(said)}."
 
 
