@@ -12,7 +12,6 @@ import torch  # noqa: E402
 from filelock import FileLock  # noqa: E402
 from hypothesis import settings  # noqa: E402
 from PIL import Image  # noqa: E402
-from rerun_matrix import first_run  # noqa: E402
 
 torch.set_num_threads(1)
 # The same examples in every run, however slow or busy the machine is.
@@ -73,7 +72,7 @@ def finished(tmp_path_factory, worker_id):
     folder = (base if alone else base.parent) / "finished"
     with FileLock(folder.with_name("finished.lock")):
         if not folder.is_dir():
-            first_run(folder.with_name("unfinished"))
+            experiment.first_run(folder.with_name("unfinished"))
             folder.with_name("unfinished").rename(folder)
     return folder
 

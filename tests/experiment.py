@@ -95,3 +95,14 @@ def dvc(folder, *options):
 def engines(folder, verb):
     """Let one engine know of the other."""
     return command(folder, sys.executable, "workflow/engines.py", verb)
+
+
+def first_run(folder):
+    """The small experiment, run by Snakemake from nothing and committed."""
+    folder.mkdir(parents=True)
+    set_up(folder, small_params())
+    run = snakemake(folder)
+    if run.returncode:
+        raise RuntimeError(run.stdout)
+    commit(folder, "first run")
+    return folder

@@ -501,17 +501,6 @@ def _row_by_number(number: int) -> tuple[bool, str]:
 _mine: dict[str, Any] = {}  # in a worker: its copy of the experiment, and the cases
 
 
-def first_run(folder: Path) -> Path:
-    """The small experiment, run by Snakemake and committed."""
-    folder.mkdir(parents=True)
-    experiment.set_up(folder, experiment.small_params())
-    run = experiment.snakemake(folder)
-    if run.returncode:
-        raise RuntimeError(run.stdout)
-    experiment.commit(folder, "first run")
-    return folder
-
-
 def shown(jobs: Jobs) -> str:
     """Jobs in few words: of those that follow from the first ones, only an arrow."""
     if jobs == ALL:
@@ -545,7 +534,7 @@ def main() -> int:
     parser.add_argument("--sample", action="store_true", help="a quarter of what befalls outputs")
     args = parser.parse_args()
     with tempfile.TemporaryDirectory() as temporary:
-        finished = args.experiment or first_run(Path(temporary, "experiment"))
+        finished = args.experiment or experiment.first_run(Path(temporary, "experiment"))
         chosen = [c for c in cases(sample=args.sample) if re.search(args.only, c.name)]
         workers = min(2, os.cpu_count() or 1, len(chosen))
         folders = [experiment.copied(finished, Path(temporary, str(i))) for i in range(workers)]

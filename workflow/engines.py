@@ -17,6 +17,8 @@ from typing import Any, cast
 import yaml
 from jobs import GraphError, InexpressibleError, Job, load_jobs
 
+from recam.files import write_text
+
 DVC_YAML = Path("dvc.yaml")
 PLOTS = Path("workflow/plots.yaml")
 HEADER = "# Written from the Snakefile by `make dvc.yaml`: change the Snakefile, not this file.\n"
@@ -38,8 +40,8 @@ MENDED_BY = {
 Status = dict[str, list[Any]]  # stage -> what of it changed, as `dvc status --json` tells
 
 
-class DvcError(Exception):
-    """What DVC said when it failed, in one sentence."""
+class EngineError(Exception):
+    """Why an engine could not do what it was asked, in one sentence."""
 
 
 def rendered(jobs: list[Job], config: dict[str, Any]) -> str:
@@ -88,7 +90,7 @@ def record() -> str:
     text = rendered(jobs, config)
     rewritten = is_stale(text)
     if rewritten:
-        _replace(DVC_YAML, text)
+        write_text(DVC_YAML, text)
     changed = dvc_status()
     made = {"check_graph"} | {job.name for job in jobs if job.made}
     steps = [stage for stage in changed if stage in made]
@@ -109,7 +111,7 @@ def adopt() -> str:
     """
     jobs, config = load_jobs()
     if is_stale(rendered(jobs, config)):
-        raise DvcError(STALE)
+        raise EngineError(STALE)
     changed = dvc_status()
     made = {path for job in jobs for _, path in job.outputs}
     for path in _changed_inputs(changed):
@@ -162,12 +164,6 @@ def _listed(names: list[str]) -> str:
     )
 
 
-def _replace(path: Path, text: str) -> None:
-    new = path.with_name(f".{path.name}.new")
-    new.write_text(text, encoding="utf-8")
-    new.replace(path)
-
-
 def _dvc(*arguments: str) -> str:
     command = [sys.executable, "-m", "dvc", *arguments]
     run = subprocess.run(command, capture_output=True, text=True, check=False)
@@ -176,7 +172,7 @@ def _dvc(*arguments: str) -> str:
         errors = [line.removeprefix("ERROR: ") for line in lines if line.startswith("ERROR: ")]
         sentence = [*errors[-1:], *lines[:1], "it did not say why"][0].rstrip(".")
         mends = [f"; {mend}" for sign, mend in MENDED_BY.items() if sign in sentence][:1]
-        raise DvcError("".join([f"`dvc {arguments[0]}` failed: {sentence}", *mends]))
+        raise EngineError("".join([f"`dvc {arguments[0]}` failed: {sentence}", *mends]))
     return run.stdout
 
 
@@ -184,12 +180,12 @@ def _snakemake(*arguments: str) -> None:
     command = [sys.executable, "-m", "snakemake", *arguments]
     run = subprocess.run(command, capture_output=True, text=True, check=False)
     if "cannot be locked" in run.stdout + run.stderr:
-        raise DvcError(
+        raise EngineError(
             "Snakemake is at work here, or was killed and left its lock; wait for it, or run"
             " `snakemake --unlock`, then again"
         )
     if run.returncode:
-        raise DvcError(f"snakemake could not touch the results: {run.stderr.strip()[-300:]}")
+        raise EngineError(f"snakemake could not touch the results: {run.stderr.strip()[-300:]}")
 
 
 def main(verb: str) -> str:
@@ -200,10 +196,10 @@ def main(verb: str) -> str:
         return adopt()
     text = rendered(*load_jobs())
     if verb == "write":
-        _replace(DVC_YAML, text)
+        write_text(DVC_YAML, text)
         return "dvc.yaml written."
     if is_stale(text):
-        raise DvcError(STALE)
+        raise EngineError(STALE)
     return "dvc.yaml is what the Snakefile says."
 
 
@@ -212,6 +208,6 @@ if __name__ == "__main__":
         sys.exit(__doc__)
     try:
         print(main(sys.argv[1]))
-    except (DvcError, GraphError, InexpressibleError) as error:
+    except (EngineError, GraphError, InexpressibleError) as error:
         after = "; mend it, then `make record`" if sys.argv[1] == "record" else ""
         sys.exit(f"DVC: not recorded: {error}{after}" if after else f"{sys.argv[1]}: {error}")

@@ -42,8 +42,8 @@ class Job:
     @property
     def name(self) -> str:
         """The rule, then the wildcards: evaluate-seed0-recam."""
-        shown = [f"{k}{v}" if v.isdigit() else v for k, v in sorted(self.wildcards.items())]
-        return "-".join([self.rule, *reversed(shown)])
+        shown = [f"{k}{v}" if v.isdigit() else v for k, v in self.wildcards.items()]
+        return "-".join([self.rule, *shown])
 
 
 class GraphError(Exception):
