@@ -1,9 +1,8 @@
 """Devices by name."""
 
-import os
-
 import torch
 
+from recam.cores import usable_cores
 from recam.errors import UserError
 
 
@@ -23,4 +22,4 @@ def make_device(name: str, *, threads: int | None = None) -> torch.device:
 
 def loader_workers(device: torch.device) -> int:
     """Processes that load images: none on a CPU, which trains on all its cores; 8 beside a GPU."""
-    return 0 if device.type == "cpu" else min(8, os.cpu_count() or 1)
+    return 0 if device.type == "cpu" else min(8, usable_cores())
