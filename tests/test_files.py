@@ -176,6 +176,32 @@ def test_a_grey_image_is_read_as_three_channels(tmp_path):
     assert (image == 7).all()
 
 
+def test_cmyk_and_palette_images_become_rgb(tmp_path):
+    path = tmp_path / "image.jpg"
+    Image.new("CMYK", (2, 1), (0, 255, 255, 0)).save(path, quality=100)  # ink of magenta and yellow
+    np.testing.assert_allclose(read_image(path)[0, 0], [255, 0, 0], atol=3)
+    path = tmp_path / "image.png"
+    image = Image.new("P", (2, 1), 1)
+    image.putpalette([0, 0, 0, 10, 20, 30])
+    image.save(path)
+    assert read_image(path).tolist() == [[[10, 20, 30]] * 2]
+
+
+@pytest.mark.parametrize("mode", ["I;16", "I", "F"])
+def test_more_than_eight_bits_are_refused_and_not_cut_off(tmp_path, mode):
+    path = tmp_path / "image.tiff"
+    Image.new(mode, (2, 2), 300).save(path)
+    with pytest.raises(UserError, match=r"image\.tiff: expected eight bits a channel, got mode"):
+        read_image(path)
+
+
+def test_an_image_is_read_as_it_is_stored(tmp_path):
+    exif = Image.Exif()
+    exif[274] = 6  # to be turned by a quarter
+    Image.new("RGB", (4, 2)).save(tmp_path / "image.jpg", exif=exif)
+    assert read_image(tmp_path / "image.jpg").shape == (2, 4, 3)
+
+
 def test_a_missing_image_is_named(tmp_path):
     with pytest.raises(UserError, match=r"image\.png: not a readable image"):
         read_image(tmp_path / "image.png")

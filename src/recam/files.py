@@ -14,6 +14,15 @@ from PIL import Image, UnidentifiedImageError
 from recam.errors import UserError
 from recam.labels import IGNORE, palette
 
+# What Pillow raises at files that are broken, foreign or far too large.
+UNREADABLE = (
+    OSError,
+    SyntaxError,
+    ValueError,
+    UnidentifiedImageError,
+    Image.DecompressionBombError,
+)
+DEEP_MODES = ("I", "F")  # Pillow's names for pixels of more than eight bits begin so
 IMAGE_SUFFIXES = (".jpg", ".png", ".jpeg", ".JPG", ".JPEG", ".PNG")
 
 
@@ -50,11 +59,19 @@ def write_text(path: Path, text: str) -> None:
 
 
 def read_image(path: Path) -> UInt8[np.ndarray, "H W 3"]:
-    """An image as RGB. Raises UserError, with the file's name, where it cannot be read."""
+    """An image as RGB, as it is stored: not turned by its EXIF note.
+
+    Grey, CMYK and palette images become RGB; transparency is dropped. Raises UserError, with the
+    file's name, where it cannot be read or has more than eight bits, which Pillow would cut off.
+    """
     try:
         with Image.open(path) as image:
+            if image.mode.startswith(DEEP_MODES):
+                raise UserError(
+                    f"{path}: expected eight bits a channel, got mode {image.mode}; save it so"
+                )
             return np.array(image.convert("RGB"))  # a copy of its own, that may be written to
-    except (OSError, UnidentifiedImageError, Image.DecompressionBombError) as error:
+    except UNREADABLE as error:
         raise UserError(f"{path}: not a readable image ({error}); replace or remove it") from error
 
 
@@ -77,7 +94,7 @@ def read_mask(path: Path) -> UInt8[np.ndarray, "H W"]:
         raise UserError(
             f"{path}: this mask is missing; add it or take its id off the split"
         ) from error
-    except (OSError, UnidentifiedImageError) as error:
+    except UNREADABLE as error:
         raise UserError(f"{path}: not a readable mask ({error}); replace it") from error
 
 
