@@ -1,5 +1,7 @@
 """Augmentation and batches: what depends on the seed, and what on nothing else."""
 
+import os
+import signal
 from dataclasses import replace
 
 import numpy as np
@@ -18,7 +20,11 @@ from recam.data.loading import (
 from recam.errors import UserError
 from recam.labels import IGNORE
 
+# Fewer cores than workers: slower, and the same.
+pytestmark = pytest.mark.filterwarnings("ignore:This DataLoader will create:UserWarning")
+
 MEAN, STD = (0.5, 0.25, 0.125), (0.5, 0.25, 0.125)
+IMAGENET = {"mean": (0.485, 0.456, 0.406), "std": (0.229, 0.224, 0.225)}
 VARIED = Augmentation(resize_min=6, resize_max=14, crop=10, mean=MEAN, std=STD)
 
 
@@ -55,6 +61,45 @@ def draws(count=20):
     return [np.random.default_rng(seed) for seed in range(count)]
 
 
+def picture(folder, mode, size, colour):
+    """Save one colour as a JPEG so fine that it comes back as it was."""
+    path = folder / "picture.jpg"
+    Image.new(mode, size, colour).save(path, quality=100)
+    return path
+
+
+def reference(image, mask, augmentation, draw):
+    """Do in small steps what ``augment`` does: pad all around, then cut out the square."""
+    crop, (height, width) = augmentation.crop, mask.shape
+    longer = draw.integers(augmentation.resize_min, augmentation.resize_max, endpoint=True)
+    size = [max(1, round(n * (longer / max(height, width)))) for n in (width, height)]
+    pixels = np.array(Image.fromarray(image).resize(size, Image.Resampling.BICUBIC))
+    ids = np.array(Image.fromarray(mask).resize(size, Image.Resampling.NEAREST))
+    normal = (pixels / 255 - augmentation.mean) / augmentation.std
+    if draw.random() < 0.5:
+        normal, ids = np.fliplr(normal), np.fliplr(ids)
+    normal = np.pad(normal, [(crop, crop), (crop, crop), (0, 0)])
+    ids = np.pad(ids, crop, constant_values=IGNORE)
+    for axis in (0, 1):
+        ends = sorted([0, size[1 - axis] - crop])
+        begin = crop + draw.integers(*ends, endpoint=True)
+        normal = normal.take(range(begin, begin + crop), axis)
+        ids = ids.take(range(begin, begin + crop), axis)
+    return normal.transpose(2, 0, 1), ids
+
+
+class Failing(LabelledImages):
+    """Images none of which can be loaded, because of what ``fail`` does."""
+
+    def __init__(self, split, fail):
+        super().__init__(split, VARIED, random_seed=0)
+        self.fail = fail
+
+    def __getitem__(self, key):
+        self.fail()
+        return super().__getitem__(key)
+
+
 def assert_same_batches(one, other):
     one, other = list(one), list(other)
     assert len(one) == len(other)
@@ -82,8 +127,11 @@ def test_another_seed_gives_other_crops(split, labelled):
 @pytest.mark.parametrize("kind", ["labelled", "masked"])
 def test_the_number_of_workers_changes_nothing(request, kind):
     dataset = request.getfixturevalue(kind)
-    alone, helped = (training_batches(dataset, batch_size=2, workers=n) for n in (0, 2))
-    assert_same_batches(alone(1), helped(1))
+    alone = training_batches(dataset, batch_size=2, workers=0)
+    for workers in (1, 2, 3):
+        helped = training_batches(dataset, batch_size=2, workers=workers)
+        for epoch in (1, 2):
+            assert_same_batches(alone(epoch), helped(epoch))
 
 
 def test_an_epoch_can_be_repeated_after_others(labelled):
@@ -100,6 +148,14 @@ def test_the_global_random_state_changes_nothing(labelled):
         first = list(batches(1))
         torch.manual_seed(2)
         assert_same_batches(batches(1), first)
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_loading_leaves_the_global_random_state_alone(labelled, workers):
+    before = torch.random.get_rng_state(), np.random.get_state()[1]  # noqa: NPY002 that one is meant
+    list(training_batches(labelled, batch_size=2, workers=workers)(1))
+    assert torch.equal(torch.random.get_rng_state(), before[0])
+    assert (np.random.get_state()[1] == before[1]).all()  # noqa: NPY002
 
 
 @pytest.mark.parametrize("batch_size", [1, 2, 5])
@@ -141,6 +197,32 @@ def test_batches_are_floats_and_bytes(masked):
     images, masks = next(training_batches(masked, batch_size=2, workers=0)(1))
     assert (images.dtype, images.shape) == (torch.float32, (2, 3, 10, 10))
     assert (masks.dtype, masks.shape) == (torch.uint8, (2, 10, 10))
+
+
+@pytest.mark.parametrize("crop", [8, 16, 40])
+def test_augmentation_is_resize_flip_and_crop(crop):
+    augmentation = Augmentation(resize_min=10, resize_max=30, crop=crop, **IMAGENET)
+    for seed in range(40):
+        sizes = np.random.default_rng((seed, 1))
+        height, width = sizes.integers(1, 40, 2)
+        image = sizes.integers(256, size=(height, width, 3), dtype=np.uint8)
+        mask = sizes.integers(256, size=(height, width), dtype=np.uint8)
+        found = augment(image, mask, augmentation, np.random.default_rng(seed))
+        expected = reference(image, mask, augmentation, np.random.default_rng(seed))
+        np.testing.assert_allclose(found[0].numpy(), expected[0], rtol=0, atol=1e-6)
+        np.testing.assert_array_equal(found[1].numpy(), expected[1])
+
+
+def test_a_mask_beside_it_does_not_change_the_image():
+    image, mask = gradient_image(9, 7), np.zeros((9, 7), np.uint8)
+    for seed in range(10):
+        alone, ignored = augment(image, None, VARIED, np.random.default_rng(seed))
+        assert torch.equal(alone, augment(image, mask, VARIED, np.random.default_rng(seed))[0])
+        assert (ignored == IGNORE).all()
+
+
+def test_images_lie_in_memory_as_batches_do(labelled):
+    assert labelled[1, 0][0].is_contiguous()
 
 
 def test_pixels_are_normalised():
@@ -226,6 +308,42 @@ def test_a_thin_image_keeps_at_least_one_pixel():
     assert image.shape == (3, 5, 5)
 
 
+@pytest.mark.parametrize(
+    ("mode", "colour", "expected"),
+    [
+        ("L", 51, [-0.6, -0.2, 0.6]),  # 51 is a fifth of 255
+        ("CMYK", (0, 255, 255, 0), [1, -1, -1]),  # red
+        ("CMYK", (0, 0, 0, 255), [-1, -1, -1]),  # black
+    ],
+)
+def test_grey_and_cmyk_files_load_as_rgb(split, tmp_path, mode, colour, expected):
+    file = picture(tmp_path, mode, (6, 6), colour)
+    dataset = LabelledImages(replace(split, images=(file,)), plain(size=6, crop=6), random_seed=0)
+    image = dataset[1, 0][0]
+    assert image.amin(dim=(1, 2)).tolist() == pytest.approx(expected)
+    assert image.amax(dim=(1, 2)).tolist() == pytest.approx(expected)
+
+
+@pytest.mark.parametrize(
+    ("size", "shown"),
+    [((1, 1), (4, 4)), ((1, 4000), (1, 4)), ((4000, 1), (4, 1))],
+)
+def test_tiny_and_thin_images_load(split, tmp_path, size, shown):
+    file = picture(tmp_path, "L", size, 51)
+    mask = tmp_path / "masks" / f"{split.ids[0]}.png"
+    mask.parent.mkdir()
+    Image.new("L", size, 2).save(mask)
+    of_one = replace(split, images=(file,))
+    dataset = MaskedImages(of_one, mask.parent, plain(size=4, crop=6), random_seed=0)
+    image, ids = dataset[1, 0]
+    inside = ids == 2
+    width, height = inside.any(dim=0).sum(), inside.any(dim=1).sum()
+    assert (width, height) == shown
+    assert image[:, inside].mean(dim=1).tolist() == pytest.approx([-0.6, -0.2, 0.6])
+    assert (image[:, ~inside] == 0).all()
+    assert (ids[~inside] == IGNORE).all()
+
+
 def test_least_above_most_is_refused():
     with pytest.raises(UserError) as caught:
         replace(VARIED, resize_min=15)
@@ -272,3 +390,44 @@ def test_a_mask_id_beyond_the_classes_is_refused(masked, voc):
 def test_ignored_pixels_are_no_id_beyond_the_classes(masked, voc):
     Image.new("L", (12, 8), IGNORE).save(voc / "SegmentationClass/2007_000032.png")
     assert (masked[1, 0][1] == IGNORE).all()
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_a_mistake_is_told_in_the_same_words_with_workers(masked, voc, workers):
+    mask = voc / "SegmentationClass/2007_000032.png"
+    mask.unlink()
+    with pytest.raises(UserError) as caught:
+        list(training_batches(masked, batch_size=5, workers=workers)(1))
+    assert str(caught.value) == (
+        f"{mask}: this mask is missing; add it or take its id off the split"
+    )
+
+
+@pytest.mark.parametrize(
+    ("number", "words"),
+    [
+        (signal.SIGKILL, "a process that loads images was killed"),
+        (signal.SIGBUS, r"ran out of shared memory \(/dev/shm\)"),
+    ],
+)
+def test_a_killed_worker_is_told_in_a_sentence(split, number, words):
+    dataset = Failing(split, lambda: os.kill(os.getpid(), number))
+    with pytest.raises(UserError, match=words):
+        list(training_batches(dataset, batch_size=5, workers=1)(1))
+
+
+@pytest.mark.parametrize(
+    ("fault", "expected", "words"),
+    [
+        # as torch says it in a worker, when /dev/shm is full
+        ("unable to allocate shared memory(shm) for file </torch_1>", UserError, r"\(/dev/shm\)"),
+        # as DataLoader says it of any fault of a worker
+        ("Caught RuntimeError in DataLoader worker process 0", RuntimeError, "^Caught Runtime"),
+    ],
+)
+def test_only_what_the_system_did_is_told_in_a_sentence(split, fault, expected, words):
+    def fail():
+        raise RuntimeError(fault)
+
+    with pytest.raises(expected, match=words):
+        list(training_batches(Failing(split, fail), batch_size=5, workers=0)(1))

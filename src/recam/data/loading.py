@@ -13,13 +13,25 @@ import torch
 from jaxtyping import Float, UInt8
 from PIL import Image
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset, Sampler
+from torch.utils.data import DataLoader, Dataset, Sampler, default_collate
 
 from recam.data.layout import WeakSplit
 from recam.errors import UserError
 from recam.files import check_mask, read_image, read_mask
 from recam.labels import IGNORE
 from recam.randomness import derived_seed, numpy_generator
+
+# What DataLoader says where the system stopped a worker: a user can do something about it.
+STOPPED = {
+    "shared memory": (
+        "the processes that load images ran out of shared memory (/dev/shm); enlarge it "
+        "(docker run --shm-size=2g), or lower batch_size or crop"
+    ),
+    "DataLoader worker (pid": (
+        "a process that loads images was killed, perhaps as memory ran out; free some or lower "
+        "batch_size, then run again"
+    ),
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,14 +112,16 @@ def augment(
     scale = longer / max(height, width)
     size = max(1, round(width * scale)), max(1, round(height * scale))
     pixels = np.asarray(Image.fromarray(image).resize(size, Image.Resampling.BICUBIC))
-    ids = np.full(pixels.shape[:2], IGNORE, np.uint8)
+    step = -1 if generator.random() < 0.5 else 1  # from right to left, or as it is
+    crop = augmentation.crop
+    seen, place = zip(*(_overlap(n, crop, generator) for n in (size[1], size[0])), strict=True)
+    varied = np.zeros((3, crop, crop), np.float32)
+    ids = np.full((crop, crop), IGNORE, np.uint8)
+    _normalise(pixels[:, ::step][seen], augmentation, out=varied[:, *place])
     if mask is not None:
-        ids = np.asarray(Image.fromarray(mask).resize(size, Image.Resampling.NEAREST))
-    if generator.random() < 0.5:
-        pixels, ids = pixels[:, ::-1], ids[:, ::-1]
-    mean, std = (np.array(values, np.float32) for values in (augmentation.mean, augmentation.std))
-    normal = (pixels / np.float32(255) - mean) / std
-    return _cropped(normal, ids, augmentation.crop, generator)
+        resized = np.asarray(Image.fromarray(mask).resize(size, Image.Resampling.NEAREST))
+        ids[place] = resized[:, ::step][seen]
+    return torch.from_numpy(varied), torch.from_numpy(ids)
 
 
 def training_batches(
@@ -124,49 +138,82 @@ def training_batches(
         )
 
     def batches(epoch: int) -> Iterator[list[Tensor]]:
-        return iter(
-            DataLoader(
-                dataset,
-                batch_size=batch_size,
-                sampler=_Shuffled(len(dataset), random_seed=dataset.random_seed, epoch=epoch),
-                drop_last=True,
-                num_workers=workers,
-                pin_memory=torch.cuda.is_available(),
-            )
+        order = _Shuffled(len(dataset), batch_size, random_seed=dataset.random_seed, epoch=epoch)
+        loader = DataLoader(
+            _Batches(dataset),
+            batch_size=None,  # the data set makes whole batches
+            sampler=order,
+            num_workers=workers,
+            pin_memory=torch.cuda.is_available(),
+            generator=torch.Generator(),  # else it would draw from torch's global one
         )
+        return _delivered(loader)
 
     return batches
 
 
-class _Shuffled(Sampler[tuple[int, int]]):
-    """Yields (epoch, index), so that workers know the epoch without being told."""
+class _Batches(Dataset[list[Tensor] | UserError]):
+    """Whole batches, or instead of one the mistake in its files.
 
-    def __init__(self, length: int, *, random_seed: int, epoch: int):
+    It is not raised here: DataLoader would put a worker's traceback into its text.
+    """
+
+    def __init__(self, dataset: LabelledImages | MaskedImages):
+        self.dataset = dataset
+
+    def __getitem__(self, keys: list[tuple[int, int]]) -> list[Tensor] | UserError:
+        try:
+            return default_collate([self.dataset[key] for key in keys])
+        except UserError as error:
+            return error
+
+
+def _delivered(loader: DataLoader[list[Tensor] | UserError]) -> Iterator[list[Tensor]]:
+    """Batches. Raises UserError for a mistake in a file, and where the system stopped a worker."""
+    try:
+        for batch in loader:
+            if isinstance(batch, UserError):
+                raise batch
+            yield batch
+    except RuntimeError as error:
+        for words, sentence in STOPPED.items():
+            if words in f"{error} {error.__cause__}":
+                raise UserError(sentence) from error
+        raise
+
+
+class _Shuffled(Sampler[list[tuple[int, int]]]):
+    """Yields batches of (epoch, index), so that workers know the epoch without being told."""
+
+    def __init__(self, length: int, batch_size: int, *, random_seed: int, epoch: int):
         self.length = length
+        self.batch_size = batch_size
         self.seed = derived_seed(random_seed, "order", epoch)
         self.epoch = epoch
 
     def __len__(self) -> int:
-        return self.length
+        return self.length // self.batch_size
 
-    def __iter__(self) -> Iterator[tuple[int, int]]:
+    def __iter__(self) -> Iterator[list[tuple[int, int]]]:
         order = np.random.default_rng(self.seed).permutation(self.length)
-        return iter((self.epoch, int(index)) for index in order)
+        for batch in order[: len(self) * self.batch_size].reshape(-1, self.batch_size):
+            yield [(self.epoch, int(index)) for index in batch]
 
 
-def _cropped(
-    normal: Float[np.ndarray, "H W 3"],
-    ids: UInt8[np.ndarray, "H W"],
-    crop: int,
-    generator: np.random.Generator,
-) -> tuple[Tensor, Tensor]:
-    """Cut a random square; where the image is smaller, place it at random in the square."""
-    canvas = np.zeros((crop, crop, 3), np.float32)
-    canvas_ids = np.full((crop, crop), IGNORE, np.uint8)
-    source, target = zip(*(_overlap(n, crop, generator) for n in ids.shape), strict=True)
-    canvas[target] = normal[source]
-    canvas_ids[target] = ids[source]
-    return torch.from_numpy(canvas).permute(2, 0, 1), torch.from_numpy(canvas_ids)
+def _normalise(
+    pixels: UInt8[np.ndarray, "h w 3"],
+    augmentation: Augmentation,
+    *,
+    out: Float[np.ndarray, "3 h w"],
+) -> None:
+    """Write (pixels / 255 - mean) / std straight to where a batch wants it."""
+    mean, std = (
+        np.array(values, np.float32)[:, None, None]
+        for values in (augmentation.mean, augmentation.std)
+    )
+    np.divide(pixels.transpose(2, 0, 1), np.float32(255), out=out)
+    out -= mean
+    out /= std
 
 
 def _overlap(length: int, crop: int, generator: np.random.Generator) -> tuple[slice, slice]:
