@@ -121,14 +121,15 @@ def test_metrics_are_percent():
 
 
 def test_the_table_of_classes_leaves_an_absent_class_empty():
-    table = per_class_table(np.array([[3, 0, 1], [0, 0, 0], [0, 0, 4]]), CLASSES, stage="seg")
+    confusion = np.array([[3, 0, 1], [0, 0, 0], [0, 0, 4]])
+    table = per_class_table({"seg": confusion, "cams": np.zeros_like(confusion)}, CLASSES)
     assert table.to_csv(index=False) == (
         "stage,class,iou\nseg,background,75.0\nseg,cat,\nseg,dog,80.0\n"
     )
 
 
 def test_the_table_of_confusions_has_a_row_for_each_pair():
-    table = confusion_table(np.array([[3, 1], [2, 4]]), ("cat",), stage="cams")
+    table = confusion_table({"cams": np.array([[3, 1], [2, 4]])}, ("cat",))
     assert table.to_csv(index=False) == (
         "stage,truth,prediction,pixels\n"
         "cams,background,background,3\n"
@@ -139,5 +140,55 @@ def test_the_table_of_confusions_has_a_row_for_each_pair():
 
 
 def test_the_table_of_a_curve_names_each_threshold():
-    table = curve_table(np.array([0.5, 0.25]), stage="cams")
-    assert table.to_csv(index=False) == "stage,threshold,miou\ncams,0.0,50.0\ncams,0.01,25.0\n"
+    table = curve_table({"cams": np.array([0.5, 0.25]), "pseudo": np.array([1.0])})
+    assert table.to_csv(index=False) == (
+        "stage,threshold,miou\ncams,0.0,50.0\ncams,0.01,25.0\npseudo,0.0,100.0\n"
+    )
+
+
+def test_images_without_a_true_mask_are_not_scored(tmp_path, maps, truth):
+    (truth.masks / "a.png").unlink()
+    (maps / "a.npz").unlink()  # nor looked for
+    assert truth.scored_ids() == ["b"]
+    scores = score_maps(maps, truth, threshold=0.125)
+    assert scores.confusion.tolist() == [[2, 0, 1], [0, 0, 0], [0, 0, 1]]
+    # 2 of 3 pixels of background and 1 of 2 of the dog are right; no cat is judged.
+    assert scores.metrics(threshold=0.125)["miou"] == pytest.approx(100 * (2 / 3 + 1 / 2) / 2)
+    assert scores.metrics(threshold=0.125)["oracle_miou"] == pytest.approx(100)
+    folder = predict(tmp_path / "seg", b=[[0, 0], [1, 0]])
+    assert score_masks(folder, truth).tolist() == [[2, 1, 0], [0, 0, 0], [1, 0, 0]]
+
+
+def test_without_a_judged_pixel_there_are_no_numbers(tmp_path, maps, truth):
+    write_mask(truth.masks / "a.png", np.full((2, 2), IGNORE, dtype=np.uint8))
+    (truth.masks / "b.png").unlink()
+    for ids in (["a"], []):
+        assert truth.scored_ids() == ids
+        scores = score_maps(maps, truth, threshold=0.5)
+        assert scores.metrics(threshold=0.5) == {"threshold": 0.5}
+        assert len(scores.curve) == 0
+        confusion = score_masks(predict(tmp_path / "seg", a=[[0, 1], [1, 0]]), truth)
+        assert mask_metrics(confusion) == {}
+        (truth.masks / "a.png").unlink(missing_ok=True)
+
+
+def test_tables_of_nothing_have_their_columns():
+    nothing = {"cams": np.zeros((3, 3), dtype=np.int64)}
+    assert per_class_table(nothing, CLASSES).to_csv(index=False) == "stage,class,iou\n"
+    words = "stage,truth,prediction,pixels\n"
+    assert confusion_table(nothing, CLASSES).to_csv(index=False) == words
+    for curves in ({"cams": np.empty(0)}, {}):
+        assert curve_table(curves).to_csv(index=False) == "stage,threshold,miou\n"
+
+
+def test_a_link_to_a_true_mask_that_has_moved_away_is_refused(maps, truth):
+    (truth.masks / "a.png").rename(truth.masks.parent / "a.png")
+    (truth.masks / "a.png").symlink_to(truth.masks / "elsewhere/a.png")
+    with pytest.raises(UserError, match=r"truth/a\.png: this mask is missing"):
+        score_maps(maps, truth, threshold=0.5)
+
+
+def test_a_folder_of_true_masks_that_is_not_there_is_refused(maps, truth):
+    truth.masks.rename(truth.masks.with_name("truths"))
+    with pytest.raises(UserError, match=r"truth: not found"):
+        score_maps(maps, truth, threshold=0.5)

@@ -70,3 +70,63 @@ def test_a_table_knows_its_runs(runs):
 def test_a_run_without_metrics_is_named(tmp_path):
     with pytest.raises(UserError, match=r"metrics.json: not found; run the evaluate step"):
         gathered_metrics([Run(folder=tmp_path / "seed0/cam")])
+
+
+def scored(images, of=1000, split="train", **numbers):
+    return {"split": split, "images": images, "of": of, **numbers}
+
+
+def write_runs(root, **stages):
+    """Two replicates of cam that found the same."""
+    runs = [Run(folder=root / f"seed{seed}/cam") for seed in (0, 1)]
+    for run in runs:
+        run.folder.mkdir(parents=True)
+        (run.folder / "metrics.json").write_text(json.dumps(stages))
+    return runs
+
+
+def test_the_table_says_on_how_many_images_where_not_all_have_masks(tmp_path):
+    cams = scored(50, miou=40.0, threshold=0.4, oracle_miou=41.0)
+    pseudo = scored(50, miou=42.0, threshold=0.5, oracle_miou=43.0)
+    runs = write_runs(tmp_path, cams=cams, pseudo=pseudo, seg=scored(0, 200, "val"))
+    metrics = gathered_metrics(runs)
+    assert json.dumps(metrics["cams"]["cam"]).startswith(
+        '{"split": "train", "images": 50, "of": 1000, "miou": 40.0, "miou_std": 0.0,'
+    )
+    assert metrics["seg"]["cam"] == {"split": "val", "images": 0, "of": 200}
+    assert results_table(metrics, replicates=1) == (
+        "| mIoU, % | cams (train) | pseudo masks (train) | segmentation (val) |\n"
+        "| --- | ---: | ---: | ---: |\n"
+        "| CAM | 40.0 (41.0) | 42.0 (43.0) | no masks |\n"
+        "\n"
+        "Scored on 50 of 1000 images of train; the others have no true mask.\n"
+    )
+
+
+def test_where_all_images_have_masks_nothing_stands_below_the_table(tmp_path):
+    metrics = gathered_metrics(write_runs(tmp_path, seg=scored(200, 200, "val", miou=50.0)))
+    assert results_table(metrics, replicates=1).endswith("| CAM | 50.0 |\n")
+
+
+def test_without_any_true_mask_the_table_says_where_the_masks_that_were_made_lie(tmp_path):
+    cams, pseudo = scored(0, threshold=0.4), scored(0, threshold=0.5)
+    runs = write_runs(tmp_path, cams=cams, pseudo=pseudo, seg=scored(0, 200, "val"))
+    metrics = gathered_metrics(runs)
+    assert metrics["cams"]["cam"] == scored(0, threshold=0.4)
+    _, _, row, _, *notes = results_table(metrics, replicates=2).splitlines()
+    assert row == "| CAM | no masks | no masks | no masks |"
+    assert len(notes) == 1
+    assert "Nothing was scored, since the data set has no true masks." in notes[0]
+    assert "`results/seed*/METHOD/pseudo`" in notes[0]
+
+
+def test_tables_without_rows_keep_their_columns(tmp_path):
+    runs = write_runs(tmp_path)
+    header = "stage,class,iou\n"
+    for run in runs:
+        (run.folder / "per_class.csv").write_text(header)
+    empty = gathered_table(runs, "per_class.csv")
+    assert empty.to_csv(index=False) == f"random_seed,method,{header}"
+    (runs[1].folder / "per_class.csv").write_text(f"{header}seg,cat,50.0\n")
+    table = gathered_table(runs, "per_class.csv")
+    assert table.to_csv(index=False) == f"random_seed,method,{header}1,cam,seg,cat,50.0\n"

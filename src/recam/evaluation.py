@@ -1,17 +1,21 @@
 """Scores of maps and masks against the truth, which only this and the upper bound may see."""
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from itertools import repeat
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from jaxtyping import Float, Int64, UInt8
+from jaxtyping import Float, UInt8
 
 from recam.artifacts import load_scores
 from recam.errors import UserError
 from recam.files import check_mask, read_mask
 from recam.labels import IGNORE, class_names_with_background, seed_mask, top_class
 from recam.metrics import (
+    LEVELS,
+    Confusion,
     confusion_matrix,
     confusions_by_threshold,
     error_shares,
@@ -26,7 +30,7 @@ PERCENT = 100.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Truth:
-    """The true masks of a split."""
+    """The true masks of a split. Not every image need have one; those that have are scored."""
 
     ids: tuple[str, ...]
     masks: Path  # folder of palette PNG
@@ -36,6 +40,15 @@ class Truth:
     def num_ids(self) -> int:
         """Background and the classes."""
         return len(self.classes) + 1
+
+    def scored_ids(self) -> list[str]:
+        """The images that have a mask, in the order of the split."""
+        if not self.masks.is_dir():
+            raise UserError(
+                f"{self.masks}: not found; give the folder of true masks, if need be empty"
+            )
+        masks = {file.name for file in self.masks.iterdir()}  # a link that leads nowhere counts
+        return [image_id for image_id in self.ids if f"{image_id}.png" in masks]
 
     def mask(self, image_id: str, *, size: tuple[int, ...]) -> UInt8[np.ndarray, "H W"]:
         """The mask of an image of ``size`` (H, W). Raises UserError where it does not fit."""
@@ -49,15 +62,20 @@ class Truth:
 class MapScores:
     """How good score maps are when a constant background score cuts masks from them."""
 
-    confusion: Int64[np.ndarray, "N N"]  # at the fixed threshold
-    curve: Float[np.ndarray, "thresholds"]  # mIoU at each of ``thresholds()``
+    confusion: Confusion  # at the fixed threshold
+    curve: Float[np.ndarray, "thresholds"]  # mIoU at each of ``thresholds()``; empty unscored
 
     def metrics(self, *, threshold: float) -> dict[str, float]:
-        """Fixed and oracle mIoU in percent; the oracle chose its threshold on the same truth."""
+        """Fixed and oracle mIoU in percent; the oracle chose its threshold on the same truth.
+
+        Where no pixel was judged there is the fixed threshold and nothing else.
+        """
+        fixed = {**mask_metrics(self.confusion), "threshold": threshold}
+        if not len(self.curve):
+            return fixed
         best = int(np.nanargmax(self.curve))
         return {
-            **mask_metrics(self.confusion),
-            "threshold": threshold,
+            **fixed,
             "oracle_miou": PERCENT * float(self.curve[best]),
             "oracle_threshold": float(thresholds()[best]),
         }
@@ -66,8 +84,8 @@ class MapScores:
 def score_maps(folder: Path, truth: Truth, *, threshold: float) -> MapScores:
     """Cut masks from a folder of ``.npz`` score maps at one threshold and at all of the sweep."""
     confusion = np.zeros((truth.num_ids, truth.num_ids), np.int64)
-    histogram: Int64[np.ndarray, "N N levels"] | int = 0
-    for image_id in truth.ids:
+    histogram = np.zeros((*confusion.shape, LEVELS + 1), np.int64)
+    for image_id in truth.scored_ids():
         path = folder / f"{image_id}.npz"
         scored = load_scores(path)
         if len(scored.classes) and scored.classes.max() >= len(truth.classes):
@@ -76,15 +94,16 @@ def score_maps(folder: Path, truth: Truth, *, threshold: float) -> MapScores:
         fixed = seed_mask(scored.scores, scored.classes, threshold=threshold)
         confusion += confusion_matrix(mask, fixed, num_ids=truth.num_ids)
         ids, best = top_class(scored.scores, scored.classes)
-        histogram = histogram + level_histogram(mask, ids, best, num_ids=truth.num_ids)
-    curve = np.array([miou(c) for c in confusions_by_threshold(np.asarray(histogram))])
+        histogram += level_histogram(mask, ids, best, num_ids=truth.num_ids)
+    judged = confusions_by_threshold(histogram) if confusion.any() else ()
+    curve = np.array([miou(c) for c in judged], np.float64)
     return MapScores(confusion=confusion, curve=curve)
 
 
-def score_masks(folder: Path, truth: Truth) -> Int64[np.ndarray, "N N"]:
+def score_masks(folder: Path, truth: Truth) -> Confusion:
     """The confusion of a folder of predicted masks; pixels predicted as 255 are not judged."""
     confusion = np.zeros((truth.num_ids, truth.num_ids), np.int64)
-    for image_id in truth.ids:
+    for image_id in truth.scored_ids():
         predicted = read_mask(folder / f"{image_id}.png")
         mask = truth.mask(image_id, size=predicted.shape)
         judged = np.where(predicted == IGNORE, np.uint8(IGNORE), mask)
@@ -93,41 +112,48 @@ def score_masks(folder: Path, truth: Truth) -> Int64[np.ndarray, "N N"]:
     return confusion
 
 
-def mask_metrics(confusion: Int64[np.ndarray, "N N"]) -> dict[str, float]:
-    """MIoU and the shares of right pixels and of the three confusions, all in percent."""
+def mask_metrics(confusion: Confusion) -> dict[str, float]:
+    """MIoU and the shares of right pixels and of the three confusions, all in percent.
+
+    Empty where no pixel was judged.
+    """
+    if not confusion.any():
+        return {}
     shares = asdict(error_shares(confusion))
     values = {"miou": miou(confusion), **shares}
     return {name: PERCENT * value for name, value in values.items()}
 
 
-def per_class_table(
-    confusion: Int64[np.ndarray, "N N"], classes: tuple[str, ...], *, stage: str
-) -> pd.DataFrame:
+def per_class_table(confusions: Mapping[str, Confusion], classes: tuple[str, ...]) -> pd.DataFrame:
     """Columns stage, class, iou (percent; empty for a class that occurs nowhere)."""
     names = class_names_with_background(classes)
-    iou = (PERCENT * iou_per_class(confusion)).round(4)
-    return pd.DataFrame({"stage": stage, "class": names, "iou": iou})
+    rows = [
+        (stage, name, iou)
+        for stage, confusion in confusions.items()
+        if confusion.any()
+        for name, iou in zip(names, (PERCENT * iou_per_class(confusion)).round(4), strict=True)
+    ]
+    return pd.DataFrame(rows, columns=["stage", "class", "iou"])
 
 
-def confusion_table(
-    confusion: Int64[np.ndarray, "N N"], classes: tuple[str, ...], *, stage: str
-) -> pd.DataFrame:
-    """Columns stage, truth, prediction, pixels: one row for each pair of names."""
+def confusion_table(confusions: Mapping[str, Confusion], classes: tuple[str, ...]) -> pd.DataFrame:
+    """Columns stage, truth, prediction, pixels: for each stage a row for each pair of names."""
     names = class_names_with_background(classes)
     rows = [
         (stage, truth, prediction, int(confusion[i, j]))
+        for stage, confusion in confusions.items()
+        if confusion.any()
         for i, truth in enumerate(names)
         for j, prediction in enumerate(names)
     ]
     return pd.DataFrame(rows, columns=["stage", "truth", "prediction", "pixels"])
 
 
-def curve_table(curve: Float[np.ndarray, "thresholds"], *, stage: str) -> pd.DataFrame:
+def curve_table(curves: Mapping[str, Float[np.ndarray, "_"]]) -> pd.DataFrame:
     """Columns stage, threshold, miou (percent)."""
-    return pd.DataFrame(
-        {
-            "stage": stage,
-            "threshold": thresholds()[: len(curve)],
-            "miou": (PERCENT * curve).round(4),
-        }
-    )
+    rows = [
+        row
+        for stage, curve in curves.items()
+        for row in zip(repeat(stage), thresholds(), (PERCENT * curve).round(4), strict=False)
+    ]
+    return pd.DataFrame(rows, columns=["stage", "threshold", "miou"])

@@ -12,6 +12,10 @@ from recam.errors import UserError
 
 STAGES = {"cams": "cams", "pseudo": "pseudo masks", "seg": "segmentation"}
 METHODS = {"cam": "CAM", "control": "control", "recam": "ReCAM", "supervised": "supervised"}
+NOTHING_SCORED = (
+    "Nothing was scored, since the data set has no true masks. The masks that were made lie in "
+    "`results/seed*/METHOD/pseudo` and `results/seed*/METHOD/predictions`."
+)
 
 Metrics = dict[str, dict[str, dict[str, float | str]]]  # stage, method, name
 
@@ -44,6 +48,7 @@ def gathered_metrics(runs: list[Run]) -> Metrics:
     """The results contract: by stage and method the mean of every number, and mIoU's deviation.
 
     ``miou_std`` is the sample standard deviation over the replicates (0 for a single one).
+    ``images`` and ``of``, how many of a split's images were scored, are the same in all.
     """
     found: dict[tuple[str, str], list[dict[str, float | str]]] = defaultdict(list)
     for run in runs:
@@ -56,14 +61,17 @@ def gathered_metrics(runs: list[Run]) -> Metrics:
 
 
 def gathered_table(runs: list[Run], name: str) -> pd.DataFrame:
-    """A CSV of all runs below each other, with the columns random_seed and method in front."""
+    """A CSV of all runs below each other, with the columns random_seed and method in front.
+
+    Where a CSV has no rows, for lack of true masks, so has the table; its columns stay.
+    """
     tables = []
     for run in runs:
         table = pd.read_csv(run.folder / name)
         table.insert(0, "random_seed", run.random_seed)
         table.insert(1, "method", run.method)
         tables.append(table)
-    return pd.concat(tables)
+    return pd.concat([table for table in tables if len(table)] or tables[:1])
 
 
 def gathered_curves(runs: list[Run]) -> pd.DataFrame:
@@ -79,7 +87,10 @@ def gathered_curves(runs: list[Run]) -> pd.DataFrame:
 
 
 def results_table(metrics: Metrics, *, replicates: int) -> str:
-    """A Markdown table of mIoU: at the fixed threshold, and in brackets at the best one."""
+    """A Markdown table of mIoU: at the fixed threshold, and in brackets at the best one.
+
+    Below it stands on how many images, where not all have true masks.
+    """
     present = [m for m in METHODS if any(m in stage for stage in metrics.values())]
     splits = {stage: next(iter(v.values()))["split"] for stage, v in metrics.items() if v}
     heads = [f"{STAGES[stage]} ({split})" for stage, split in splits.items()]
@@ -87,14 +98,28 @@ def results_table(metrics: Metrics, *, replicates: int) -> str:
     for method in present:
         cells = [_cell(metrics[stage].get(method), replicates=replicates) for stage in splits]
         lines.append(_row([METHODS[method], *cells]))
-    return "".join(lines)
+    return "".join(lines + [f"\n{note}\n" for note in _notes(metrics)])
+
+
+def _notes(metrics: Metrics) -> list[str]:
+    stages = [values for methods in metrics.values() for values in methods.values()]
+    if not any("miou" in values for values in stages):
+        return [NOTHING_SCORED]
+    notes = [
+        f"Scored on {values['images']} of {values['of']} images of {values['split']}; "
+        "the others have no true mask."
+        for values in stages
+        if 0 < int(values.get("images", 0)) < int(values["of"])
+    ]
+    return list(dict.fromkeys(notes))  # once for each split
 
 
 def _over_replicates(replicates: pd.DataFrame) -> dict[str, float | str]:
     numbers = replicates.select_dtypes("number")
     values: dict[str, float | str] = {"split": str(replicates["split"].iloc[0])}
     for name, column in numbers.items():  # cast: pandas says that a mean may be a column
-        values[str(name)] = round(float(cast(float, column.mean())), 4)
+        mean = float(cast(float, column.mean()))
+        values[str(name)] = int(mean) if name in {"images", "of"} else round(mean, 4)
         if name in {"miou", "oracle_miou"}:
             deviation = cast(float, column.std(ddof=1)) if len(column) > 1 else 0
             values[f"{name}_std"] = round(float(deviation), 4)
@@ -104,6 +129,8 @@ def _over_replicates(replicates: pd.DataFrame) -> dict[str, float | str]:
 def _cell(values: dict[str, float | str] | None, *, replicates: int) -> str:
     if values is None:
         return "-"
+    if "miou" not in values:
+        return "no masks"
     shown = [
         _with_deviation(values, name, replicates)
         for name in ("miou", "oracle_miou")

@@ -2,10 +2,10 @@
 
 import argparse
 import json
+import logging
+from pathlib import Path
 
 import _step
-import numpy as np
-import pandas as pd
 import torch
 
 from recam.artifacts import ResumableFolder, load_checkpoint
@@ -13,6 +13,7 @@ from recam.build.backbones import backbone_of
 from recam.build.devices import make_device
 from recam.build.segmenters import make_segmenter
 from recam.data.layout import WeakSplit, load_weak_split, require_classes
+from recam.errors import UserError
 from recam.evaluation import (
     Truth,
     confusion_table,
@@ -26,34 +27,61 @@ from recam.files import write_manifest, write_mask, write_text
 from recam.inference import maps_of_images
 from recam.progress import progress
 
+logger = logging.getLogger(__name__)
+
 
 def main(args: argparse.Namespace) -> None:
     """Predict masks, then compare everything with the truth and write what was found."""
     maps_split = load_weak_split(args.data, args.maps_split)
     seg_split = load_weak_split(args.data, args.seg_split)
-    _predict(args, maps_split, seg_split)
-    truth = Truth(ids=maps_split.ids, masks=args.truth, classes=maps_split.classes)
-    metrics, confusions, curves = {}, {}, []
     given = {
         "cams": (args.cams, args.cams_threshold),
         "pseudo": (args.scores, args.pseudo_threshold),
     }
-    for stage, (folder, threshold) in given.items():
-        if folder:  # the upper bound has no maps
+    given = {stage: (folder, t) for stage, (folder, t) in given.items() if folder}
+    for folder, _ in given.values():
+        _require_maps(folder, maps_split)
+    _predict(args, maps_split, seg_split)
+    metrics, confusions, curves = {}, {}, {}
+    if given:  # the upper bound has no maps
+        truth, counts = _truth(args.truth, maps_split)
+        for stage, (folder, threshold) in given.items():
             scores = score_maps(folder, truth, threshold=threshold)
-            metrics[stage] = {"split": args.maps_split, **scores.metrics(threshold=threshold)}
-            confusions[stage] = scores.confusion
-            curves.append(curve_table(scores.curve, stage=stage))
-    truth = Truth(ids=seg_split.ids, masks=args.truth, classes=seg_split.classes)
+            metrics[stage] = counts | scores.metrics(threshold=threshold)
+            confusions[stage], curves[stage] = scores.confusion, scores.curve
+    truth, counts = _truth(args.truth, seg_split)
     confusions["seg"] = score_masks(args.predictions, truth)
-    metrics["seg"] = {"split": args.seg_split, **mask_metrics(confusions["seg"])}
+    metrics["seg"] = counts | mask_metrics(confusions["seg"])
     write_text(args.metrics, json.dumps(metrics, indent=2) + "\n")
-    per_class, thresholds, confusion = args.plots
-    for path, table in ((per_class, per_class_table), (confusion, confusion_table)):
-        tables = [table(c, seg_split.classes, stage=stage) for stage, c in confusions.items()]
-        write_text(path, pd.concat(tables).to_csv(index=False))
-    empty = curve_table(np.empty(0), stage="")
-    write_text(thresholds, pd.concat(curves or [empty]).to_csv(index=False))
+    tables = (
+        per_class_table(confusions, seg_split.classes),
+        curve_table(curves),
+        confusion_table(confusions, seg_split.classes),
+    )
+    for path, table in zip(args.plots, tables, strict=True):
+        write_text(path, table.to_csv(index=False))
+
+
+def _require_maps(folder: Path, split: WeakSplit) -> None:
+    missing = [image_id for image_id in split.ids if not (folder / f"{image_id}.npz").is_file()]
+    if missing:
+        raise UserError(
+            f"{folder}: has no maps for {len(missing)} of the {len(split.ids)} images of split "
+            f"{split.name} (first: {missing[0]}); make evaluate.maps_split and make_cams.split "
+            "the same"
+        )
+
+
+def _truth(masks: Path, split: WeakSplit) -> tuple[Truth, dict[str, str | int]]:
+    """The true masks of a split, and for how many of its images there are some."""
+    truth = Truth(ids=split.ids, masks=masks, classes=split.classes)
+    images, of = len(truth.scored_ids()), len(split.ids)
+    if not images:
+        logger.info("no true masks for split %s: nothing to score", split.name)
+    elif images < of:
+        words = "scored on %d of %d images of %s, the others have no true mask"
+        logger.info(words, images, of, split.name)
+    return truth, {"split": split.name, "images": images, "of": of}
 
 
 def _predict(args: argparse.Namespace, maps_split: WeakSplit, seg_split: WeakSplit) -> None:
@@ -93,7 +121,7 @@ if __name__ == "__main__":
         description=__doc__,
         paths={
             "data": "data set in VOC layout",
-            "truth": "folder of true masks",
+            "truth": "folder of true masks, of all, some or no images",
             "checkpoint": "trained segmenter",
             "cams": "optional: folder of cams",
             "scores": "optional: folder of refined score maps",

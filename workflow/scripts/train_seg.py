@@ -10,7 +10,7 @@ from _training import fit
 from recam.artifacts import Blueprint, load_checkpoint
 from recam.build.backbones import backbone_of
 from recam.build.segmenters import make_segmenter
-from recam.data.layout import load_weak_split
+from recam.data.layout import MASKS, WeakSplit, load_weak_split
 from recam.data.loading import MaskedImages
 from recam.errors import UserError
 from recam.models.segmenters import DeepLab
@@ -21,6 +21,7 @@ from recam.randomness import derived_seed, seeded_initialisation
 def main(args: argparse.Namespace) -> None:
     """Build and fill the network, train it, save it."""
     split = load_weak_split(args.data, args.split)
+    _require_masks(args.masks, split)
     blueprint = Blueprint(
         method=args.segmenter,
         backbone=args.backbone,
@@ -45,6 +46,20 @@ def main(args: argparse.Namespace) -> None:
         learning_rates={"backbone": args.lr, "": args.lr_head},
         inputs=(args.data, args.masks, args.classifier),
     )
+
+
+def _require_masks(folder: Path, split: WeakSplit) -> None:
+    missing = [image_id for image_id in split.ids if not (folder / f"{image_id}.png").is_file()]
+    if missing:
+        remedy = (
+            "add them, or take supervised off methods"
+            if folder.name == MASKS
+            else "make_cams.split does not cover train_seg.split; make them the same"
+        )
+        raise UserError(
+            f"{folder}: has no mask for {len(missing)} of the {len(split.ids)} images of split "
+            f"{split.name} (first: {missing[0]}); {remedy}"
+        )
 
 
 def _start_from(classifier: Path, model: DeepLab, blueprint: Blueprint) -> None:
