@@ -296,8 +296,8 @@ def test_a_folder_of_other_annotations_does_not_count(gather, coco):
 
 def test_a_source_that_is_no_folder_is_refused(gather, tmp_path):
     assert refusal(gather, tmp_path / "cocoa") == (
-        f"{tmp_path / 'cocoa'}: no such folder; give 'auto' or a folder with annotations, "
-        "train2014 and val2014 or their archives"
+        f"source: expected auto or a folder, got {tmp_path / 'cocoa'}: no such folder; "
+        "give its path"
     )
 
 

@@ -20,14 +20,13 @@ import numpy as np
 from jaxtyping import Bool
 
 from recam.data import regions
-from recam.data.collection import Collection
+from recam.data.collection import Collection, folder_of
 from recam.data.fetch import Archive, unpacked
 from recam.data.regions import Picture, Region, write_masks
 from recam.errors import UserError
 from recam.files import sha256
 from recam.labels import mask_id
 
-AUTO = "auto"
 ANNOTATIONS, TRAIN, VAL = "annotations", "train2014", "val2014"
 _SITE = "http://images.cocodataset.org"
 ARCHIVES: Mapping[str, Archive] = MappingProxyType(
@@ -66,12 +65,7 @@ def collect(
     all of ``train_all`` and ``val``. Raises UserError, naming the file, for whatever is missing,
     malformed or of another number than ``counts`` says.
     """
-    given = None if source == AUTO else Path(source)
-    if given is not None and not given.is_dir():
-        raise UserError(
-            f"{source}: no such folder; give '{AUTO}' or a folder with {ANNOTATIONS}, {TRAIN} and "
-            f"{VAL} or their archives"
-        )
+    given = folder_of(source)
     folders = {
         name: _folder(name, archive, given=given, originals=originals)
         for name, archive in archives.items()
