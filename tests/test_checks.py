@@ -399,8 +399,8 @@ def test_an_image_that_a_viewer_would_turn_is_odd(clean, orientation):
 
 
 def test_broken_notes_about_an_image_do_not_make_it_unreadable(clean):
-    repaint(clean, NEW, "RGB", suffix="jpg", exif=b"Exif\x00\x00no notes")
-    assert check_data(clean).wrong == ()
+    repaint(clean, NEW, "RGB", exif=b"Exif\x00\x00no notes")
+    assert check_data(clean).faults == ()
 
 
 @pytest.mark.parametrize(
@@ -473,6 +473,20 @@ def test_an_id_to_train_and_to_validate_with_is_odd(clean):
     append(clean / TRAIN, f"{NEW}\n")
     words = "the image is in a split to train and in one to validate with"
     assert findings(clean, wrong=False) == {(f"JPEGImages/{NEW}.png", words, "train, val")}
+
+
+def test_an_image_of_both_kinds_of_splits_is_no_copy_of_itself(clean):
+    copy = "2009_000001"
+    append(clean / TRAIN, f"{NEW}\n")
+    append(clean / VAL, f"{copy}\n")
+    copy_image(clean, NEW, copy)
+    shared = "the image is in a split to train and in one to validate with"
+    leak = "the picture to validate with is also trained on"
+    assert findings(clean, wrong=False) == {
+        (f"JPEGImages/{NEW}.png", shared, "train, val"),
+        (f"JPEGImages/{copy}.png", "the picture is twice in a split", f"as {NEW} in val"),
+        (f"JPEGImages/{copy}.png", leak, f"as {NEW}"),
+    }
 
 
 def test_a_list_of_all_images_leaks_nothing(clean):
@@ -601,6 +615,24 @@ The image is grey; it is turned to RGB (1):
 """
 
 
+def test_faults_of_as_many_kinds_are_counted_once(clean):
+    append(clean / TRAIN, "nowhere\n")  # neither file nor row
+    assert check_data(clean).verdict() == "2 faults that stop the run."
+
+
+def test_pairs_are_told_from_the_rarer_class(clean):
+    labels = ("1,0,0", "1,1,1", "1,1,1", "0,0,1", "1,1,0")  # and a hen: 4 cats, 3 dogs, 4 hens
+    rows = [f"{i},{row}" for i, row in zip(IDS, labels, strict=True)]
+    (clean / "labels.csv").write_text("\n".join(["id,cat,dog,hen", *rows, f"{NEW},0,0,1"]))
+    words = check_data(clean).words()
+    told = words[words.index("of its images") :].splitlines()[2:5]
+    assert [" ".join(line.split()) for line in told] == [
+        "| dog | cat | 3 | 100 % |",
+        "| cat | hen | 2 | 50 % |",
+        "| dog | hen | 2 | 67 % |",
+    ]
+
+
 def test_ten_names_of_a_kind_are_told(clean):
     append(clean / TRAIN, "".join(f"nowhere{n}\n" for n in range(12)))
     text = check_data(clean).words()
@@ -650,6 +682,14 @@ def test_reports_are_written(clean, tmp_path):
     assert (folder / "cooccurrence.csv").read_text() == (
         "class,cat,dog,hen\ncat,3,2,1\ndog,2,3,1\nhen,1,1,3\n"
     )
+
+
+def test_what_stops_the_run_is_listed_first(clean, tmp_path):
+    (clean / "JPEGImages/spare.png").touch()
+    (clean / f"JPEGImages/{NEW}.png").write_bytes(b"")
+    write_report(check_data(clean), tmp_path / "check")
+    table = pd.read_csv(tmp_path / "check/faults.csv")
+    assert table["kind"].to_list() == ["wrong", "odd"]
 
 
 def test_the_report_of_a_clean_set_has_no_fault(clean, tmp_path):

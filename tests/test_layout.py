@@ -82,6 +82,20 @@ def test_blank_lines_and_windows_line_ends_are_no_fault(voc):
     assert (split.classes, split.ids) == (("cat", "dog", "hen"), ("0042",))
 
 
+def test_the_mark_that_some_editors_put_in_front_is_no_part_of_a_name(voc):
+    for name in ("classes.txt", "ImageSets/Segmentation/train.txt"):
+        (voc / name).write_bytes(b"\xef\xbb\xbf" + (voc / name).read_bytes())
+    split = load_weak_split(voc, "train")
+    assert (split.classes[0], split.ids[0]) == ("cat", IDS[0])
+
+
+@pytest.mark.parametrize("name", ["classes.txt", "ImageSets/Segmentation/train.txt"])
+def test_text_in_another_encoding_is_refused(voc, name):
+    (voc / name).write_bytes("Vögel\n".encode("latin-1"))
+    words = refusal(load_weak_split, voc, "train")
+    assert words == f"{voc / name}: not text in UTF-8; save it as such"
+
+
 def test_an_id_that_reads_like_a_missing_value_is_an_id(voc):
     rewrite(voc / "labels.csv", "0042", "NA")
     (voc / "JPEGImages/0042.png").rename(voc / "JPEGImages/NA.png")

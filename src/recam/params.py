@@ -29,9 +29,9 @@ def _sentence(error: ValidationError) -> str:
         return f"{place}{stray} is not a parameter; {hint}"
     if error.validator == "required":
         missing = next(n for n in _names(error.validator_value) if n not in _names(error.instance))
-        return (
-            f"{place}{missing} is missing; {known[missing].get('description', 'add this section')}"
-        )
+        what_to_do = "add it" if key else "add this section"
+        meaning = known.get(missing, {}).get("description", what_to_do)
+        return f"{place}{missing} is missing; {meaning}"
     return f"{key}: expected {_expected(error)}, got {error.instance!r}"
 
 

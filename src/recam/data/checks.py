@@ -222,10 +222,10 @@ def _leaks(data: Inventory, ids: list[str], named: Mapping[str, list[str]]) -> I
     """Of ids with the same picture, those to validate with that others train on."""
     trained = [i for i in ids if "train" in map(_side, named[i])]
     for image_id in ids:
-        others = [i for i in trained if i != image_id]
-        if others and "val" in map(_side, named[image_id]):
+        other = next((i for i in trained if i != image_id), None)
+        if other and "val" in map(_side, named[image_id]):
             words = "the picture to validate with is also trained on"
-            yield odd(data.images[image_id].file, words, f"as {others[0]}")
+            yield odd(data.images[image_id].file, words, f"as {other}")
 
 
 def _side(split: str) -> str:

@@ -31,11 +31,12 @@ def folder_of(source: str) -> Path | None:
     """The folder that ``download.source`` names; None for ``auto``. Else raises UserError."""
     if source == AUTO:
         return None
-    if not Path(source).is_dir():
+    folder = Path(source).expanduser()
+    if not folder.is_dir():
         raise UserError(
             f"source: expected {AUTO} or a folder, got {source}: no such folder; give its path"
         )
-    return Path(source)
+    return folder
 
 
 def link_collection(root: Path, collection: Collection) -> None:

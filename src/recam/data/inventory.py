@@ -124,7 +124,7 @@ def _read_splits(root: Path, faults: list[Fault]) -> dict[str, tuple[str, ...]]:
     for path in sorted((root / SPLITS).glob("[!.]*.txt")):
         file = f"{SPLITS}/{path.name}"
         try:
-            lines = path.read_text(encoding="utf-8").splitlines()
+            lines = path.read_text(encoding="utf-8-sig").splitlines()
         except (OSError, UnicodeDecodeError) as error:
             faults.append(wrong(file, "the split cannot be read", _reason(error)))
             continue

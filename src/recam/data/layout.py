@@ -163,4 +163,7 @@ def write_scenes(
 def _lines(path: Path) -> list[str]:
     if not path.is_file():
         raise UserError(f"{path}: not found; run the download step or put it there")
-    return path.read_text(encoding="utf-8").splitlines()
+    try:
+        return path.read_text(encoding="utf-8-sig").splitlines()  # some editors put a mark in front
+    except UnicodeDecodeError as error:
+        raise UserError(f"{path}: not text in UTF-8; save it as such") from error
