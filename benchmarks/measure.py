@@ -59,7 +59,7 @@ def timing(comparison: Comparison, setting: Setting) -> dict[str, object]:
         for column, variant in enumerate(variants.values()):
             start = clock()
             variant()
-            _synchronise(setting.device)
+            synchronise(setting.device)
             row[column] = clock() - start
     ratios = np.quantile(seconds / seconds[:, :1], (0.25, 0.5, 0.75), axis=0)
     rates = (comparison.images or 0) / np.median(seconds, axis=0)
@@ -77,19 +77,19 @@ def timing(comparison: Comparison, setting: Setting) -> dict[str, object]:
 def memory(comparison: Comparison, variant: str, setting: Setting) -> dict[str, int]:
     """Peak bytes with imports, models and inputs only, and what running adds to them."""
     run = comparison.variants[variant](setting)
-    baseline = _peak_bytes(setting.device)
+    baseline = peak_bytes(setting.device)
     for _ in range(MEMORY_RUNS):
         run()
-    _synchronise(setting.device)
-    return {"baseline": baseline, "above": _peak_bytes(setting.device) - baseline}
+    synchronise(setting.device)
+    return {"baseline": baseline, "above": peak_bytes(setting.device) - baseline}
 
 
-def machine(device: torch.device) -> str:
-    """Cores, processor, the GPU if it is used, and torch's version."""
+def machine(device: torch.device, *, threads: int = 1) -> str:
+    """Cores, processor, the GPU if it is used, torch's version and threads."""
     parts = [
         f"{os.cpu_count()} cores of {_processor()}",
         f"torch {torch.__version__}",
-        "one thread",
+        "one thread" if threads == 1 else f"{threads} threads",
     ]
     if device.type == "cuda":
         parts.insert(1, torch.cuda.get_device_name(device))
@@ -103,13 +103,15 @@ def _require_same_results(variants: dict[str, Variant], *, tolerance: float | No
             torch.testing.assert_close(other, first, rtol=0, atol=tolerance)
 
 
-def _peak_bytes(device: torch.device) -> int:
+def peak_bytes(device: torch.device) -> int:
+    """The most memory so far: of the process, or of torch on a GPU."""
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device)
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * BYTES_OF_MAXRSS
 
 
-def _synchronise(device: torch.device) -> None:
+def synchronise(device: torch.device) -> None:
+    """Wait for the GPU, so that a clock tells its time."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)
 

@@ -1,0 +1,216 @@
+"""What a preset needs on this machine, from measured steps: `python benchmarks/needs.py PRESET`.
+
+Every kind of work is timed on a few made images at the preset's sizes, in a process of its own for
+its peak memory, and multiplied by the published numbers of images. On a CPU training is measured
+with two images and multiplied, since a whole batch would take minutes.
+"""
+
+import argparse
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import numpy as np
+import torch
+import yaml
+from measure import machine, peak_bytes, synchronise
+from PIL import Image
+from torch.optim import SGD
+
+from recam.artifacts import Blueprint
+from recam.build.backbones import backbone_of
+from recam.build.devices import make_device
+from recam.build.methods import make_classifier, maps_of
+from recam.build.refiners import make_refiner
+from recam.build.segmenters import make_segmenter
+from recam.data import coco14, voc12
+from recam.inference import maps_of_images
+
+# Of each data set: number of classes, an image's usual width and height, and classes in an image.
+SETS = {"voc12": (20, (500, 375), 1.5), "coco14": (80, (640, 480), 2.9)}
+COUNTS = {"voc12": voc12.COUNTS, "coco14": coco14.COUNTS}
+IMAGES_ON_CPU = 2  # of a training step
+ROUNDS = 3
+HOUR, GIB = 3600, 1 << 30
+
+Params = dict[str, Any]
+Work = Callable[[Params, torch.device, Path], tuple[Callable[[], object], int]]
+
+
+def main() -> None:
+    """Print one line a step, with what two methods need of it, and the sums."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("preset", type=Path)
+    parser.add_argument("--device", default="auto")
+    parser.add_argument("--step", choices=WORKS, help="measure one step only, as JSON")
+    args = parser.parse_args()
+    params = yaml.safe_load(args.preset.read_text(encoding="utf-8"))
+    if args.step:
+        print(json.dumps(measured(args.step, params, make_device(args.device))))
+        return
+    print(f"| step | ms an image | images | runs | hours | peak, GiB |\n|{' --- |' * 6}")
+    hours = 0.0
+    for step, (runs, count) in asked(params).items():
+        command = [sys.executable, __file__, str(args.preset), "--device", args.device]
+        told = subprocess.run([*command, "--step", step], stdout=subprocess.PIPE, check=True)  # noqa: S603
+        seconds, peak = json.loads(told.stdout)
+        spent = runs * count * seconds / HOUR
+        hours += spent
+        cells = [f"{seconds * 1e3:,.0f}", f"{count:,}", str(runs), f"{spent:,.1f}"]
+        print(f"| {' | '.join([step, *cells, f'{peak / GIB:.1f}'])} |", flush=True)
+    print(f"| all | | | | {hours:,.1f} | |\n\n{disk(params)}")
+    print(f"Machine: {machine(make_device(args.device), threads=torch.get_num_threads())}.")
+
+
+def asked(params: Params) -> dict[str, tuple[int, int]]:
+    """Runs for cam and recam, and images of one run, epochs counted."""
+    counts = COUNTS[params["download"]["dataset"]]
+    trained = {
+        s: counts[params[s]["split"]] // params[s]["batch_size"] * params[s]["batch_size"]
+        for s in ("train_cam", "train_recam", "train_seg")
+    }
+    return {
+        "train_cam": (1, trained["train_cam"] * params["train_cam"]["epochs"]),
+        "train_recam": (1, trained["train_recam"] * params["train_recam"]["epochs"]),
+        "make_cams": (2, counts[params["make_cams"]["split"]]),
+        "make_pseudo": (2, counts[params["make_cams"]["split"]]),
+        "train_seg": (2, trained["train_seg"] * params["train_seg"]["epochs"]),
+        "evaluate": (2, counts[params["evaluate"]["seg_split"]]),
+    }
+
+
+def disk(params: Params) -> str:
+    """What score maps take, calculated: two bytes a pixel for each present class."""
+    dataset = params["download"]["dataset"]
+    _, (width, height), present = SETS[dataset]
+    maps = 2 * present * width * height * COUNTS[dataset][params["make_cams"]["split"]] / GIB
+    return f"Disk for cams and refined maps, calculated: {2 * maps:,.0f} GiB for each method.\n"
+
+
+def measured(step: str, params: Params, device: torch.device) -> tuple[float, int]:
+    """Seconds an image, the least of some rounds, and peak bytes."""
+    with TemporaryDirectory() as folder:
+        run, images = WORKS[step](params, device, Path(folder))
+        run()  # a warm-up
+        seconds = []
+        for _ in range(ROUNDS):
+            start = time.perf_counter()
+            run()
+            synchronise(device)
+            seconds.append(time.perf_counter() - start)
+    return min(seconds) / images, peak_bytes(device)
+
+
+def _blueprint(params: Params, section: str, **more: Any) -> Blueprint:
+    numbers = params["train_cam"] | params[section]
+    names = ("backbone", "output_stride", "frozen_batch_norm")
+    classes = tuple(f"class {k}" for k in range(SETS[params["download"]["dataset"]][0]))
+    values: dict[str, Any] = {name: numbers[name] for name in names} | {"frozen_stem": False}
+    values |= {"classes": classes} | more
+    return Blueprint(**values)
+
+
+def _training(section: str, method: str) -> Work:
+    def work(params: Params, device: torch.device, _: Path) -> tuple[Callable[[], object], int]:
+        stem = {"frozen_stem": params["train_cam"]["frozen_stem"]}
+        print_of = _blueprint(params, section, method=method, weight=1.0, **stem)
+        if section == "train_seg":
+            print_of = _blueprint(
+                params, section, method=method, rates=tuple(params["train_seg"]["rates"])
+            )
+        make: Any = make_segmenter if section == "train_seg" else make_classifier
+        model = make(print_of).train().to(device).to(memory_format=torch.channels_last)
+        optimizer = SGD(model.parameters(), lr=1e-4, momentum=params[section]["momentum"])
+        on_gpu = device.type == "cuda"
+        count = params[section]["batch_size"] if on_gpu else IMAGES_ON_CPU
+        side, classes = params[section]["crop"], len(print_of.classes)
+        images = torch.randn(count, 3, side, side).to(device).to(memory_format=torch.channels_last)
+        targets = torch.zeros(count, classes, dtype=torch.bool)
+        targets[:, :2] = True
+        if section == "train_seg":
+            targets = torch.randint(0, classes + 1, (count, side, side), dtype=torch.uint8)
+        targets = targets.to(device)
+
+        def run() -> None:
+            losses = model.loss(images, targets)
+            optimizer.zero_grad(set_to_none=True)
+            torch.stack(list(losses.values())).sum().backward()
+            optimizer.step()
+
+        return run, count
+
+    return work
+
+
+def _maps(section: str) -> Work:
+    def work(
+        params: Params, device: torch.device, folder: Path
+    ) -> tuple[Callable[[], object], int]:
+        if section == "evaluate":
+            rates = tuple(params["train_seg"]["rates"])
+            method = params["train_seg"]["segmenter"]
+            model = make_segmenter(_blueprint(params, "train_seg", method=method, rates=rates))
+            maps = model.maps
+        else:
+            model = make_classifier(_blueprint(params, "train_cam", method="recam", weight=1.0))
+            maps = maps_of(model, combine=params["make_cams"]["combine"])
+        model.to(device).to(memory_format=torch.channels_last).eval()
+        numbers = params[section]
+        count = numbers["batch_size"] if device.type == "cuda" else 1
+        paths = _photographs(params, folder, count)
+
+        def run() -> None:
+            for _ in maps_of_images(
+                maps,
+                paths,
+                scales=tuple(numbers["scales"]),
+                batch_size=numbers["batch_size"],
+                mean=backbone_of(model).mean,
+                std=backbone_of(model).std,
+                device=device,
+            ):
+                pass
+
+        return run, count
+
+    return work
+
+
+def _pseudo(params: Params, device: torch.device, _: Path) -> tuple[Callable[[], object], int]:
+    numbers = params["make_pseudo"]
+    refine = make_refiner(
+        numbers["refiner"], dilations=tuple(numbers["dilations"]), iterations=numbers["iterations"]
+    )
+    width, height = SETS[params["download"]["dataset"]][1]
+    scores = torch.rand(1, 2, height, width, device=device)
+    pixels = torch.rand(1, 3, height, width, device=device)
+    return lambda: refine(scores, pixels), 1
+
+
+def _photographs(params: Params, folder: Path, count: int) -> list[Path]:
+    width, height = SETS[params["download"]["dataset"]][1]
+    generator = np.random.default_rng(0)
+    paths = [folder / f"{number}.jpg" for number in range(count)]
+    for path in paths:
+        noise = generator.integers(0, 256, (height // 8, width // 8, 3), dtype=np.uint8)
+        Image.fromarray(noise).resize((width, height)).save(path)
+    return paths
+
+
+WORKS: dict[str, Work] = {
+    "train_cam": _training("train_cam", "cam"),
+    "train_recam": _training("train_recam", "recam"),
+    "make_cams": _maps("make_cams"),
+    "make_pseudo": _pseudo,
+    "train_seg": _training("train_seg", "deeplab"),
+    "evaluate": _maps("evaluate"),
+}
+
+
+if __name__ == "__main__":
+    main()
