@@ -6,9 +6,9 @@ READY := $(VENV)/.installed
 export PATH := $(abspath $(BIN)):$(PATH)
 
 # Columns of `dvc exp show` that would hide the others: other metrics, and checksums of files.
-HIDDEN := .*(_std|correct|_for_|oracle|threshold$$|split|\.cam\.|ratio).*|(data|results|src|workflow|Snakefile).*
+HIDDEN := .*(_std|correct|_for_|oracle|threshold$$|split|images|\.of$$|\.cam\.|ratio).*|(data|results|src|workflow|Snakefile).*
 
-.PHONY: install run test check matrix dvc.yaml record adopt experiments bench readme format clean
+.PHONY: install run test check check-data matrix dvc.yaml record adopt experiments bench readme format clean
 
 install: $(READY) ## the environment
 
@@ -17,7 +17,7 @@ run: $(READY) ## the experiment of params.yaml, then its table
 	@echo && cat results/summary.md
 
 $(READY): pyproject.toml constraints.txt
-	$(PYTHON) -c 'import sys; sys.exit(0 if (3, 11) <= sys.version_info < (3, 14) else "Python 3.11 to 3.13 is needed, this is " + sys.version.split()[0] + "; run `make run PYTHON=python3.12`, say")'
+	$(PYTHON) -c 'import sys; sys.exit(0 if (3, 11, 4) <= sys.version_info < (3, 14) else "Python 3.11.4 to 3.13 is needed, this is " + sys.version.split()[0] + "; run `make run PYTHON=python3.12`, say")'
 	$(PYTHON) -m venv $(VENV)
 ifdef TORCH
 	pip install --quiet uv
@@ -40,6 +40,11 @@ check: $(READY) ## style, types, layers, the graph
 	@plan=$$(snakemake --dry-run 2>&1) || { echo "$$plan"; exit 1; }
 	python workflow/engines.py check
 	python docs/readme_tables.py --check
+
+DATA ?= data
+
+check-data: $(READY) ## what a data set holds and what is wrong with it: make check-data DATA=folder
+	python workflow/scripts/check_data.py --data $(DATA) --report logs/check-data
 
 dvc.yaml: $(READY) ## the graph for DVC, from the Snakefile
 	python workflow/engines.py write
@@ -67,5 +72,6 @@ format: $(READY)
 	ruff check --fix .
 	snakefmt Snakefile workflow/rules
 
-clean: ## all that steps have made
-	rm -rf data results logs .snakemake
+clean: ## all that steps have made, but not what was fetched: that is data/originals
+	rm -rf results logs .snakemake
+	find data -mindepth 1 -maxdepth 1 ! -name originals -exec rm -rf {} +

@@ -13,6 +13,7 @@ include: "workflow/rules/common.smk"
 
 
 check_params()
+check_source()
 
 GPU = int(config["device"] != "cpu" and shutil.which("nvidia-smi") is not None)
 SEEDS = config["random_seeds"]
@@ -25,6 +26,9 @@ PICTURED = [
     *expand(f"{RUN}/{{folder}}", seed=SEEDS[0], method=WITH_MAPS, folder=["cams", "pseudo"]),
     *expand(f"{RUN}/predictions", seed=SEEDS[0], method=METHODS),
 ]
+
+# Real images stay where they are: `data` links to them, and DVC keeps their checksums only.
+PICTURES = "made" if config["download"]["dataset"] in ("shapes", "stamps") else "linked"
 
 # What training may see: images and image-level labels. A folder goes in as ancient(), for its time
 # tells nothing; the list of checksums beside it is what a change of content changes.
@@ -49,19 +53,24 @@ rule download:
     input:
         script="workflow/scripts/download.py",
         code=code("download"),
+        originals=own_folder(),
     output:
-        images=directory("data/JPEGImages"),
+        **{PICTURES: [directory("data/JPEGImages"), directory("data/SegmentationClass")]},
         splits=directory("data/ImageSets"),
-        masks=directory("data/SegmentationClass"),
         labels="data/labels.csv",
         classes="data/classes.txt",
         manifest=["data/images.sha256", "data/SegmentationClass.sha256"],
+        check=expand(
+            "data/check/{file}",
+            file=["report.md", "classes.csv", "cooccurrence.csv", "faults.csv"],
+        ),
     log:
         "logs/download.log",
     params:
         download=section("download"),
+        seen=seen(own_folder()),
     shell:
-        "python {input.script} --data data --log {log} {params.download}"
+        "python {input.script} --data data --check {output.check} --log {log} {params.download}"
 
 
 rule train_cam:

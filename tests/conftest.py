@@ -62,19 +62,26 @@ def voc(tmp_path):
 
 
 @pytest.fixture(scope="session")
-def finished(tmp_path_factory, worker_id):
-    """The small experiment, run by Snakemake from nothing, and committed. Nobody changes it.
+def made_once(tmp_path_factory, worker_id):
+    """A folder by its name and maker, shared by the processes that test side by side."""
 
-    Processes that test side by side share it: the first one makes it.
-    """
-    alone = worker_id == "master"
-    base = tmp_path_factory.getbasetemp()
-    folder = (base if alone else base.parent) / "finished"
-    with FileLock(folder.with_name("finished.lock")):
-        if not folder.is_dir():
-            experiment.first_run(folder.with_name("unfinished"))
-            folder.with_name("unfinished").rename(folder)
-    return folder
+    def made(name, make):
+        alone = worker_id == "master"
+        base = tmp_path_factory.getbasetemp()
+        folder = (base if alone else base.parent) / name
+        with FileLock(folder.with_name(f"{name}.lock")):
+            if not folder.is_dir():
+                make(folder.with_name(f"{name}.unfinished"))
+                folder.with_name(f"{name}.unfinished").rename(folder)
+        return folder
+
+    return made
+
+
+@pytest.fixture(scope="session")
+def finished(made_once):
+    """The small experiment, run by Snakemake from nothing, and committed. Nobody changes it."""
+    return made_once("finished", experiment.first_run)
 
 
 @pytest.fixture

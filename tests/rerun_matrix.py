@@ -42,6 +42,7 @@ from experiment import BIN, METHODS, ROOT
 
 WEAK = ["data/labels.csv", "data/classes.txt", "data/images.sha256"]
 TRUTH = ["data/SegmentationClass.sha256"]
+CHECK = [f"data/check/{f}" for f in ("report.md", "classes.csv", "cooccurrence.csv", "faults.csv")]
 TABLES = ["metrics.json", "per_class.csv", "thresholds.csv", "confusion.csv"]
 SUMMARY = [*TABLES, "curves.csv", "summary.md", "picture.png"]
 
@@ -64,7 +65,8 @@ class Step:
 def graph(methods: list[str] = METHODS, seeds: tuple[int, ...] = (0,)) -> list[Step]:
     """The experiment by hand: which job reads and makes which files."""
     folders = ["JPEGImages", "ImageSets", "SegmentationClass"]
-    steps = [Step("download", "download", (), tuple([f"data/{f}" for f in folders] + WEAK + TRUTH))]
+    downloaded = [f"data/{folder}" for folder in folders] + WEAK + TRUTH + CHECK
+    steps = [Step("download", "download", (), tuple(downloaded))]
     summed: list[str] = []
     for seed in seeds:
         run = f"results/seed{seed}"

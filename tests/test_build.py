@@ -8,13 +8,15 @@ import torch
 import yaml
 
 from recam.artifacts import Blueprint
-from recam.build.datasets import DATASETS, MadeSet
+from recam.build.datasets import MADE, REAL, Made, Sources, fill
 from recam.build.devices import loader_workers, make_device
 from recam.build.methods import METHODS, make_classifier, maps_of
 from recam.build.names import unknown
 from recam.build.refiners import REFINERS, make_refiner
 from recam.build.segmenters import SEGMENTERS
+from recam.data.layout import load_weak_split
 from recam.errors import UserError
+from recam.files import read_image
 from recam.methods.cam import Cam
 from recam.methods.recam import COMBINATIONS, ReCam
 from recam.randomness import seeded_initialisation
@@ -50,7 +52,7 @@ def choices(section, name):
 @pytest.mark.parametrize(
     ("section", "name", "catalogue"),
     [
-        ("download", "dataset", DATASETS),
+        ("download", "dataset", MADE | REAL),
         ("make_cams", "combine", COMBINATIONS),
         ("make_pseudo", "refiner", REFINERS),
         ("train_seg", "segmenter", SEGMENTERS),
@@ -97,12 +99,29 @@ def test_a_refiner_gets_its_numbers(generator):
     assert not torch.equal(once(scores, pixels), scores)
 
 
+NUMBERS = Made(random_seed=3, train_images=2, val_images=1, image_size=32, cooccurrence=1.0)
+
+
 def test_shapes_are_made_with_the_numbers_given(tmp_path):
-    numbers = MadeSet(source="auto", cache=tmp_path, random_seed=3, image_size=32, cooccurrence=1.0)
-    maker = DATASETS["shapes"](numbers)
-    scenes = list(maker.scenes("train", 2))
-    assert [scene.mask.shape for scene in scenes] == [(32, 32), (32, 32)]
-    assert len(maker.classes) == 8
+    sources = Sources(source="auto", originals=tmp_path / "originals")
+    fill(tmp_path / "data", "shapes", sources, NUMBERS)
+    split = load_weak_split(tmp_path / "data", "train")
+    assert [read_image(path).shape for path in split.images] == [(32, 32, 3), (32, 32, 3)]
+    assert len(split.classes) == 8
+    assert load_weak_split(tmp_path / "data", "val").ids == ("val_0000",)
+
+
+def test_a_made_data_set_without_its_numbers_is_refused(tmp_path):
+    sources = Sources(source="auto", originals=tmp_path / "originals")
+    with pytest.raises(UserError, match="shapes is made and needs all of train_images, val_images"):
+        fill(tmp_path / "data", "shapes", sources, None)
+
+
+def test_a_folder_is_linked(voc, tmp_path):
+    sources = Sources(source=str(voc), originals=tmp_path / "originals")
+    fill(tmp_path / "data", "folder", sources, None)
+    split = load_weak_split(tmp_path / "data", "train")
+    assert [path.resolve() for path in split.images] == list(load_weak_split(voc, "train").images)
 
 
 def test_an_unknown_name_is_told_with_the_nearest():

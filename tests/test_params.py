@@ -228,4 +228,59 @@ def sections(schema):
 def test_every_section_requires_all_its_parameters_and_no_others():
     for section in sections(SCHEMA):
         assert section["additionalProperties"] is False
-        assert list(section["required"]) == list(section["properties"])
+        required = [*section["required"], *section.get("then", {}).get("required", [])]
+        left = set(section["properties"]) - set(required)
+        assert left == ({"longest_side"} if "dataset" in section["properties"] else set())
+        assert not set(required) - set(section["properties"])
+
+
+MADE = ("random_seed", "train_images", "val_images", "image_size", "cooccurrence")
+
+
+@pytest.mark.parametrize("name", MADE)
+@pytest.mark.parametrize("dataset", ["shapes", "stamps"])
+def test_a_made_data_set_needs_all_its_numbers(params, dataset, name):
+    params["download"]["dataset"] = dataset
+    del params["download"][name]
+    words = refusal(params)
+    assert words.startswith(f"params.yaml: download.{name} is missing; ")
+
+
+@pytest.mark.parametrize("dataset", ["voc12", "coco14", "folder"])
+def test_a_real_data_set_needs_none_of_them(params, dataset):
+    params["download"] = {"dataset": dataset, "source": "somewhere"}
+    check(params, SCHEMA, source=SOURCE)
+
+
+@pytest.mark.parametrize("name", ["stamps", "voc12", "voc12_fast", "coco14", "folder"])
+def test_presets_are_complete(name):
+    preset = yaml.safe_load((ROOT / f"presets/{name}.yaml").read_text(encoding="utf-8"))
+    check(preset, SCHEMA, source=name)
+
+
+PUBLISHED = {  # Chen et al., CVPR 2022, the authors' code: VOC, then COCO where it differs
+    ("train_cam", "epochs"): (5, 5),
+    ("train_cam", "batch_size"): (16, 16),
+    ("train_cam", "lr"): (0.1, 0.1),
+    ("train_cam", "lr_classifier"): (1.0, 1.0),
+    ("train_cam", "momentum"): (1e-4, 1e-4),
+    ("train_cam", "weight_decay"): (1e-4, 1e-4),
+    ("train_cam", "crop"): (512, 512),
+    ("train_recam", "epochs"): (4, 4),
+    ("train_recam", "batch_size"): (16, 6),
+    ("train_recam", "lr"): (5e-5, 5e-5),
+    ("train_recam", "lr_reclassifier"): (5e-4, 5e-4),
+    ("train_recam", "momentum"): (1e-4, 1e-4),
+    ("train_recam", "weight"): (1.0, 0.1),
+    ("make_cams", "scales"): ([1.0, 0.5, 1.5, 2.0],) * 2,
+    ("make_cams", "combine"): ("product", "classifier"),
+    ("evaluate", "cams_threshold"): (0.21, 0.15),
+}
+
+
+@pytest.mark.parametrize(("section", "name"), PUBLISHED)
+def test_the_published_numbers_are_those_of_the_presets(section, name):
+    presets = [
+        yaml.safe_load((ROOT / f"presets/{p}.yaml").read_text()) for p in ("voc12", "coco14")
+    ]
+    assert tuple(preset[section][name] for preset in presets) == PUBLISHED[section, name]

@@ -75,7 +75,9 @@ def run(monkeypatch, capsys):
 @pytest.fixture
 def data(run, tmp_path):
     """A data set of eight drawn training images."""
-    code, words = run("download", {"data": tmp_path / "data"})
+    names = ("report.md", "classes.csv", "cooccurrence.csv", "faults.csv")
+    check = [tmp_path / "data/check" / name for name in names]
+    code, words = run("download", {"data": tmp_path / "data", "check": check})
     assert code == 0, words
     return tmp_path / "data"
 
@@ -299,3 +301,140 @@ def test_readme_tables_are_those_of_the_committed_results(monkeypatch):
     for name in ("shapes", "stamps"):
         metrics = json.loads((ROOT / f"docs/results/{name}/metrics.json").read_text())
         assert {"cam", "control", "recam"} <= set(metrics["cams"])
+
+
+class _Experiment:
+    """One run of cam, from a classifier to a summary, in the folders of the real experiment."""
+
+    def __init__(self, run, data):
+        self.run, self.data = run, data
+        self.truth = data / "SegmentationClass"
+        self.results = data.parent / "results"
+        self.folder = self.results / "seed0/cam"
+
+    def step(self, name, paths, **changes):
+        common = {"device": "cpu", "threads": 1}
+        seed = {"random_seed": 0} if name.startswith("train") else {}
+        return self.run(name, {"data": self.data, **paths, **seed, **common}, **changes)
+
+    def train(self):
+        f, classifier = self.folder, {"checkpoint": self.folder / "classifier.pt"}
+        for name, paths in {
+            "train_cam": classifier | {"curve": f / "classifier_curve.csv"},
+            "make_cams": classifier | {"cams": f / "cams", "manifest": f / "cams.sha256"},
+            "make_pseudo": {
+                "cams": f / "cams",
+                "masks": f / "pseudo",
+                "scores": f / "scores",
+                "manifest": [f / "pseudo.sha256", f / "scores.sha256"],
+            },
+        }.items():
+            code, words = self.step(name, paths)
+            assert code == 0, words
+        code, words = self.train_seg(f / "pseudo")
+        assert code == 0, words
+
+    def train_seg(self, masks, **changes):
+        paths = {
+            "masks": masks,
+            "classifier": self.folder / "classifier.pt",
+            "checkpoint": self.folder / "segmenter.pt",
+            "curve": self.folder / "segmenter_curve.csv",
+        }
+        return self.step("train_seg", paths, **changes)
+
+    def evaluate(self, **changes):
+        f = self.folder
+        paths = {
+            "truth": self.truth,
+            "checkpoint": f / "segmenter.pt",
+            "cams": f / "cams",
+            "scores": f / "scores",
+            "predictions": f / "predictions",
+            "manifest": f / "predictions.sha256",
+            "metrics": f / "metrics.json",
+            "plots": [f / f"{name}.csv" for name in ("per_class", "thresholds", "confusion")],
+        }
+        return self.step("evaluate", paths, **changes)
+
+    def summarize(self):
+        r, names = self.results, ("per_class", "thresholds", "confusion", "curves")
+        paths = {
+            "data": self.data,
+            "truth": self.truth,
+            "runs": [self.folder / "metrics.json"],
+            "metrics": r / "metrics.json",
+            "table": r / "summary.md",
+            "picture": r / "picture.png",
+            "plots": [r / f"{name}.csv" for name in names],
+        }
+        return self.run("summarize", paths)
+
+    def scored(self):
+        """Evaluate and summarize: what was said and written, images by stage, picture's width."""
+        said = ""
+        for step in (self.evaluate, self.summarize):
+            code, words = step()
+            assert code == 0, words
+            said += words
+        said += (self.results / "metrics.json").read_text()
+        said += (self.results / "summary.md").read_text()
+        assert "nan" not in said.lower()
+        images = {}
+        for stage, values in json.loads((self.folder / "metrics.json").read_text()).items():
+            assert ("miou" in values) == (values["images"] > 0)
+            images[stage] = values["images"], values["of"]
+        picture = np.asarray(Image.open(self.results / "picture.png"))
+        return said, images, picture.shape[1]
+
+
+def test_a_data_set_is_scored_on_all_some_or_none_of_its_images(run, data):
+    experiment = _Experiment(run, data)
+    experiment.train()
+    said, images, width = experiment.scored()
+    assert images == {"cams": (8, 8), "pseudo": (8, 8), "seg": (4, 4)}
+    assert "true mask" not in said
+    assert "mIoU of CAM's cams" in said
+
+    for mask in experiment.truth.glob("train_000[0235-7].png"):  # the first of them, too
+        mask.unlink()
+    said, images, width_of_some = experiment.scored()
+    assert images == {"cams": (2, 8), "pseudo": (2, 8), "seg": (4, 4)}
+    assert said.count("scored on 2 of 8 images of train, the others have no true mask") == 1
+    assert said.count("Scored on 2 of 8 images of train; the others have no true mask.") == 1
+    assert width_of_some == width
+
+    for mask in experiment.truth.glob("*.png"):
+        mask.unlink()
+    said, images, width_of_none = experiment.scored()
+    assert images == {"cams": (0, 8), "pseudo": (0, 8), "seg": (0, 4)}
+    assert "no true masks for split train: nothing to score" in said
+    assert "no true masks for split val: nothing to score" in said
+    assert "| CAM | no masks | no masks | no masks |" in said
+    assert "mIoU of" not in said
+    assert width_of_none < width  # no column of the truth
+    for name, columns in (
+        ("thresholds", "stage,threshold,miou"),
+        ("per_class", "stage,class,iou"),
+        ("confusion", "stage,truth,prediction,pixels"),
+    ):
+        text = (experiment.results / f"{name}.csv").read_text()
+        assert text == f"random_seed,method,{columns}\n"
+
+
+def test_masks_to_train_on_that_are_missing_are_counted_before_training(run, data):
+    experiment = _Experiment(run, data)
+    (experiment.truth / "train_0003.png").unlink()
+    (experiment.truth / "train_0005.png").unlink()
+    words = ("no mask for 2 of the 8 images of split train (first: train_0003)", "supervised")
+    refused(experiment.train_seg(experiment.truth), *words)
+    pseudo = experiment.folder / "pseudo"
+    experiment.truth.rename(pseudo)
+    refused(experiment.train_seg(pseudo), "make_cams.split does not cover train_seg.split")
+
+
+def test_maps_of_another_split_are_refused_before_anything_is_predicted(run, data):
+    experiment = _Experiment(run, data)
+    (experiment.folder / "cams").mkdir(parents=True)
+    words = ("no maps for 8 of the 8 images of split train", "maps_split", "make_cams.split")
+    refused(experiment.evaluate(), *words)

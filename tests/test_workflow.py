@@ -1,9 +1,10 @@
 """The graph: a tiny experiment through Snakemake, what reruns, and what each rule may see."""
 
 import json
+import re
 
 import pytest
-from experiment import METHODS, set_up, small_params, snakemake, write_params
+from experiment import METHODS, ROOT, set_up, small_params, snakemake, write_params
 
 
 def jobs_to_run(folder):
@@ -61,6 +62,13 @@ def test_a_new_replicate_adds_only_its_own_jobs(tree):
         "evaluate": 3,
         "summarize": 1,
     }
+
+
+@pytest.mark.parametrize("preset", ["stamps", "voc12", "coco14"])
+def test_a_preset_gives_a_plan(preset):
+    run = snakemake(ROOT, "--dry-run", "--forceall", "--configfile", f"presets/{preset}.yaml")
+    assert run.returncode == 0, run.stdout
+    assert re.search("^total +13$", run.stdout, re.MULTILINE)
 
 
 @pytest.mark.parametrize(

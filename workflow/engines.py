@@ -24,6 +24,9 @@ PLOTS = Path("workflow/plots.yaml")
 HEADER = "# Written from the Snakefile by `make dvc.yaml`: change the Snakefile, not this file.\n"
 # Outputs by their names in the Snakefile: small texts that Git keeps; DVC's cache keeps all others.
 KEPT_BY_GIT = ("metrics", "plots")
+# Links to originals that are the user's: DVC must not copy them. `cache: false` is not enough for
+# that, since DVC keeps all outputs with its record of the run, unless they persist.
+LINKED = "linked"
 # The stage that DVC runs first when numbers or the graph changed: it refuses wrong numbers at once,
 # and a dvc.yaml that is stale.
 GUARD = {"cmd": "python workflow/engines.py check", "deps": ["Snakefile", "workflow", "src"]}
@@ -62,9 +65,10 @@ def _stage(job: Job, config: dict[str, Any]) -> dict[str, Any]:
     stage: dict[str, Any] = {"cmd": job.command, "deps": job.inputs, "params": list(job.params)}
     stage["outs"] = []
     for name, path in job.outputs:
-        kept = name in KEPT_BY_GIT
         kind = "metrics" if name == "metrics" else "outs"
-        stage.setdefault(kind, []).append({path: {"cache": False}} if kept else path)
+        how = {"cache": False} if name in (*KEPT_BY_GIT, LINKED) else {}
+        how |= {"persist": True} if name == LINKED else {}
+        stage.setdefault(kind, []).append({path: how} if how else path)
     return {key: value for key, value in stage.items() if value}
 
 

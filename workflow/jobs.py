@@ -24,6 +24,7 @@ from snakemake.settings.types import (
 
 FIELDS = Formatter().parse
 ANY_SIZE = 10**15  # bytes; inputs are compared by content, however large they are
+UNSPOKEN = "seen"  # what Snakemake must know of a folder, and DVC finds out by itself
 SPOKEN = {"input", "output", "params", "wildcards", "log"}  # what a command line may name
 
 
@@ -85,7 +86,7 @@ def _jobs(workflow: Any) -> tuple[list[Job], dict[str, Any]]:
 
 
 def _job(workflow: Any, job: Any) -> Job:
-    params = {name or "": value for name, value in job.params._allitems()}
+    params = {name or "": value for name, value in job.params._allitems() if name != UNSPOKEN}
     return Job(
         rule=job.rule.name,
         wildcards=dict(job.wildcards_dict),

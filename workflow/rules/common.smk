@@ -1,7 +1,10 @@
 # What the rules share: the checked parameters, how they print, what a script imports, and the word
 # to DVC when a run ends.
+import hashlib
+import os
 import subprocess
 import sys
+from pathlib import Path
 
 import yaml
 from snakemake.exceptions import WorkflowError
@@ -43,6 +46,37 @@ def check_params():
 def code(step):
     """A step's script is an input, and so is every file of ours that it imports."""
     return imported_files(f"workflow/scripts/{step}.py")
+
+
+def check_source():
+    """Nothing of the user's may lie where the download step writes, or Snakemake deletes it."""
+    source = Path(config["download"]["source"]).expanduser().resolve()
+    inside = Path("data").resolve()
+    if inside in (source, *source.parents) and inside / "originals" not in source.parents:
+        raise WorkflowError(
+            f"download.source: {source} is in the folder data, which is written anew; move your"
+            " files elsewhere"
+        )
+
+
+def own_folder():
+    """The folder of the user's own images, who may change it at any time: an input."""
+    if config["download"]["dataset"] != "folder":
+        return []
+    folder = Path(config["download"]["source"]).expanduser()
+    if not folder.is_dir():
+        raise WorkflowError(
+            f"download.source: expected the folder of your images, got {folder}: no such folder;"
+            " give its path"
+        )
+    return [str(folder)]
+
+
+def seen(folders):
+    """Names, sizes and times of all files below: for Snakemake, which looks at a folder's time only."""
+    files = sorted(file for folder in folders for file in Path(folder).rglob("*") if file.is_file())
+    looks = [(str(file), file.stat().st_size, file.stat().st_mtime_ns) for file in files]
+    return hashlib.sha256(repr(looks).encode()).hexdigest() if folders else ""
 
 
 def masks_to_train_on(wildcards):

@@ -12,7 +12,7 @@ import json
 import logging
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 
 import yaml
@@ -112,14 +112,22 @@ def _parser(
             help=text.removeprefix("out: "),
         )
     parser.add_argument("--log", type=Path, help="file that receives the messages too")
-    _add(parser, "of the whole experiment", {name: schema["$defs"][name] for name in common})
+    shared = {name: schema["$defs"][name] for name in common}
+    _add(parser, "of the whole experiment", shared, required=common)
     if section:
-        own = schema["properties"][section]["properties"]
-        _add(parser, f"section {section} of params.yaml", own)
+        own = schema["properties"][section]
+        title = f"section {section} of params.yaml"
+        _add(parser, title, own["properties"], required=own["required"])
     return parser
 
 
-def _add(parser: argparse.ArgumentParser, title: str, specs: dict[str, dict]) -> None:
+def _add(
+    parser: argparse.ArgumentParser,
+    title: str,
+    specs: dict[str, dict],
+    *,
+    required: Collection[str],
+) -> None:
     group = parser.add_argument_group(title)
     for name, spec in specs.items():
         help_text = spec["description"].replace("%", "%%")
@@ -130,7 +138,7 @@ def _add(parser: argparse.ArgumentParser, title: str, specs: dict[str, dict]) ->
             f"--{name}",
             type=_checked(spec.get("items", spec)),
             nargs="+" if spec["type"] == "array" else None,
-            required=True,
+            required=name in required,
             help=help_text,
         )
 

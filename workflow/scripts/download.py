@@ -1,36 +1,45 @@
-"""Bring the data set into a folder in PASCAL VOC's layout, with lists of checksums."""
+"""Bring the data set into a folder in PASCAL VOC's layout, check it, and list checksums."""
 
 import argparse
+import logging
 import shutil
 
 import _step
 
-from recam.build.datasets import DATASETS, MadeSet
-from recam.data.layout import MASKS, WEAK_PARTS, write_scenes
+from recam.build.datasets import Made, Sources, fill
+from recam.data.checks import check_data
+from recam.data.layout import MASKS, WEAK_PARTS
+from recam.data.report import write_report
+from recam.errors import UserError
 from recam.files import replace_with, write_manifest
-from recam.progress import progress
+
+MADE = ("random_seed", "train_images", "val_images", "image_size", "cooccurrence")
+
+logger = logging.getLogger(__name__)
 
 
 def main(args: argparse.Namespace) -> None:
-    """Make the data set beside its place, then put each part there."""
-    numbers = MadeSet(
-        source=args.source,
-        cache=args.data / "cache",
-        random_seed=args.random_seed,
-        image_size=args.image_size,
-        cooccurrence=args.cooccurrence,
-    )
-    maker = DATASETS[args.dataset](numbers)
-    counts = {"train": args.train_images, "val": args.val_images}
-    scenes = {split: maker.scenes(split, count) for split, count in counts.items()}
-    new = args.data / ".new"
+    """Fill a folder beside the data's place, look at all of it, then put each part there."""
+    numbers = {name: getattr(args, name) for name in MADE}
+    made = None if None in numbers.values() else Made(**numbers)
+    # Beside `data`, so that relative links hold here and there.
+    new, rejected = args.data.with_name(f".{args.data.name}.new"), args.data / "rejected"
     shutil.rmtree(new, ignore_errors=True)
-    written = write_scenes(new, scenes, maker.classes)
-    for _ in progress(written, total=sum(counts.values()), what=args.dataset, unit="image"):
-        pass
+    sources = Sources(
+        source=args.source,
+        originals=args.data / "originals" / args.dataset,
+        longest_side=args.longest_side,
+    )
+    fill(new, args.dataset, sources, made)
+    report = check_data(new)
+    write_report(report, rejected if report.wrong else args.check[0].parent)
+    logger.info("%s", report.words() if report.wrong else report.verdict())
+    if report.wrong:
+        raise UserError(f"the data set cannot be used as it is; {rejected} has all faults")
     for part in (*WEAK_PARTS, MASKS):
         replace_with(args.data / part, new / part)
-    new.rmdir()
+    for folder in (new, rejected):
+        shutil.rmtree(folder, ignore_errors=True)
     write_manifest(args.data / f"{MASKS}.sha256", [args.data / MASKS])
     write_manifest(args.data / "images.sha256", [args.data / part for part in WEAK_PARTS])
 
@@ -39,6 +48,9 @@ if __name__ == "__main__":
     _step.run(
         main,
         description=__doc__,
-        paths={"data": "out: folder that receives the data set"},
+        paths={
+            "data": "out: folder that receives the data set",
+            "check": "out: four: report in words, CSVs of classes, co-occurrence and faults",
+        },
         section="download",
     )
