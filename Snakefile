@@ -53,7 +53,7 @@ rule download:
     input:
         script="workflow/scripts/download.py",
         code=code("download"),
-        originals=own_folder(),
+        originals=ancient(own_folder()),
     output:
         **{PICTURES: [directory("data/JPEGImages"), directory("data/SegmentationClass")]},
         splits=directory("data/ImageSets"),

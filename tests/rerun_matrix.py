@@ -282,7 +282,8 @@ def _parameters() -> Iterator[Case]:
 
 def _edited(params: dict, section: str, name: str | None, spec: dict) -> Callable[[dict], None]:
     """An edit of one parameter to another value that the schema allows."""
-    old = params[section] if name is None else params[section][name]
+    # A number that is not there, as it may, counts as its least: set, it is a change.
+    old = params[section] if name is None else params[section].get(name, spec.get("minimum"))
     if "enum" in spec and len(spec["enum"]) > 1:
         new = next(value for value in spec["enum"] if value != old)
     elif spec["type"] == "boolean":

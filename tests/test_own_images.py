@@ -2,6 +2,7 @@
 
 import json
 import re
+import sys
 
 import experiment
 import numpy as np
@@ -137,6 +138,35 @@ def test_a_change_of_the_folder_is_seen_by_both_engines(tree, change):
     assert "not up to date: download" in experiment.engines(tree, "record").stdout
 
 
+def test_a_table_that_is_put_back_leaves_nothing_to_do(tree):
+    path = tree / "photos/labels.csv"
+    text = path.read_text()
+    path.unlink()
+    path.write_text(text)
+    assert "Nothing to be done" in snakemake(tree, "--dry-run").stdout
+
+
+def test_a_typo_in_the_table_is_told_before_anything_is_deleted(tree):
+    path = tree / "photos/labels.csv"
+    path.write_text(path.read_text().replace("p00.jpg", "p0O.jpg"))
+    before = contents(tree / "data")
+    run = snakemake(tree)
+    assert run.returncode != 0
+    assert "labels.csv: no image file for p0O (1 of 16 rows have none)" in run.stdout
+    assert "Traceback" not in run.stdout
+    assert contents(tree / "data") == before
+
+
+def test_a_folder_of_ones_own_can_be_checked_by_itself(own, tmp_path):
+    script = own / "workflow/scripts/check_data.py"
+    words = ["--data", own / "photos", "--report", tmp_path / "report"]
+    told = experiment.command(own, sys.executable, script, *words)
+    assert told.returncode == 0
+    assert "Nothing is wrong; " in told.stdout
+    assert (tmp_path / "report/classes.csv").is_file()
+    assert not list((own / "photos").glob("classes.txt"))
+
+
 def test_wrong_data_stop_the_run_in_words_and_leave_the_results(tree):
     image = tree / "photos/JPEGImages/p01.jpg"
     image.write_bytes(image.read_bytes()[:-300])
@@ -144,7 +174,8 @@ def test_wrong_data_stop_the_run_in_words_and_leave_the_results(tree):
     run = snakemake(tree)
     assert run.returncode != 0
     assert "JPEGImages/p01" in run.stdout
-    assert "data/rejected has all faults" in run.stdout
+    assert "JPEGImages/p01.jpg: the image cannot be read" in run.stdout
+    assert "data/rejected/report.md has all faults" in run.stdout
     assert "Traceback" not in run.stdout
     assert "p01" in (tree / "data/rejected/faults.csv").read_text()
     assert contents(tree / "results") == before
@@ -154,7 +185,7 @@ def test_a_folder_that_is_not_there_is_named(tree):
     (tree / "photos").rename(tree / "pictures")
     run = snakemake(tree, "--dry-run")
     assert run.returncode != 0
-    assert "download.source: expected the folder of your images, got photos" in run.stdout
+    assert "download: source: expected auto or a folder, got photos: no such" in run.stdout
     assert "Traceback" not in run.stdout
 
 

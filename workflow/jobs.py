@@ -36,7 +36,7 @@ class Job:
     wildcards: dict[str, str]
     command: str  # params stand in it as ${name}, as DVC writes them
     params: dict[str, Any]  # name -> value
-    inputs: list[str]  # but for folders behind ancient(), whose list of checksums is the true input
+    inputs: list[str]  # but for folders that a job makes, whose list of checksums is the true input
     outputs: list[tuple[str, str]]  # name, path
     made: bool  # by Snakemake itself, with the code, numbers and inputs that are here now
 
@@ -82,17 +82,18 @@ def _jobs(workflow: Any) -> tuple[list[Job], dict[str, Any]]:
     order = {rule.name: number for number, rule in enumerate(workflow.rules)}
     jobs = [job for job in workflow.dag.jobs if job.output]
     jobs.sort(key=lambda job: (order[job.rule.name], *job.wildcards_dict.values()))
-    return [_job(workflow, job) for job in jobs], workflow.globals["config"]
+    made = {str(file) for job in jobs for file in job.output}
+    return [_job(workflow, job, made=made) for job in jobs], workflow.globals["config"]
 
 
-def _job(workflow: Any, job: Any) -> Job:
+def _job(workflow: Any, job: Any, *, made: set[str]) -> Job:
     params = {name or "": value for name, value in job.params._allitems() if name != UNSPOKEN}
     return Job(
         rule=job.rule.name,
         wildcards=dict(job.wildcards_dict),
         command=_command(job, params),
         params=params,
-        inputs=[str(file) for file in job.input if not file.is_ancient],
+        inputs=[str(f) for f in job.input if not f.is_ancient or str(f) not in made],
         outputs=[
             (name or "", str(path))
             for name, value in job.output._allitems()

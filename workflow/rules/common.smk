@@ -49,7 +49,7 @@ def code(step):
 
 
 def check_source():
-    """Nothing of the user's may lie where the download step writes, or Snakemake deletes it."""
+    """Say what is wrong with the user's own files before Snakemake deletes what it will make anew."""
     source = Path(config["download"]["source"]).expanduser().resolve()
     inside = Path("data").resolve()
     if inside in (source, *source.parents) and inside / "originals" not in source.parents:
@@ -57,26 +57,36 @@ def check_source():
             f"download.source: {source} is in the folder data, which is written anew; move your"
             " files elsewhere"
         )
+    if config["download"]["dataset"] == "folder":
+        from recam.data.folder import list_folder
+
+        try:
+            list_folder(config["download"]["source"])
+        except UserError as error:
+            raise WorkflowError(f"download: {error}") from None
 
 
 def own_folder():
     """The folder of the user's own images, who may change it at any time: an input."""
-    if config["download"]["dataset"] != "folder":
-        return []
-    folder = Path(config["download"]["source"]).expanduser()
-    if not folder.is_dir():
-        raise WorkflowError(
-            f"download.source: expected the folder of your images, got {folder}: no such folder;"
-            " give its path"
-        )
-    return [str(folder)]
+    source = config["download"]["source"]
+    return [str(Path(source).expanduser())] if config["download"]["dataset"] == "folder" else []
 
 
 def seen(folders):
-    """Names, sizes and times of all files below: for Snakemake, which looks at a folder's time only."""
+    """A text that changes with what the folders hold, since Snakemake sees only their own times.
+
+    Tables count by content, images and masks by size and time.
+    """
     files = sorted(file for folder in folders for file in Path(folder).rglob("*") if file.is_file())
-    looks = [(str(file), file.stat().st_size, file.stat().st_mtime_ns) for file in files]
+    looks = [
+        (str(file), file.read_bytes() if file.suffix in (".csv", ".txt") else _size_and_time(file))
+        for file in files
+    ]
     return hashlib.sha256(repr(looks).encode()).hexdigest() if folders else ""
+
+
+def _size_and_time(file):
+    return file.stat().st_size, file.stat().st_mtime_ns
 
 
 def masks_to_train_on(wildcards):

@@ -24,7 +24,8 @@ def main(args: argparse.Namespace) -> None:
     made = None if None in numbers.values() else Made(**numbers)
     # Beside `data`, so that relative links hold here and there.
     new, rejected = args.data.with_name(f".{args.data.name}.new"), args.data / "rejected"
-    shutil.rmtree(new, ignore_errors=True)
+    for folder in (new, rejected):
+        shutil.rmtree(folder, ignore_errors=True)
     sources = Sources(
         source=args.source,
         originals=args.data / "originals" / args.dataset,
@@ -33,13 +34,14 @@ def main(args: argparse.Namespace) -> None:
     fill(new, args.dataset, sources, made)
     report = check_data(new)
     write_report(report, rejected if report.wrong else args.check[0].parent)
-    logger.info("%s", report.words() if report.wrong else report.verdict())
+    logger.info("%s", report.verdict())
     if report.wrong:
-        raise UserError(f"the data set cannot be used as it is; {rejected} has all faults")
+        raise UserError(
+            f"{report.wrong[0]}; mend it, or take it out; {rejected}/report.md has all faults"
+        )
     for part in (*WEAK_PARTS, MASKS):
         replace_with(args.data / part, new / part)
-    for folder in (new, rejected):
-        shutil.rmtree(folder, ignore_errors=True)
+    shutil.rmtree(new)
     write_manifest(args.data / f"{MASKS}.sha256", [args.data / MASKS])
     write_manifest(args.data / "images.sha256", [args.data / part for part in WEAK_PARTS])
 

@@ -43,13 +43,15 @@ def main(args: argparse.Namespace) -> None:
         _require_maps(folder, maps_split)
     _predict(args, maps_split, seg_split)
     metrics, confusions, curves = {}, {}, {}
+    splits = {split.name: split for split in (maps_split, seg_split)}
+    truths = {name: _truth(args.truth, split) for name, split in splits.items()}
     if given:  # the upper bound has no maps
-        truth, counts = _truth(args.truth, maps_split)
+        truth, counts = truths[args.maps_split]
         for stage, (folder, threshold) in given.items():
             scores = score_maps(folder, truth, threshold=threshold)
             metrics[stage] = counts | scores.metrics(threshold=threshold)
             confusions[stage], curves[stage] = scores.confusion, scores.curve
-    truth, counts = _truth(args.truth, seg_split)
+    truth, counts = truths[args.seg_split]
     confusions["seg"] = score_masks(args.predictions, truth)
     metrics["seg"] = counts | mask_metrics(confusions["seg"])
     write_text(args.metrics, json.dumps(metrics, indent=2) + "\n")

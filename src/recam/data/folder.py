@@ -9,6 +9,7 @@ my_photos/SegmentationClass/*.png optional: true masks, of some images or of all
 
 import io
 import re
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -31,13 +32,18 @@ Files = dict[str, Path]
 Size = tuple[int, int]  # width, height
 
 
-def collect(source: str, *, originals: Path, longest_side: int | None = None) -> Collection:
-    """Read a folder of your own. Raises UserError where images and table do not fit together.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Listing:
+    """What a folder of one's own says of its images; none of them was opened."""
 
-    Photographs that a camera marked as turned, and those longer than ``longest_side`` pixels, are
-    copied into ``originals``, upright as every viewer shows them and no larger than that, and with
-    them their masks; all others stay where they are.
-    """
+    classes: tuple[str, ...]
+    splits: dict[str, tuple[str, ...]]
+    images: Files  # of all ids that a split names
+    labels: Labels  # of the same
+
+
+def list_folder(source: str) -> Listing:
+    """Read the table and the names of files. UserError where they do not fit together."""
     root = folder_of(source)
     if root is None:
         raise UserError("source: expected the folder of your images, got auto; set download.source")
@@ -57,15 +63,36 @@ def collect(source: str, *, originals: Path, longest_side: int | None = None) ->
             f"{root / LABELS}: no row for image {unlabelled[0]} of ImageSets ({len(unlabelled)} "
             f"missing); add its labels or take it off the split"
         )
-    paths = {image_id: root / MASKS / f"{image_id}.png" for image_id in used}
+    return Listing(
+        classes=classes,
+        splits=splits,
+        images={image_id: images[image_id] for image_id in used},
+        labels={image_id: labels[image_id] for image_id in used},
+    )
+
+
+def collect(source: str, *, originals: Path, longest_side: int | None = None) -> Collection:
+    """The images of a folder of one's own, with their labels and the masks that are there.
+
+    Photographs that a camera marked as turned, and those longer than ``longest_side`` pixels, are
+    copied into ``originals``, upright as every viewer shows them and no larger than that, and with
+    them their masks; all others stay where they are. Raises UserError as ``list_folder`` does.
+    """
+    found, folder = list_folder(source), Path(source).expanduser() / MASKS
+    masks = {image_id: folder / f"{image_id}.png" for image_id in found.images}
     images, masks = _fitting(
-        {image_id: images[image_id] for image_id in used},
-        {image_id: mask for image_id, mask in paths.items() if mask.is_file()},
+        found.images,
+        {image_id: mask for image_id, mask in masks.items() if mask.is_file()},
         target=originals,
         longest_side=longest_side or ANY_SIDE,
     )
-    labels = {image_id: labels[image_id] for image_id in used}
-    return Collection(classes=classes, splits=splits, images=images, labels=labels, masks=masks)
+    return Collection(
+        classes=found.classes,
+        splits=found.splits,
+        images=images,
+        labels=found.labels,
+        masks=masks,
+    )
 
 
 def read_table(root: Path) -> tuple[tuple[str, ...], Labels]:

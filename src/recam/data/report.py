@@ -31,6 +31,9 @@ class Fault:
     detail: str = ""  # what is particular to this one
     wrong: bool  # it stops the run; otherwise it is odd
 
+    def __str__(self) -> str:
+        return f"{self.file}: {self.fault}" + (f" ({self.detail})" if self.detail else "")
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Report:
