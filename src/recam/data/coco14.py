@@ -75,12 +75,7 @@ def collect(
     classes_of_val, val = read_annotations(files[VAL], part=VAL)
     if classes_of_val != classes:
         raise UserError(f"{files[VAL]}: not the categories of {files[TRAIN].name}; {_ADVICE}")
-    splits = {
-        "train": tuple(picture.id for picture in train if picture.regions),
-        "train_all": tuple(picture.id for picture in train),
-        "val": tuple(picture.id for picture in val),
-        "val_labelled": tuple(picture.id for picture in val if picture.regions),
-    }
+    splits = _splits(train, val)
     _require_counts({"classes": classes, **splits}, counts, files)
     images = _images(train, folders[TRAIN]) | _images(val, folders[VAL])
     masks = originals / f"masks-{_digest(*files.values())}"
@@ -144,6 +139,15 @@ def _folder(name: str, archive: Archive, *, given: Path | None, originals: Path)
         if candidate.is_dir() and all((candidate / file).is_file() for file in needed):
             return candidate
     return unpacked(archive, given=given, folder=originals) / name
+
+
+def _splits(train: list[Picture], val: list[Picture]) -> dict[str, tuple[str, ...]]:
+    return {
+        "train": tuple(picture.id for picture in train if picture.regions),
+        "train_all": tuple(picture.id for picture in train),
+        "val": tuple(picture.id for picture in val),
+        "val_labelled": tuple(picture.id for picture in val if picture.regions),
+    }
 
 
 def _require_counts(

@@ -66,12 +66,7 @@ def collect(
         more = _sbd_masks(folder, without=masks, target=originals / f"sbd_masks-{place}")
     masks = more | masks
     splits["train_aug"] = tuple(sorted(masks.keys() - set(splits["val"])))
-    for split, ids in splits.items():
-        if len(ids) != counts[split]:
-            raise UserError(
-                f"{devkit}: expected {counts[split]} images in split {split} of VOC 2012, "
-                f"got {len(ids)}; take the original devkit and SBD"
-            )
+    _require_sizes(splits, counts, devkit)
     labels = {i: xml_labels(devkit / f"Annotations/{i}.xml") for i in masks}
     _compare(labels, main_labels(devkit / "ImageSets/Main"))
     return Collection(
@@ -148,6 +143,17 @@ def _first(given: Path | None, places: Iterable[str], *, holding: tuple[str, ...
     """The first of these places below the given folder in which all these names are."""
     folders = [given / place for place in places] if given else []
     return next((f for f in folders if all((f / name).exists() for name in holding)), None)
+
+
+def _require_sizes(
+    splits: Mapping[str, tuple[str, ...]], counts: Mapping[str, int], devkit: Path
+) -> None:
+    for split, ids in splits.items():
+        if len(ids) != counts[split]:
+            raise UserError(
+                f"{devkit}: expected {counts[split]} images in split {split} of VOC 2012, "
+                f"got {len(ids)}; take the original devkit and SBD"
+            )
 
 
 def _masks(devkit: Path, splits: Mapping[str, Iterable[str]]) -> dict[str, Path]:
