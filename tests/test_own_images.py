@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 import sys
 
 import experiment
@@ -117,6 +118,15 @@ def test_the_originals_stay_as_they_are_and_dvc_copies_none(own, tmp_path):
 def test_both_engines_have_nothing_to_do(own):
     assert "Nothing to be done" in snakemake(own, "--dry-run").stdout
     assert "up to date" in dvc(own, "status").stdout
+
+
+def test_dvc_links_the_images_again_and_trains_nothing(tree):
+    shutil.rmtree(tree / "data/JPEGImages")
+    run = dvc(tree, "repro")
+    assert run.returncode == 0, run.stdout
+    assert re.findall(r"Running stage '([\w-]+)'", run.stdout) == ["download"]
+    assert (tree / "data/JPEGImages/p06.jpg").is_symlink()
+    assert "up to date" in dvc(tree, "status").stdout
 
 
 def edit_an_image(tree):
