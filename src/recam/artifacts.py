@@ -3,7 +3,9 @@
 import io
 import pickle
 import shutil
-from collections.abc import Mapping
+import zlib
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from zipfile import BadZipFile, is_zipfile
@@ -17,13 +19,14 @@ from recam.errors import UserError
 from recam.files import replace_with, replacing, write_text
 
 CHECKPOINT_FORMAT = "recam-checkpoint-1"
+SCORE_STEPS = 200  # of a saved score, so that every threshold of a sweep falls on a step
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Blueprint:
     """What a network is made of: enough to build it again before its tensors are loaded."""
 
-    method: str  # cam, recam or control; or the segmenter's name
+    method: str  # cam, recam, control or irn; or the segmenter's name
     backbone: str
     output_stride: int  # pixels
     classes: tuple[str, ...]  # foreground, in the order of their indices
@@ -31,6 +34,7 @@ class Blueprint:
     frozen_stem: bool
     weight: float = 0.0  # of the softmax loss, for recam
     rates: tuple[int, ...] = ()  # of the atrous branches, for segmenters
+    radius: int = 0  # of pairs of pixels, for irn; in cells of 4 pixels
 
 
 def save_checkpoint(path: Path, tensors: Mapping[str, Tensor], blueprint: Blueprint) -> None:
@@ -88,25 +92,65 @@ class ScoredClasses:
 
 
 def save_scores(path: Path, scored: ScoredClasses) -> None:
-    """A ``.npz`` of ``scores`` float16 (n, H, W) and ``classes`` uint8 (n,); 2 n H W bytes."""
+    """A compressed ``.npz`` of ``scores`` uint8 (n, H, W), in 200ths, and ``classes`` uint8 (n,).
+
+    Scores are rounded up, so that a score is above a threshold of so many 200ths exactly where it
+    was before. Raises UserError where a score is not finite.
+    """
+    _require_finite(path, scored.scores)
+    saved = np.arange(SCORE_STEPS + 1, dtype=np.float32) / SCORE_STEPS
+    steps = np.searchsorted(saved[:-1], scored.scores).astype(np.uint8)  # the first not below
     with replacing(path) as temporary, temporary.open("wb") as file:
-        np.savez(
-            file, scores=scored.scores.astype(np.float16), classes=scored.classes.astype(np.uint8)
-        )
+        np.savez_compressed(file, scores=steps, classes=scored.classes.astype(np.uint8))
 
 
 def load_scores(path: Path) -> ScoredClasses:
-    """Scores as float32. Raises UserError for a missing or foreign file; pickles are refused."""
-    try:
-        with np.load(path, allow_pickle=False) as arrays:
-            scores, classes = arrays["scores"].astype(np.float32), arrays["classes"]
-    except FileNotFoundError as error:
-        raise UserError(f"{path}: not found; run the step that makes it") from error
-    except (OSError, ValueError, KeyError, TypeError, BadZipFile, EOFError) as error:
-        raise UserError(f"{path}: not a file of score maps; delete it and run its step") from error
+    """Scores as float32: those of ``save_scores``, or float ones of one's own, taken as they are.
+
+    Raises UserError for a missing or foreign file and for scores that are not finite or not in
+    [0, 1]; pickles are refused.
+    """
+    with _opened(path) as arrays:
+        scores, classes = arrays["scores"], arrays["classes"]
+        is_ours = scores.dtype == np.uint8
+        scores = scores.astype(np.float32)
     if scores.ndim != 3 or len(scores) != len(classes):
         raise UserError(f"{path}: has {scores.shape} scores for {len(classes)} classes; delete it")
+    if is_ours:
+        scores /= SCORE_STEPS
+    _require_finite(path, scores)
+    if scores.size and (scores.min() < 0 or scores.max() > 1):
+        raise UserError(
+            f"{path}: expected scores in [0, 1], got {scores.min():g} to {scores.max():g}; "
+            "normalise the maps"
+        )
     return ScoredClasses(scores=scores, classes=classes.astype(np.int64))
+
+
+def load_classes(path: Path) -> Integer[np.ndarray, "n"]:
+    """The classes of a file of scores alone, without unpacking the maps. Raises as load_scores."""
+    with _opened(path) as arrays:
+        return arrays["classes"].astype(np.int64)
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[Mapping[str, np.ndarray]]:
+    try:
+        with np.load(path, allow_pickle=False) as arrays:
+            yield arrays
+    except FileNotFoundError as error:
+        raise UserError(f"{path}: not found; run the step that makes it") from error
+    except (OSError, ValueError, KeyError, TypeError, BadZipFile, EOFError, zlib.error) as error:
+        raise UserError(f"{path}: not a file of score maps; delete it and run its step") from error
+
+
+def _require_finite(path: Path, scores: Float[np.ndarray, "n H W"]) -> None:
+    broken = ~np.isfinite(scores)
+    if broken.any():
+        raise UserError(
+            f"{path}: expected finite scores, got NaN or infinity in {broken.mean():.1%} of the "
+            "pixels; the network that made them diverged, so lower its learning rate"
+        )
 
 
 class ResumableFolder:
@@ -132,3 +176,7 @@ class ResumableFolder:
         """Put the folder in its place."""
         (self.partial / ".key").unlink()
         replace_with(self.path, self.partial)
+
+    def drop(self) -> None:
+        """Delete what was filled in: it was of use only while something else was made."""
+        shutil.rmtree(self.partial)

@@ -87,13 +87,13 @@ def level_histogram(
     rows, columns = truth[judged].astype(np.int64), top_id[judged].astype(np.int64)
     if rows.size and max(rows.max(), columns.max()) >= num_ids:
         raise ValueError(f"an id in truth or prediction is beyond 0..{num_ids - 1}")
-    levels = _levels(top_score[judged])
+    levels = levels_of(top_score[judged])
     flat = (rows * num_ids + columns) * (LEVELS + 1) + levels
     size = num_ids * num_ids * (LEVELS + 1)
     return np.bincount(flat, minlength=size).reshape(num_ids, num_ids, LEVELS + 1).astype(np.int64)
 
 
-def _levels(score: Float[np.ndarray, "n"]) -> Int64[np.ndarray, "n"]:
+def levels_of(score: Float[np.ndarray, "n"]) -> Int64[np.ndarray, "n"]:
     """How many thresholds lie below each score, compared just as the score itself would be."""
     bounds = thresholds().astype(score.dtype)
     lower = np.concatenate([[-np.inf], bounds]).astype(score.dtype)
