@@ -11,6 +11,7 @@ from PIL import Image
 from recam.errors import UserError
 from recam.files import (
     check_mask,
+    image_size,
     read_image,
     read_mask,
     replace_with,
@@ -205,6 +206,28 @@ def test_an_image_is_read_as_it_is_stored(tmp_path):
 def test_a_missing_image_is_named(tmp_path):
     with pytest.raises(UserError, match=r"image\.png: not a readable image"):
         read_image(tmp_path / "image.png")
+
+
+def test_the_size_of_an_image_is_its_height_and_width(tmp_path):
+    for name in ("image.png", "image.jpg"):
+        Image.new("RGB", (4, 2)).save(tmp_path / name)
+        assert image_size(tmp_path / name) == (2, 4)
+        assert image_size(tmp_path / name) == read_image(tmp_path / name).shape[:2]
+
+
+def test_the_size_is_the_one_that_is_stored(tmp_path):
+    exif = Image.Exif()
+    exif[274] = 6  # to be turned by a quarter
+    Image.new("RGB", (4, 2)).save(tmp_path / "image.jpg", exif=exif)
+    assert image_size(tmp_path / "image.jpg") == (2, 4)
+
+
+@pytest.mark.parametrize("content", [b"", b"not an image", None], ids=["empty", "text", "missing"])
+def test_a_file_that_is_no_image_has_no_size(tmp_path, content):
+    if content is not None:
+        (tmp_path / "image.png").write_bytes(content)
+    with pytest.raises(UserError, match=r"image\.png: not a readable image .*; replace or remove"):
+        image_size(tmp_path / "image.png")
 
 
 def test_a_checksum_is_the_sha256_of_the_bytes(tmp_path):

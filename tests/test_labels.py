@@ -14,6 +14,7 @@ from recam.labels import (
     class_names_with_background,
     labels_of_mask,
     mask_id,
+    mask_of_choices,
     palette,
     seed_mask,
     top_class,
@@ -133,6 +134,36 @@ def test_labels_agree_with_looking_for_each_class(mask):
 
 def test_background_is_named_first():
     assert class_names_with_background(("cat", "dog")) == ("background", "cat", "dog")
+
+
+def choices(*values):
+    """A row of pixels."""
+    return np.array([values], dtype=np.uint8)
+
+
+def test_the_i_th_choice_is_the_i_th_class():
+    mask = mask_of_choices(choices(0, 1, 2, 3, 1), CLASSES)
+    assert mask.tolist() == [[0, 2, 5, 8, 2]]
+    assert mask.dtype == np.uint8
+
+
+def test_ignored_choices_stay_ignored():
+    assert mask_of_choices(choices(IGNORE, 1, IGNORE), CLASSES).tolist() == [[IGNORE, 2, IGNORE]]
+
+
+def test_the_last_class_is_no_ignored_choice():
+    mask = mask_of_choices(choices(0, 1, IGNORE), np.array([MAX_CLASSES - 1]))
+    assert mask.tolist() == [[0, 254, IGNORE]]
+
+
+def test_with_all_classes_present_every_choice_is_its_own_id():
+    every = np.arange(IGNORE + 1, dtype=np.uint8)[None]
+    assert mask_of_choices(every, np.arange(MAX_CLASSES)).tolist() == every.tolist()
+
+
+def test_without_a_class_choices_are_background_or_ignored():
+    nothing = np.array([], dtype=np.int64)
+    assert mask_of_choices(choices(0, IGNORE), nothing).tolist() == [[0, IGNORE]]
 
 
 # The colours of PASCAL VOC's development kit, VOClabelcolormap.m.

@@ -9,7 +9,14 @@ from torch.nn import functional
 
 from recam.artifacts import load_state
 from recam.errors import UserError
-from recam.training import EpochLoss, Recipe, parameter_groups, train, write_curve
+from recam.training import (
+    EpochLoss,
+    Recipe,
+    epochs_done,
+    parameter_groups,
+    train,
+    write_curve,
+)
 
 CPU = torch.device("cpu")
 EPOCHS, STEPS = 4, 3
@@ -288,3 +295,31 @@ def test_a_curve_is_written_as_a_table(tmp_path):
     write_curve(tmp_path / "curve.csv", lines)
     written = (tmp_path / "curve.csv").read_text()
     assert written == "epoch,loss,value\n1,bce,0.500000\n2,bce,0.333333\n"
+
+
+def test_no_epoch_is_done_where_there_is_no_state(state):
+    assert epochs_done(state, key="key") == 0
+
+
+def test_the_epochs_of_a_finished_run_are_done(state):
+    recipe = Recipe(epochs=2, learning_rates={"": 0.1}, momentum=0.0, weight_decay=0.0)
+    fit(Network(), batches, state, recipe=recipe)  # two losses an epoch
+    assert epochs_done(state, key="key") == 2
+
+
+def test_the_epochs_of_another_run_are_not_done(state):
+    fit(Network(), batches, state, key="other parameters")
+    assert epochs_done(state, key="key") == 0
+
+
+@pytest.mark.parametrize("killed_epoch", [1, 3])
+def test_the_epoch_in_which_a_run_was_killed_is_not_done(state, killed_epoch):
+    with pytest.raises(KeyboardInterrupt):
+        fit(Network(), interrupted_in(killed_epoch), state)
+    assert epochs_done(state, key="key") == killed_epoch - 1
+
+
+def test_epochs_of_a_damaged_state_cannot_be_told(state):
+    state.write_bytes(b"damaged")
+    with pytest.raises(UserError, match=r"last\.pt: damaged, or not a file of plain tensors"):
+        epochs_done(state, key="key")

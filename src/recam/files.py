@@ -75,6 +75,15 @@ def read_image(path: Path) -> UInt8[np.ndarray, "H W 3"]:
         raise UserError(f"{path}: not a readable image ({error}); replace or remove it") from error
 
 
+def image_size(path: Path) -> tuple[int, int]:
+    """Height and width in pixels, from the head of the file. Raises UserError as read_image."""
+    try:
+        with Image.open(path) as image:
+            return image.height, image.width
+    except UNREADABLE as error:
+        raise UserError(f"{path}: not a readable image ({error}); replace or remove it") from error
+
+
 def write_image(path: Path, image: UInt8[np.ndarray, "H W 3"]) -> None:
     """Write an RGB image as PNG."""
     with replacing(path) as temporary:

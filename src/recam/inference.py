@@ -8,11 +8,10 @@ from pathlib import Path
 import numpy as np
 import torch
 from jaxtyping import Float
-from PIL import Image
 from torch import Tensor
 from torch.nn import functional
 
-from recam.files import read_image
+from recam.files import image_size, read_image
 
 Maps = Callable[[Tensor], Tensor]  # normalised images (B, 3, H, W) -> maps (B, K, h, w)
 
@@ -29,7 +28,7 @@ def equal_size_batches(paths: list[Path], *, batch_size: int) -> Iterator[EqualS
     """All images, grouped by size, so that nothing is padded and nothing runs alone needlessly."""
     by_size: dict[tuple[int, int], list[int]] = defaultdict(list)
     for position, path in enumerate(paths):
-        by_size[_size(path)].append(position)
+        by_size[image_size(path)].append(position)
     for positions in by_size.values():
         for start in range(0, len(positions), batch_size):
             chosen = tuple(positions[start : start + batch_size])
@@ -90,8 +89,3 @@ def _rescaled(images: Tensor, scale: float) -> Tensor:
     size = [max(1, round(length * scale)) for length in images.shape[2:]]
     resized = functional.interpolate(images, size=size, mode="bicubic", antialias=True)
     return resized.contiguous(memory_format=torch.channels_last)
-
-
-def _size(path: Path) -> tuple[int, int]:
-    with Image.open(path) as image:
-        return image.size

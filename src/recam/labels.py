@@ -67,6 +67,17 @@ def banded_mask(scores: Scores, classes: Classes, *, background: float, foregrou
     return np.where(best > foreground, ids, unsure)
 
 
+def mask_of_choices(choices: UInt8[np.ndarray, "H W"], classes: Classes) -> Mask:
+    """From the number of a choice, 0 background and i the i-th of ``classes``, to its mask id.
+
+    Ignored pixels stay so.
+    """
+    ids = np.full(IGNORE + 1, IGNORE, np.uint8)
+    ids[BACKGROUND] = BACKGROUND
+    ids[1 : len(classes) + 1] = np.asarray(classes) + mask_id(0)
+    return ids[choices]
+
+
 def palette() -> UInt8[np.ndarray, "256 3"]:
     """PASCAL VOC's colour map: the bits of the id, spread over red, green and blue."""
     ids = np.arange(IGNORE + 1)

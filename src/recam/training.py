@@ -68,6 +68,8 @@ def train(
     parts = {"model": model, "optimizer": optimizer, "schedule": schedule}
     curve = _resume(state, key=key, parts=parts)
     done = max((line.epoch for line in curve), default=0)
+    if 0 < done < recipe.epochs:
+        logger.info("going on after epoch %d of an unfinished run", done)
     model.train()
     for epoch in range(done + 1, recipe.epochs + 1):
         what = f"epoch {epoch}/{recipe.epochs}"
@@ -77,6 +79,12 @@ def train(
         logger.info("%s: %s", what, ", ".join(f"{n} {m:.4f}" for n, m in means.items()))
         save_state(state, _state(curve, key=key, parts=parts))
     return curve
+
+
+def epochs_done(state: Path, *, key: str) -> int:
+    """How far the run of that key had come when it was last seen."""
+    content = load_state(state) or {}
+    return content["curve"][-1][0] if content.get("key") == key else 0
 
 
 def write_curve(path: Path, curve: list[EpochLoss]) -> None:
@@ -139,6 +147,4 @@ def _resume(state: Path, *, key: str, parts: dict) -> list[EpochLoss]:
         return []
     for name, part in parts.items():
         part.load_state_dict(content[name])
-    curve = [EpochLoss(epoch=e, loss=name, value=value) for e, name, value in content["curve"]]
-    logger.info("going on after epoch %d of an unfinished run", curve[-1].epoch)
-    return curve
+    return [EpochLoss(epoch=e, loss=name, value=value) for e, name, value in content["curve"]]
