@@ -224,6 +224,51 @@ def test_an_unknown_backbone_is_told_with_the_nearest_names():
     assert len(nearest) == len(set(nearest))
 
 
+# Levels
+
+
+@pytest.fixture(scope="module", params=["resnet18", "resnet50", LITE])
+def backbone(request, lite):
+    """A network of each kind at output stride 16, with random weights or those of its package."""
+    if request.param == LITE:
+        return lite
+    with seeded_initialisation(0, "test"):
+        return TorchvisionResNet(request.param, output_stride=16).eval()
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("stride", [8, 16, 32])
+def test_the_last_level_of_a_resnet_is_its_features(images, stride):
+    resnet = TorchvisionResNet("resnet18", output_stride=stride).eval()
+    torch.testing.assert_close(resnet.levels(images)[-1], resnet(images))
+    assert resnet.level_strides[-1] == stride
+
+
+@torch.no_grad()
+def test_the_features_of_a_network_with_a_head_are_made_of_the_last_level(images, lite):
+    head = nn.Sequential(lite.network.conv_head, lite.network.bn2)
+    torch.testing.assert_close(head(lite.levels(images)[-1]), lite(images))
+
+
+@torch.no_grad()
+def test_the_early_level_is_one_of_the_levels(images, backbone):
+    early = backbone.with_skip(images)[0]
+    same = [
+        level.shape == early.shape and torch.equal(level, early)
+        for level in backbone.levels(images)
+    ]
+    assert same.count(True) == 1
+    assert backbone.level_strides[same.index(True)] == 4
+
+
+@torch.no_grad()
+def test_levels_have_the_channels_and_strides_they_say(images, backbone):
+    levels = backbone.levels(images)
+    assert [level.shape[1] for level in levels] == list(backbone.level_channels)
+    grids = [(64 // stride, 96 // stride) for stride in backbone.level_strides]
+    assert [level.shape[2:] for level in levels] == grids
+
+
 # Weights
 
 

@@ -34,6 +34,8 @@ class Backbone(nn.Module, ABC):
 
     channels: int  # of the final features
     skip_channels: int  # of the early level
+    level_channels: tuple[int, ...]  # of every level, the finest first
+    level_strides: tuple[int, ...]  # pixels
     mean: tuple[float, float, float]
     std: tuple[float, float, float]
 
@@ -44,6 +46,10 @@ class Backbone(nn.Module, ABC):
     @abstractmethod
     def with_skip(self, images: Images) -> tuple[Early, Features]:
         """The early level, at stride 4, and the final features."""
+
+    @abstractmethod
+    def levels(self, images: Images) -> list[Tensor]:
+        """The features of every level (B, c, h, w), the finest first."""
 
     @abstractmethod
     def freeze_stem(self) -> None:
@@ -73,11 +79,20 @@ class TorchvisionResNet(Backbone):
             _remove_stride(self.layer3)
         self.channels: int = network.fc.in_features
         self.skip_channels: int = self.channels // 8
+        self.level_channels = (64, *(self.channels // n for n in (8, 4, 2, 1)))
+        self.level_strides = (4, 4, *(min(stride, output_stride) for stride in (8, 16, 32)))
 
     def with_skip(self, images: Images) -> tuple[Early, Features]:
         """The output of the first stage, at stride 4, and the final features."""
         early = self.layer1(self.stem(images))
         return early, self.layer4(self.layer3(self.layer2(early)))
+
+    def levels(self, images: Images) -> list[Tensor]:
+        """The stem and the four stages."""
+        features = [self.stem(images)]
+        for stage in (self.layer1, self.layer2, self.layer3, self.layer4):
+            features.append(stage(features[-1]))
+        return features
 
     def freeze_stem(self) -> None:
         """Keep conv1 and bn1 as they are, affine parameters and statistics included."""
@@ -95,13 +110,14 @@ class TimmBackbone(Backbone):
         self.mean, self.std = _triple(config["mean"]), _triple(config["std"])
         self.channels = self.network.num_features
         levels = self.network.feature_info
-        strides = [level["reduction"] for level in levels]
-        if SKIP_STRIDE not in strides:
+        self.level_channels = tuple(level["num_chs"] for level in levels)
+        self.level_strides = tuple(level["reduction"] for level in levels)
+        if SKIP_STRIDE not in self.level_strides:
             raise UserError(
                 f"backbone {name}: has no level at stride {SKIP_STRIDE}; choose another"
             )
-        self._skip_index = strides.index(SKIP_STRIDE)
-        self.skip_channels = levels[self._skip_index]["num_chs"]
+        self._skip_index = self.level_strides.index(SKIP_STRIDE)
+        self.skip_channels = self.level_channels[self._skip_index]
 
     def forward(self, images: Images) -> Features:
         """Final features (B, channels, h, w)."""
@@ -113,6 +129,11 @@ class TimmBackbone(Backbone):
             images, indices=[self._skip_index], norm=False
         )
         return early, final
+
+    def levels(self, images: Images) -> list[Tensor]:
+        """The last features of each stride or stage, as timm lists them."""
+        indices = list(range(len(self.level_channels)))
+        return self.network.forward_intermediates(images, indices=indices, norm=False)[1]
 
     def freeze_stem(self) -> None:
         """Keep the first convolution and its norm as they are."""
