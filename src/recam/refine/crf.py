@@ -1,0 +1,142 @@
+"""A dense conditional random field: labels agree between pixels that are close and look alike.
+
+Krähenbühl & Koltun, "Efficient Inference in Fully Connected CRFs with Gaussian Edge Potentials",
+NIPS 2011: every pair of pixels is an edge, of weight k(i, j) = exp(-|f_i - f_j|^2 / 2) by their
+places (equation 3, second term) and by places and colours (first term). Mean field (their
+algorithm 1) with the Potts model: Q = softmax(-U + sum over kernels of w K Q), where K's rows and
+columns are divided by the square roots of their sums, and a pixel counts as its own neighbour (as
+the authors' code does it).
+"""
+
+import math
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float, Integer
+from torch import Tensor
+
+from recam.refine.lattice import AllPairs, Grid, Lattice
+
+EXACT_UP_TO = 64 * 64  # pixels; all pairs of them take 67 MB
+COLOURS = 255  # kernels measure colours in units of 8-bit images, pixels range from 0 to 1
+LEAST_PROBABILITY = 1e-5  # keeps energies finite, as the authors' users do
+
+GaussianFilter = AllPairs | Grid | Lattice
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CrfKernels:
+    """Widths (standard deviations) and weights of the two kernels.
+
+    ``sxy`` is in pixels, ``srgb`` in steps of 0 to 255.
+    """
+
+    gaussian_sxy: float
+    gaussian_weight: float
+    bilateral_sxy: float
+    bilateral_srgb: float
+    bilateral_weight: float
+
+    def __post_init__(self):
+        widths = (self.gaussian_sxy, self.bilateral_sxy, self.bilateral_srgb)
+        if not all(0 < width < math.inf for width in widths):
+            raise ValueError(f"widths of CRF kernels: expected positive numbers, got {widths}")
+        weights = (self.gaussian_weight, self.bilateral_weight)
+        if not all(0 <= weight < math.inf for weight in weights):
+            raise ValueError(f"weights of CRF kernels: expected numbers from 0 on, got {weights}")
+
+
+class DenseCrf:
+    """The filters of one image, made once for any number of unaries.
+
+    ``pixels`` range from 0 to 1. Images of at most ``exact_up_to`` pixels are filtered by all pairs
+    of them, larger ones by the permutohedral lattice, as the authors' program does; what that costs
+    in agreement is measured in ``benchmarks/crf.py``.
+    """
+
+    def __init__(
+        self,
+        pixels: Float[Tensor, "3 H W"],
+        *,
+        kernels: CrfKernels,
+        exact_up_to: int = EXACT_UP_TO,
+    ):
+        if not pixels.isfinite().all():
+            raise ValueError("pixels: expected finite numbers; some are NaN or infinite")
+        height, width = self.shape = pixels.shape[1:]
+        sigma = kernels.gaussian_sxy
+        features = _features(pixels.float(), kernels)
+        near = Grid(height, width, sigma=sigma, device=pixels.device)
+        if height * width <= exact_up_to:
+            alike: GaussianFilter = AllPairs(features)
+        else:
+            alike = Lattice(features)
+        self.near = _Normalised(near, features, weight=kernels.gaussian_weight)
+        self.alike = _Normalised(alike, features, weight=kernels.bilateral_weight)
+
+    @torch.no_grad()
+    def posteriors(
+        self, unary: Float[Tensor, "*sets N H W"], *, iterations: int
+    ) -> Float[Tensor, "*sets N H W"]:
+        """Every pixel's distribution over the N labels, from energies (-log of probabilities).
+
+        Each set of labels is a field of its own; all are filtered together.
+        """
+        if unary.shape[-2:] != self.shape:
+            raise ValueError(f"unary: expected maps of {self.shape}, got {unary.shape[-2:]}")
+        if not unary.isfinite().all():
+            raise ValueError("unary: expected finite energies; some are NaN or infinite")
+        labels, pixels = unary.shape[-3], math.prod(self.shape)
+        energies = unary.float().reshape(-1, labels, pixels)
+        beliefs = (-energies).softmax(dim=1)
+        for _ in range(iterations):
+            columns = beliefs.view(-1, pixels).T.contiguous()
+            messages = (self.near(columns) + self.alike(columns)).T.reshape(energies.shape)
+            beliefs = (messages - energies).softmax(dim=1)
+        return beliefs.view(unary.shape).to(unary.dtype)
+
+
+def unary_of_labels(
+    mask: Integer[Tensor, "H W"], *, num_labels: int, certainty: float
+) -> Float[Tensor, "num_labels H W"]:
+    """Energies that give a pixel's label the probability ``certainty``; the others share the rest.
+
+    Labels are 0 to ``num_labels`` - 1. A single label has the energy -log(certainty).
+    """
+    if not 0 < certainty < 1:
+        raise ValueError(f"certainty: expected a number between 0 and 1, got {certainty}")
+    least, most = int(mask.min()), int(mask.max())
+    if least < 0 or most >= num_labels:
+        expected = f"0 to {num_labels - 1}"
+        raise ValueError(f"mask: expected labels from {expected}, got {least} to {most}")
+    others = -math.log((1 - certainty) / max(num_labels - 1, 1))
+    unary = torch.full((num_labels, *mask.shape), others, device=mask.device)
+    return unary.scatter_(0, mask[None].long(), -math.log(certainty))
+
+
+def unary_of_probabilities(
+    probabilities: Float[Tensor, "*sets N H W"],
+) -> Float[Tensor, "*sets N H W"]:
+    """Energies -log p, where p is at least 1e-5."""
+    return -probabilities.clamp(min=LEAST_PROBABILITY).log()
+
+
+def _features(pixels: Float[Tensor, "3 H W"], kernels: CrfKernels) -> Float[Tensor, "5 n"]:
+    """Column, row, red, green and blue in units of the bilateral kernel's widths."""
+    rows, columns = (torch.arange(length, device=pixels.device) for length in pixels.shape[1:])
+    places = torch.stack(torch.meshgrid(columns, rows, indexing="xy")) / kernels.bilateral_sxy
+    colours = pixels * (COLOURS / kernels.bilateral_srgb)
+    return torch.cat([places, colours]).flatten(1)
+
+
+class _Normalised:
+    """A filter whose kernel k(i, j) is divided by sqrt(n_i n_j), n its sums, times a weight."""
+
+    def __init__(self, unnormalised: GaussianFilter, features: Tensor, *, weight: float):
+        self.unnormalised = unnormalised
+        ones = features.new_ones(features.shape[1], 1)
+        self.scales = unnormalised(ones).rsqrt()
+        self.weight = weight
+
+    def __call__(self, values: Float[Tensor, "n c"]) -> Float[Tensor, "n c"]:
+        return self.unnormalised(values * self.scales) * (self.scales * self.weight)
