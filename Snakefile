@@ -153,7 +153,34 @@ rule make_cams:
         " --device {params.device} --threads {params.threads} {params.make_cams}"
 
 
-# train_irn stands here once masks are refined by a trained network.
+# Trains nothing where the refiner needs no network, so that the graph is the same for all of them.
+rule train_irn:
+    input:
+        script="workflow/scripts/train_irn.py",
+        code=code("train_irn"),
+        weak=WEAK,
+        cams=ancient("results/seed{seed}/{method}/cams"),
+        cams_manifest="results/seed{seed}/{method}/cams.sha256",
+    output:
+        checkpoint="results/seed{seed}/{method}/irn.pt",
+        curve="results/seed{seed}/{method}/irn_curve.csv",
+    log:
+        "logs/seed{seed}/{method}/train_irn.log",
+    benchmark:
+        "logs/seed{seed}/{method}/train_irn.tsv"
+    threads: config["threads"]
+    resources:
+        gpu=GPU,
+    params:
+        train_irn=section("train_irn"),
+        make_pseudo__refiner=config["make_pseudo"]["refiner"],
+        device=config["device"],
+        threads=config["threads"],
+    shell:
+        "python {input.script} --data data --cams {input.cams} --checkpoint {output.checkpoint}"
+        " --curve {output.curve} --log {log} --random_seed {wildcards.seed}"
+        " --refiner {params.make_pseudo__refiner}"
+        " --device {params.device} --threads {params.threads} {params.train_irn}"
 
 
 rule make_pseudo:
@@ -163,6 +190,7 @@ rule make_pseudo:
         weak=WEAK,
         cams=ancient("results/seed{seed}/{method}/cams"),
         cams_manifest="results/seed{seed}/{method}/cams.sha256",
+        irn="results/seed{seed}/{method}/irn.pt",
     output:
         masks=directory("results/seed{seed}/{method}/pseudo"),
         scores=directory("results/seed{seed}/{method}/scores"),
@@ -170,6 +198,8 @@ rule make_pseudo:
             "results/seed{seed}/{method}/pseudo.sha256",
             "results/seed{seed}/{method}/scores.sha256",
         ],
+        cut="results/seed{seed}/{method}/cut.json",
+        picture="results/seed{seed}/{method}/pseudo.png",
     log:
         "logs/seed{seed}/{method}/make_pseudo.log",
     benchmark:
@@ -182,8 +212,9 @@ rule make_pseudo:
         device=config["device"],
         threads=config["threads"],
     shell:
-        "python {input.script} --data data --cams {input.cams} --masks {output.masks}"
-        " --scores {output.scores} --manifest {output.manifest} --log {log}"
+        "python {input.script} --data data --cams {input.cams} --irn {input.irn}"
+        " --masks {output.masks} --scores {output.scores} --manifest {output.manifest}"
+        " --cut {output.cut} --picture {output.picture} --log {log}"
         " --device {params.device} --threads {params.threads} {params.make_pseudo}"
 
 
@@ -228,6 +259,7 @@ rule evaluate:
         scores=ancient(maps("results/seed{seed}/{method}/scores")),
         cams_manifest=maps("results/seed{seed}/{method}/cams.sha256"),
         scores_manifest=maps("results/seed{seed}/{method}/scores.sha256"),
+        cut=maps("results/seed{seed}/{method}/cut.json"),
     output:
         predictions=directory("results/seed{seed}/{method}/predictions"),
         manifest="results/seed{seed}/{method}/predictions.sha256",
@@ -250,7 +282,8 @@ rule evaluate:
         threads=config["threads"],
     shell:
         "python {input.script} --data data --truth {input.truth} --checkpoint {input.checkpoint}"
-        " --cams {input.cams} --scores {input.scores} --predictions {output.predictions}"
+        " --cams {input.cams} --scores {input.scores} --cut {input.cut}"
+        " --predictions {output.predictions}"
         " --manifest {output.manifest} --metrics {output.run_metrics} --plots {output.tables}"
         " --log {log} --device {params.device} --threads {params.threads} {params.evaluate}"
 
@@ -270,6 +303,7 @@ rule summarize:
             table=["per_class", "thresholds", "confusion", "segmenter_curve"],
         ),
         classifier_curves=expand(f"{RUN}/classifier_curve.csv", seed=SEEDS, method=WITH_MAPS),
+        irn_curves=expand(f"{RUN}/irn_curve.csv", seed=SEEDS, method=WITH_MAPS),
         pictured=ancient(PICTURED),
         pictured_manifests=[f"{folder}.sha256" for folder in PICTURED],
     output:
@@ -305,6 +339,7 @@ rule all:
             method=[method for method in METHODS if method in ("recam", "control")],
         ),
         expand(rules.make_cams.output, seed=SEEDS, method=WITH_MAPS),
+        expand(rules.train_irn.output, seed=SEEDS, method=WITH_MAPS),
         expand(rules.make_pseudo.output, seed=SEEDS, method=WITH_MAPS),
         expand(rules.train_seg.output, seed=SEEDS, method=METHODS),
         expand(rules.evaluate.output, seed=SEEDS, method=METHODS),

@@ -20,16 +20,25 @@ import torch
 import yaml
 from measure import machine, peak_bytes, synchronise
 from PIL import Image
+from torch import Tensor
+from torch.nn import functional
 from torch.optim import SGD
 
 from recam.artifacts import Blueprint
 from recam.build.backbones import backbone_of
 from recam.build.devices import make_device
 from recam.build.methods import make_classifier, maps_of
-from recam.build.refiners import make_refiner
+from recam.build.names import REFINERS
+from recam.build.refiners import Pamr, SpreadNumbers, Walk, make_irn, make_spread
 from recam.build.segmenters import make_segmenter
 from recam.data import coco14, voc12
+from recam.files import read_image
 from recam.inference import maps_of_images
+from recam.labels import IGNORE
+from recam.refine.crf import CrfKernels
+from recam.refine.irn import Irn
+from recam.refine.sharpen import Crf, confident_choices, sharpened
+from recam.refining import pixels_of
 
 # Of each data set: number of classes, an image's usual width and height, and classes in an image.
 SETS = {"voc12": (20, (500, 375), 1.5), "coco14": (80, (640, 480), 2.9)}
@@ -72,12 +81,14 @@ def asked(params: Params) -> dict[str, tuple[int, int]]:
     counts = COUNTS[params["download"]["dataset"]]
     trained = {
         s: counts[params[s]["split"]] // params[s]["batch_size"] * params[s]["batch_size"]
-        for s in ("train_cam", "train_recam", "train_seg")
+        for s in ("train_cam", "train_recam", "train_irn", "train_seg")
     }
     return {
         "train_cam": (1, trained["train_cam"] * params["train_cam"]["epochs"]),
         "train_recam": (1, trained["train_recam"] * params["train_recam"]["epochs"]),
         "make_cams": (2, counts[params["make_cams"]["split"]]),
+        "train_irn, sure pixels": (2, counts[params["train_irn"]["split"]]),
+        "train_irn": (2, trained["train_irn"] * params["train_irn"]["epochs"]),
         "make_pseudo": (2, counts[params["make_cams"]["split"]]),
         "train_seg": (2, trained["train_seg"] * params["train_seg"]["epochs"]),
         "evaluate": (2, counts[params["evaluate"]["seg_split"]]),
@@ -85,11 +96,12 @@ def asked(params: Params) -> dict[str, tuple[int, int]]:
 
 
 def disk(params: Params) -> str:
-    """What score maps take, calculated: two bytes a pixel for each present class."""
+    """What score maps take at most: a byte a pixel for each present class, before compression."""
     dataset = params["download"]["dataset"]
     _, (width, height), present = SETS[dataset]
-    maps = 2 * present * width * height * COUNTS[dataset][params["make_cams"]["split"]] / GIB
-    return f"Disk for cams and refined maps, calculated: {2 * maps:,.0f} GiB for each method.\n"
+    maps = present * width * height * COUNTS[dataset][params["make_cams"]["split"]] / GIB
+    words = "Disk for cams and refined maps, calculated, before compression"
+    return f"{words}: {2 * maps:,.0f} GiB for each method.\n"
 
 
 def measured(step: str, params: Params, device: torch.device) -> tuple[float, int]:
@@ -181,15 +193,93 @@ def _maps(section: str) -> Work:
     return work
 
 
-def _pseudo(params: Params, device: torch.device, _: Path) -> tuple[Callable[[], object], int]:
-    numbers = params["make_pseudo"]
-    refine = make_refiner(
-        numbers["refiner"], dilations=tuple(numbers["dilations"]), iterations=numbers["iterations"]
+def _irn(params: Params, device: torch.device) -> Irn:
+    numbers = params["train_irn"]
+    blueprint = Blueprint(
+        method="irn",
+        backbone=numbers["backbone"],
+        output_stride=numbers["output_stride"],
+        classes=("some",),
+        frozen_batch_norm=True,
+        frozen_stem=True,
+        radius=numbers["radius"],
     )
-    width, height = SETS[params["download"]["dataset"]][1]
-    scores = torch.rand(1, 2, height, width, device=device)
-    pixels = torch.rand(1, 3, height, width, device=device)
-    return lambda: refine(scores, pixels), 1
+    return make_irn(blueprint).to(device)
+
+
+def _crf(numbers: Params) -> Crf:
+    kernels = CrfKernels(
+        gaussian_sxy=numbers["crf_smooth_sxy"],
+        gaussian_weight=numbers["crf_smooth_weight"],
+        bilateral_sxy=numbers["crf_sxy"],
+        bilateral_srgb=numbers["crf_srgb"],
+        bilateral_weight=numbers["crf_weight"],
+    )
+    return Crf(kernels=kernels, iterations=numbers["crf_iterations"])
+
+
+def _photograph(params: Params, device: torch.device, folder: Path) -> tuple[Tensor, Tensor]:
+    """Smooth maps of two classes (1, 2, H, W) and the pixels of a made photograph."""
+    (path,) = _photographs(params, folder, 1)
+    pixels = pixels_of([read_image(path)], device)
+    coarse = torch.rand(1, 2, 12, 16, generator=torch.Generator().manual_seed(0)).to(device)
+    size = (pixels.shape[2], pixels.shape[3])
+    return functional.interpolate(coarse, size=size, mode="bilinear"), pixels
+
+
+def _sure_pixels(
+    params: Params, device: torch.device, folder: Path
+) -> tuple[Callable[[], object], int]:
+    numbers = params["train_irn"]
+    scores, pixels = _photograph(params, device, folder)
+    given = {name: numbers[name] for name in ("foreground", "background", "certainty")}
+    crf = _crf(numbers)
+    return lambda: confident_choices(scores[0], pixels[0], crf=crf, **given), 1
+
+
+def _train_irn(params: Params, device: torch.device, _: Path) -> tuple[Callable[[], object], int]:
+    numbers = params["train_irn"]
+    model = _irn(params, device).train().to(memory_format=torch.channels_last)
+    heads = [p for p in model.parameters() if p.requires_grad]
+    optimizer = SGD(heads, lr=1e-4, momentum=numbers["momentum"])
+    count = numbers["batch_size"] if device.type == "cuda" else IMAGES_ON_CPU
+    side = numbers["crop"]
+    images = torch.randn(count, 3, side, side).to(device).to(memory_format=torch.channels_last)
+    masks = torch.randint(0, 3, (count, side, side), dtype=torch.uint8)
+    masks[:, ::2] = IGNORE
+    masks = masks.to(device)
+
+    def run() -> None:
+        losses = model.loss(images, masks)
+        optimizer.zero_grad(set_to_none=True)
+        torch.stack(list(losses.values())).sum().backward()
+        optimizer.step()
+
+    return run, count
+
+
+def _pseudo(params: Params, device: torch.device, folder: Path) -> tuple[Callable[[], object], int]:
+    numbers = params["make_pseudo"]
+    spread_numbers = SpreadNumbers(
+        pamr=Pamr(
+            dilations=tuple(numbers["pamr_dilations"]), iterations=numbers["pamr_iterations"]
+        ),
+        walk=Walk(
+            radius=numbers["irn_radius"], power=numbers["irn_power"], steps=numbers["irn_steps"]
+        ),
+        irn=_irn(params, device).eval(),
+    )
+    spread = make_spread(numbers["refiner"], spread_numbers)
+    scores, pixels = _photograph(params, device, folder)
+    crf = _crf(numbers)
+
+    def run() -> None:
+        with torch.inference_mode():
+            maps = spread(scores, pixels)[0]
+            if REFINERS[numbers["refiner"]].has_crf:
+                sharpened(maps, pixels[0], background=numbers["crf_background"], crf=crf)
+
+    return run, 1
 
 
 def _photographs(params: Params, folder: Path, count: int) -> list[Path]:
@@ -206,6 +296,8 @@ WORKS: dict[str, Work] = {
     "train_cam": _training("train_cam", "cam"),
     "train_recam": _training("train_recam", "recam"),
     "make_cams": _maps("make_cams"),
+    "train_irn, sure pixels": _sure_pixels,
+    "train_irn": _train_irn,
     "make_pseudo": _pseudo,
     "train_seg": _training("train_seg", "deeplab"),
     "evaluate": _maps("evaluate"),

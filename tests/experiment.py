@@ -17,7 +17,15 @@ SMALL = {
     "train_recam": {"epochs": 1, "batch_size": 8, "resize_min": 40, "resize_max": 56, "crop": 48},
     "train_seg": {"epochs": 1, "batch_size": 8, "resize_min": 40, "resize_max": 56, "crop": 48},
     "make_cams": {"scales": [1.0]},
-    "make_pseudo": {"dilations": [1, 2], "iterations": 2},
+    "train_irn": {
+        "epochs": 1,
+        "batch_size": 8,
+        "radius": 3,
+        "resize_min": 40,
+        "resize_max": 56,
+        "crop": 48,
+    },
+    "make_pseudo": {"pamr_dilations": [1, 2], "pamr_iterations": 2, "examples": 2},
     "evaluate": {"scales": [1.0], "examples": 2},
     "summarize": {"examples": 2},
 }

@@ -46,6 +46,10 @@ CHECK = [f"data/check/{f}" for f in ("report.md", "classes.csv", "cooccurrence.c
 TABLES = ["metrics.json", "per_class.csv", "thresholds.csv", "confusion.csv"]
 SUMMARY = [*TABLES, "curves.csv", "summary.md", "picture.png"]
 
+# What a step imports only when it needs it, and the numbers of one that another is told.
+LATER = {"train_irn": "_irn"}
+TOLD = {"make_pseudo.refiner": ["train_irn", "make_pseudo"]}
+
 LINE = "{:<48} {:<46} {:<36} {:<5} {}"  # of the table
 
 Jobs = frozenset[str]
@@ -83,11 +87,13 @@ def graph(methods: list[str] = METHODS, seeds: tuple[int, ...] = (0,)) -> list[S
             maps, masks = [], TRUTH
             if method != "supervised":
                 add("make_cams", [f"{here}/classifier.pt"], ["cams", "cams.sha256"])
+                add("train_irn", [f"{here}/cams.sha256"], ["irn.pt", "irn_curve.csv"])
                 made = ["pseudo", "scores", "pseudo.sha256", "scores.sha256"]
-                add("make_pseudo", [f"{here}/cams.sha256"], made)
+                made += ["cut.json", "pseudo.png"]
+                add("make_pseudo", [f"{here}/cams.sha256", f"{here}/irn.pt"], made)
                 masks = [f"{here}/pseudo.sha256"]
-                maps = [f"{here}/cams.sha256", f"{here}/scores.sha256"]
-                summed.append(f"{here}/classifier_curve.csv")
+                maps = [f"{here}/{f}" for f in ("cams.sha256", "scores.sha256", "cut.json")]
+                summed += [f"{here}/classifier_curve.csv", f"{here}/irn_curve.csv"]
                 summed += [] if seed else [f"{here}/cams.sha256", f"{here}/pseudo.sha256"]
             segmenter = ["segmenter.pt", "segmenter_curve.csv"]
             add("train_seg", [*masks, f"{run}/cam/classifier.pt"], segmenter)
@@ -269,7 +275,8 @@ def _parameters() -> Iterator[Case]:
             if len(spec.get("enum", "two")) == 1:
                 continue  # nothing to change it to
             edit = _edited(params, section, name, spec)
-            should = with_followers(jobs_of(section))
+            users = TOLD.get(f"{section}.{name}", [section])
+            should = with_followers(jobs_of(*users))
             yield Case(f"params {section}.{name}", params_replaced(edit), should)
     more = {step.name for step in graph(seeds=(0, 1))} - ALL | {"summarize"}
     change = another_shape(lambda p: p.update(random_seeds=[0, 1]))
@@ -319,16 +326,21 @@ def imported() -> dict[str, list[str]]:
     """For every file of ours the scripts that have loaded it once they are imported for real."""
     program = """
 import runpy, sys
+import importlib, json, pathlib
+later, *scripts = sys.argv[1:]
+own = {path.stem for path in pathlib.Path(scripts[0]).parent.glob("_*.py")} | {"recam"}
 def ours():
-    return [n for n in sys.modules if n.split(".")[0] in ("recam", "_step", "_training")]
-for script in sys.argv[1:]:
+    return [n for n in sys.modules if n.split(".")[0] in own]
+for script in scripts:
     for name in ours():
         del sys.modules[name]
     runpy.run_path(script, run_name="imported")
+    if name := json.loads(later).get(pathlib.Path(script).stem):
+        importlib.import_module(name)
     print(script, script, *[sys.modules[name].__file__ for name in ours()])
 """
     scripts = sorted((ROOT / "workflow/scripts").glob("[a-z]*.py"))
-    words = [sys.executable, "-c", program, *map(str, scripts)]
+    words = [sys.executable, "-c", program, json.dumps(LATER), *map(str, scripts)]
     path = os.environ | {"PYTHONPATH": str(scripts[0].parent)}
     lines = subprocess.run(words, env=path, text=True, stdout=subprocess.PIPE, check=True).stdout
     users: dict[str, list[str]] = {}

@@ -11,8 +11,17 @@ from recam.artifacts import Blueprint
 from recam.build.datasets import MADE, REAL, Made, Sources, fill
 from recam.build.devices import loader_workers, make_device
 from recam.build.methods import METHODS, make_classifier, maps_of
-from recam.build.names import unknown
-from recam.build.refiners import REFINERS, make_refiner
+from recam.build.names import REFINERS, needs_irn, unknown
+from recam.build.refiners import (
+    SPREADS,
+    Pamr,
+    SpreadNumbers,
+    Walk,
+    bytes_of_walk,
+    edges_of,
+    make_irn,
+    make_spread,
+)
 from recam.build.segmenters import SEGMENTERS
 from recam.data.layout import load_weak_split
 from recam.errors import UserError
@@ -20,6 +29,7 @@ from recam.files import read_image
 from recam.methods.cam import Cam
 from recam.methods.recam import COMBINATIONS, ReCam
 from recam.randomness import seeded_initialisation
+from recam.refine.walk import walk_bytes, walked
 
 ROOT = Path(__file__).parents[1]
 SCHEMA = yaml.safe_load((ROOT / "workflow/schemas/params.schema.yaml").read_text(encoding="utf-8"))
@@ -92,9 +102,54 @@ def test_a_cam_has_nothing_to_combine(images):
         torch.testing.assert_close(maps_of(model, combine="product")(images), model.maps(images))
 
 
+def numbers(**changes):
+    """What refiners are made of, small."""
+    usual = {
+        "pamr": Pamr(dilations=(1,), iterations=1),
+        "walk": Walk(radius=2, power=1.0, steps=2),
+        "irn": None,
+    }
+    return SpreadNumbers(**usual | changes)
+
+
+def test_every_refiner_begins_with_a_way_to_spread_maps():
+    assert {parts.spread for parts in REFINERS.values()} == set(SPREADS)
+    assert {(name, needs_irn(name)) for name in REFINERS if needs_irn(name)} == {
+        ("irn", True),
+        ("irn+crf", True),
+    }
+
+
+def test_names_with_crf_have_one():
+    assert all(parts.has_crf == name.endswith("crf") for name, parts in REFINERS.items())
+
+
+def test_irn_walks_between_the_edges_of_its_network(generator):
+    with seeded_initialisation(0, "test"):
+        irn = make_irn(replace(BLUEPRINT, method="irn", radius=3)).eval()
+    assert irn.radius == 3
+    scores, pixels = (torch.rand(2, n, 32, 48, generator=generator) for n in (1, 3))
+    walk = Walk(radius=3, power=2.0, steps=4)
+    with torch.no_grad():
+        spread = make_spread("irn+crf", numbers(irn=irn, walk=walk))(scores, pixels)
+        expected = walked(scores, edges_of(irn, pixels), radius=3, power=2.0, steps=4)
+    assert torch.equal(spread, expected)
+
+
+def test_a_walk_needs_a_network():
+    with pytest.raises(TypeError, match="a walk needs a trained IRN"):
+        make_spread("irn", numbers())
+
+
+def test_the_memory_of_a_walk_is_that_of_its_coarse_grid():
+    assert bytes_of_walk(33, 40, 2, radius=5) == walk_bytes(9, 10, num_scores=2, radius=5)
+
+
 def test_a_refiner_gets_its_numbers(generator):
     scores, pixels = torch.rand(1, 2, 4, 4, generator=generator), torch.zeros(1, 3, 4, 4)
-    once, never = (make_refiner("pamr", dilations=(1,), iterations=n) for n in (1, 0))
+    once, never = (
+        make_spread("pamr", numbers(pamr=Pamr(dilations=(1,), iterations=n))) for n in (1, 0)
+    )
     assert torch.equal(never(scores, pixels), scores)
     assert not torch.equal(once(scores, pixels), scores)
 

@@ -221,7 +221,7 @@ def test_what_was_made_before_a_step_failed_is_recorded_and_the_rest_is_left_to_
 
 
 def test_a_killed_run_goes_on_where_it_stopped_and_is_recorded_by_the_next(tree):
-    change(tree, "evaluate", pseudo_threshold=0.3)
+    change(tree, "evaluate", cams_threshold=0.3)
     words = [BIN / "snakemake", "--cores", "1"]
     with subprocess.Popen(
         words,

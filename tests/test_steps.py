@@ -18,6 +18,9 @@ import yaml
 from filelock import FileLock
 from PIL import Image
 
+from recam.artifacts import ScoredClasses, load_scores, save_scores
+from recam.files import read_mask, write_manifest
+
 ROOT = Path(__file__).parents[1]
 SCRIPTS = ROOT / "workflow" / "scripts"
 FAST = {
@@ -32,6 +35,12 @@ FAST = {
     "weights": "none",
     "backbone": "resnet18",
     "scales": [1.0],
+    "radius": 3,
+    "irn_radius": 3,
+    "crf_iterations": 3,
+    "pamr_dilations": [1, 2],
+    "pamr_iterations": 2,
+    "examples": 2,
 }
 
 
@@ -93,6 +102,92 @@ def cam_paths(data, tmp_path):
         "device": "cpu",
         "threads": 1,
     }
+
+
+@pytest.fixture
+def cams(data, tmp_path):
+    """Maps drawn from the true masks: 0.9 on the objects of a class, 0.1 elsewhere."""
+    for line in (data / "labels.csv").read_text().splitlines()[1:]:
+        image_id, *labels = line.split(",")
+        if image_id.startswith("train"):
+            mask = read_mask(data / f"SegmentationClass/{image_id}.png")
+            classes = np.flatnonzero(np.array(labels) == "1")
+            scores = np.where(mask == classes[:, None, None] + 1, 0.9, 0.1)
+            write_cams(tmp_path / f"cams/{image_id}.npz", scores, classes)
+    write_manifest(tmp_path / "cams.sha256", [tmp_path / "cams"])
+    return tmp_path / "cams"
+
+
+def write_cams(path, scores, classes):
+    """Write the maps of an image as make_cams does."""
+    scored = ScoredClasses(scores=scores.astype(np.float32), classes=np.asarray(classes))
+    save_scores(path, scored)
+
+
+@pytest.fixture
+def irn_paths(data, cams, tmp_path):
+    return {
+        "data": data,
+        "cams": cams,
+        "checkpoint": tmp_path / "irn/irn.pt",
+        "curve": tmp_path / "irn/curve.csv",
+        "refiner": "irn",
+        "random_seed": 0,
+        "device": "cpu",
+        "threads": 1,
+    }
+
+
+@pytest.fixture
+def pseudo_paths(data, cams, irn_paths, tmp_path):
+    """Paths of make_pseudo, with the note of a refiner that needs no IRN."""
+    irn_paths["checkpoint"].parent.mkdir()
+    irn_paths["checkpoint"].write_text("no IRN was trained")
+    out = tmp_path / "out"
+    return {
+        "data": data,
+        "cams": cams,
+        "irn": irn_paths["checkpoint"],
+        "masks": out / "pseudo",
+        "scores": out / "scores",
+        "manifest": [out / "pseudo.sha256", out / "scores.sha256"],
+        "cut": out / "cut.json",
+        "picture": out / "picture.png",
+        "device": "cpu",
+        "threads": 1,
+    }
+
+
+def succeeded(result):
+    """Give what was said."""
+    code, text = result
+    assert code == 0, text
+    return text
+
+
+def names(folder):
+    return sorted(path.name for path in folder.iterdir())
+
+
+def assert_whole_and_alone(paths):
+    """All that make_pseudo was asked for is there, of eight images, and nothing besides."""
+    ids = [f"train_{number:04d}" for number in range(8)]
+    assert names(paths["masks"]) == [f"{image_id}.png" for image_id in ids]
+    assert names(paths["scores"]) == [f"{image_id}.npz" for image_id in ids]
+    for image_id in ids:
+        mask = read_mask(paths["masks"] / f"{image_id}.png")
+        scored = load_scores(paths["scores"] / f"{image_id}.npz")
+        assert set(np.unique(mask)) <= {0, 255, *(scored.classes + 1)}
+        assert scored.scores.shape[1:] == mask.shape == (32, 32)
+        cams = load_scores(paths["cams"] / f"{image_id}.npz")
+        assert scored.classes.tolist() == cams.classes.tolist()
+    for manifest in paths["manifest"]:
+        assert len(manifest.read_text().splitlines()) == 8
+    with Image.open(paths["picture"]) as picture:
+        assert picture.format == "PNG"
+        picture.load()
+    outputs = {"pseudo", "scores", "pseudo.sha256", "scores.sha256", "cut.json", "picture.png"}
+    assert {n for n in names(paths["masks"].parent) if not n.endswith(".lock")} == outputs
 
 
 def refused(result, *words):
@@ -219,17 +314,9 @@ def test_a_segmenter_starts_from_a_classifier_of_its_own_backbone_only(run, data
     refused(other, "resnet18", "resnet34", "make them the same")
 
 
-def test_background_above_foreground_is_refused(run, data, tmp_path):
-    paths = {
-        "data": data,
-        "cams": tmp_path,
-        "masks": tmp_path / "m",
-        "scores": tmp_path / "s",
-        "manifest": [tmp_path / "m.sha256", tmp_path / "s.sha256"],
-        "device": "cpu",
-        "threads": 1,
-    }
-    refused(run("make_pseudo", paths, background=0.6), "background", "0.6")
+def test_background_above_foreground_is_refused(run, irn_paths):
+    result = run("train_irn", irn_paths, background=0.61)
+    refused(result, "background: expected at most foreground (0.6), got 0.61")
 
 
 def test_the_same_seed_gives_the_same_bytes_and_another_seed_others(run, cam_paths, tmp_path):
@@ -278,13 +365,180 @@ def test_made_cams_are_those_of_the_present_classes_and_reach_one(run, data, cam
     files = sorted((tmp_path / "cams").glob("*.npz"))
     assert [file.stem for file in files] == sorted(train)
     for file in files:
-        cams = np.load(file)
+        cams = load_scores(file)
         present = [i for i, value in enumerate(train[file.stem]) if value == "1"]
-        assert cams["classes"].tolist() == present
-        for scores in cams["scores"]:
+        assert cams.classes.tolist() == present
+        for scores in cams.scores:
             assert scores.max() == pytest.approx(1, abs=2e-3) or scores.max() == 0
     listed = (tmp_path / "cams.sha256").read_text().splitlines()
     assert len(listed) == len(files)
+
+
+@pytest.mark.parametrize("refiner", ["none", "crf", "pamr", "pamr+crf"])
+def test_a_refiner_that_needs_no_irn_gets_a_note_instead(run, irn_paths, refiner):
+    said = succeeded(run("train_irn", irn_paths, refiner=refiner))
+    note = f"no IRN was trained: make_pseudo.refiner is {refiner}, which needs none"
+    assert note in said
+    assert irn_paths["checkpoint"].read_text() == f"{note}\n"
+    assert irn_paths["curve"].read_text() == "epoch,loss,value\n"
+
+
+def test_a_refiner_that_needs_an_irn_refuses_the_note(run, irn_paths, pseudo_paths):
+    succeeded(run("train_irn", irn_paths, refiner="crf"))
+    result = run("make_pseudo", pseudo_paths, refiner="irn")
+    refused(result, "irn.pt: damaged, or not a file of plain tensors")
+    assert not pseudo_paths["cut"].exists()
+
+
+def test_a_refiner_that_needs_an_irn_refuses_other_tensors(run, pseudo_paths):
+    torch.save({"weight": torch.zeros(2)}, pseudo_paths["irn"])
+    refused(run("make_pseudo", pseudo_paths, refiner="irn"), "irn.pt: not a checkpoint of ours")
+
+
+def test_an_irn_is_trained_once_and_walks_for_both_refiners_that_need_it(
+    run, irn_paths, pseudo_paths
+):
+    said = succeeded(run("train_irn", irn_paths))
+    assert "epoch 1/1" in said
+    assert "sure pixels: " in said
+    trained = irn_paths["checkpoint"].read_bytes()
+    curve = irn_paths["curve"].read_text()
+    losses = {line.split(",")[1] for line in curve.splitlines()[1:]}
+    assert len(losses) == len(curve.splitlines()) - 1 > 1  # several, one epoch each
+    assert not list(irn_paths["checkpoint"].parent.glob(".irn_masks*"))
+
+    irn_paths["checkpoint"].unlink()  # an engine takes outputs away before it makes them again
+    said = succeeded(run("train_irn", irn_paths, refiner="irn+crf"))
+    assert "epoch 1/1" not in said
+    assert "sure pixels: " not in said
+    assert irn_paths["checkpoint"].read_bytes() == trained
+    assert irn_paths["curve"].read_text() == curve
+    assert not list(irn_paths["checkpoint"].parent.glob(".irn_masks*"))
+
+    maps, widths = {}, {}
+    for refiner, cut in {
+        "none": {"background": 0.5, "threshold": 0.5},
+        "pamr": {"background": 0.5, "threshold": 0.5},
+        "irn": {"background": 0.35, "threshold": 0.35},
+        "irn+crf": {"background": 0.45, "threshold": 0.5},
+    }.items():
+        numbers = {"background": 0.5, "irn_background": 0.35, "crf_background": 0.45}
+        succeeded(run("make_pseudo", pseudo_paths, refiner=refiner, margin=0.05, **numbers))
+        assert_whole_and_alone(pseudo_paths)
+        assert json.loads(pseudo_paths["cut"].read_text()) == cut | {"margin": 0.05}
+        maps[refiner] = load_scores(pseudo_paths["scores"] / "train_0000.npz").scores
+        with Image.open(pseudo_paths["picture"]) as picture:
+            widths[refiner] = picture.width
+    for one, other in (("none", "pamr"), ("none", "irn"), ("pamr", "irn"), ("irn", "irn+crf")):
+        assert not np.array_equal(maps[one], maps[other])
+    # Columns for PAMR's maps, for edges and walk, and for what the CRF made of it.
+    assert widths["none"] < widths["pamr"] < widths["irn"] < widths["irn+crf"]
+
+
+def test_an_irn_is_trained_anew_with_other_numbers(run, irn_paths):
+    hashes = []
+    for changes in ({"lr_edges": 0.1}, {"lr_edges": 0.2}, {"lr_edges": 0.1}):
+        assert "epoch 1/1" in succeeded(run("train_irn", irn_paths, **changes))
+        hashes.append(hashlib.sha256(irn_paths["checkpoint"].read_bytes()).hexdigest())
+    assert hashes[0] == hashes[2] != hashes[1]
+
+
+def test_too_little_memory_for_a_walk_and_an_irn_of_other_classes_are_refused(
+    run, data, irn_paths, pseudo_paths
+):
+    succeeded(run("train_irn", irn_paths))
+    result = run("make_pseudo", pseudo_paths, refiner="irn", irn_radius=40, memory=1)
+    refused(result, "train_0000.png: its random walk takes 2 MiB, memory allows 1; raise memory")
+    text = (data / "classes.txt").read_text().replace("ring", "wheel", 1)
+    (data / "classes.txt").write_text(text)
+    refused(run("make_pseudo", pseudo_paths, refiner="irn"), "irn.pt: was trained on", "wheel")
+
+
+def test_cams_that_are_nowhere_sure_train_no_irn(run, irn_paths):
+    result = run("train_irn", irn_paths, foreground=0.95)
+    refused(result, "no pixel of any image is surely an object; lower foreground")
+
+
+def test_sure_pixels_are_counted_by_hand(run, data, cams, irn_paths):
+    half = np.zeros((1, 32, 32))
+    half[:, :, :8], half[:, :, 8:16] = 0.9, 0.5  # a quarter is sure, a quarter is unsure
+    for file in cams.iterdir():
+        write_cams(file, half, [3])
+    said = succeeded(run("train_irn", irn_paths, crf_iterations=0))
+    assert "sure pixels: 25.0 % objects, 50.0 % background; 25.0 % unsure" in said
+
+
+@pytest.mark.parametrize("refiner", ["none", "pamr", "crf", "pamr+crf"])
+def test_masks_of_drawn_maps_are_the_truth(run, data, pseudo_paths, refiner):
+    changes = {"crf_iterations": 0, "pamr_iterations": 0}
+    said = succeeded(run("make_pseudo", pseudo_paths, refiner=refiner, **changes))
+    assert "8 masks, 100.0 % of their pixels to train on" in said
+    assert_whole_and_alone(pseudo_paths)
+    for file in pseudo_paths["masks"].iterdir():
+        truth = read_mask(data / "SegmentationClass" / file.name)
+        np.testing.assert_array_equal(read_mask(file), np.where(truth == 255, 0, truth))
+
+
+@pytest.mark.parametrize(("refiner", "threshold"), [("none", 0.1), ("crf", 0.5)])
+def test_a_threshold_that_yen_found_is_told_and_written(run, pseudo_paths, refiner, threshold):
+    said = succeeded(run("make_pseudo", pseudo_paths, refiner=refiner, threshold="yen", margin=0))
+    assert "background score 0.10, found in the maps" in said  # between 0.1 and 0.9
+    cut = json.loads(pseudo_paths["cut"].read_text())
+    assert cut == {"background": 0.1, "threshold": threshold, "margin": 0.0}
+
+
+def test_yen_needs_a_map_and_other_thresholds_do_not(run, cams, pseudo_paths):
+    for file in cams.iterdir():
+        write_cams(file, np.zeros((0, 32, 32)), np.array([], dtype=np.int64))
+    result = run("make_pseudo", pseudo_paths, threshold="yen")
+    refused(result, "threshold: yen needs an image that shows a class, got none; set fixed")
+    succeeded(run("make_pseudo", pseudo_paths, threshold="fixed"))
+    assert_whole_and_alone(pseudo_paths)
+
+
+def test_the_same_cams_give_the_same_pseudo_masks(run, pseudo_paths):
+    lists = []
+    for batch_size in (1, 3):
+        changes = {"refiner": "pamr+crf", "batch_size": batch_size}
+        succeeded(run("make_pseudo", pseudo_paths, **changes))
+        lists.append([path.read_text() for path in pseudo_paths["manifest"]])
+    assert lists[0] == lists[1]
+
+
+def test_a_map_of_a_class_beyond_the_data_set_is_named(run, cams, irn_paths, pseudo_paths):
+    write_cams(cams / "train_0003.npz", np.full((1, 32, 32), 0.9), [200])
+    words = "train_0003.npz: has a map of class 200, the data set has 8 classes"
+    for refiner in ("none", "crf"):
+        refused(run("make_pseudo", pseudo_paths, refiner=refiner), words)
+    refused(run("train_irn", irn_paths), words)
+    assert not pseudo_paths["masks"].exists()
+
+
+def test_maps_of_another_size_than_their_image_are_named(run, cams, irn_paths, pseudo_paths):
+    write_cams(cams / "train_0003.npz", np.full((1, 32, 16), 0.9), [2])
+    words = "train_0003.npz: has maps of (32, 16) pixels, its image has (32, 32)"
+    refused(run("make_pseudo", pseudo_paths), words)
+    refused(run("train_irn", irn_paths), words)
+
+
+def test_maps_that_are_not_finite_are_named(run, cams, irn_paths, pseudo_paths):
+    scores = np.full((1, 32, 32), np.nan, np.float32)
+    np.savez(cams / "train_0003.npz", scores=scores, classes=np.array([2]))
+    words = "train_0003.npz: expected finite scores, got NaN or infinity in 100.0%"
+    refused(run("make_pseudo", pseudo_paths), words)
+    refused(run("train_irn", irn_paths), words)
+
+
+def test_a_folder_without_maps_is_named(run, cams, irn_paths, pseudo_paths):
+    for file in cams.iterdir():
+        file.unlink()
+    refused(run("make_pseudo", pseudo_paths), "cams: has no maps; run the step that makes them")
+    refused(run("train_irn", irn_paths), "train_0000.npz: not found; run the step that makes it")
+
+
+def test_cams_that_were_never_made_are_named(run, cams, pseudo_paths):
+    cams.with_name("cams.sha256").unlink()
+    refused(run("make_pseudo", pseudo_paths), "cams: not found, or not finished; run the step")
 
 
 def test_every_script_explains_its_arguments(run):
@@ -322,11 +576,20 @@ class _Experiment:
         for name, paths in {
             "train_cam": classifier | {"curve": f / "classifier_curve.csv"},
             "make_cams": classifier | {"cams": f / "cams", "manifest": f / "cams.sha256"},
+            "train_irn": {
+                "cams": f / "cams",
+                "refiner": "crf",
+                "checkpoint": f / "irn.pt",
+                "curve": f / "irn_curve.csv",
+            },
             "make_pseudo": {
                 "cams": f / "cams",
+                "irn": f / "irn.pt",
                 "masks": f / "pseudo",
                 "scores": f / "scores",
                 "manifest": [f / "pseudo.sha256", f / "scores.sha256"],
+                "cut": f / "cut.json",
+                "picture": f / "pseudo_picture.png",
             },
         }.items():
             code, words = self.step(name, paths)
@@ -350,6 +613,7 @@ class _Experiment:
             "checkpoint": f / "segmenter.pt",
             "cams": f / "cams",
             "scores": f / "scores",
+            "cut": f / "cut.json",
             "predictions": f / "predictions",
             "manifest": f / "predictions.sha256",
             "metrics": f / "metrics.json",
@@ -433,8 +697,14 @@ def test_masks_to_train_on_that_are_missing_are_counted_before_training(run, dat
     refused(experiment.train_seg(pseudo), "make_cams.split does not cover train_seg.split")
 
 
+def test_a_cut_that_was_never_written_is_named(run, data):
+    experiment = _Experiment(run, data)
+    refused(experiment.evaluate(), "cut.json: not found; run make_pseudo")
+
+
 def test_maps_of_another_split_are_refused_before_anything_is_predicted(run, data):
     experiment = _Experiment(run, data)
     (experiment.folder / "cams").mkdir(parents=True)
+    (experiment.folder / "cut.json").write_text('{"threshold": 0.5}')
     words = ("no maps for 8 of the 8 images of split train", "maps_split", "make_cams.split")
     refused(experiment.evaluate(), *words)

@@ -57,6 +57,7 @@ def test_a_new_replicate_adds_only_its_own_jobs(tree):
         "train_cam": 1,
         "train_recam": 1,
         "make_cams": 2,
+        "train_irn": 2,
         "make_pseudo": 2,
         "train_seg": 3,
         "evaluate": 3,
@@ -68,7 +69,7 @@ def test_a_new_replicate_adds_only_its_own_jobs(tree):
 def test_a_preset_gives_a_plan(preset):
     run = snakemake(ROOT, "--dry-run", "--forceall", "--configfile", f"presets/{preset}.yaml")
     assert run.returncode == 0, run.stdout
-    assert re.search("^total +13$", run.stdout, re.MULTILINE)
+    assert re.search("^total +15$", run.stdout, re.MULTILINE)
 
 
 @pytest.mark.parametrize(

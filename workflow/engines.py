@@ -57,7 +57,9 @@ def rendered(jobs: list[Job], config: dict[str, Any]) -> str:
 
 def _stage(job: Job, config: dict[str, Any]) -> dict[str, Any]:
     for name, value in job.params.items():
-        if name not in config or value != config[name]:
+        section, _, within = name.partition(".")
+        numbers = config.get(section, {})
+        if (numbers.get(within) if within else numbers) != value or section not in config:
             raise InexpressibleError(
                 f"rule {job.rule}: expected params named after sections of params.yaml and equal to"
                 f" them, got {name or value}; write {name or 'NAME'}=section('NAME')"

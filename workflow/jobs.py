@@ -24,6 +24,7 @@ from snakemake.settings.types import (
 
 FIELDS = Formatter().parse
 ANY_SIZE = 10**15  # bytes; inputs are compared by content, however large they are
+WITHIN = "__"  # make_pseudo__refiner: what Snakemake cannot name make_pseudo.refiner
 UNSPOKEN = "seen"  # what Snakemake must know of a folder, and DVC finds out by itself
 SPOKEN = {"input", "output", "params", "wildcards", "log"}  # what a command line may name
 
@@ -35,7 +36,7 @@ class Job:
     rule: str
     wildcards: dict[str, str]
     command: str  # params stand in it as ${name}, as DVC writes them
-    params: dict[str, Any]  # name -> value
+    params: dict[str, Any]  # name, of a value within a section section.name -> value
     inputs: list[str]  # but for folders that a job makes, whose list of checksums is the true input
     outputs: list[tuple[str, str]]  # name, path
     made: bool  # by Snakemake itself, with the code, numbers and inputs that are here now
@@ -88,11 +89,12 @@ def _jobs(workflow: Any) -> tuple[list[Job], dict[str, Any]]:
 
 def _job(workflow: Any, job: Any, *, made: set[str]) -> Job:
     params = {name or "": value for name, value in job.params._allitems() if name != UNSPOKEN}
+    dotted = {name.replace(WITHIN, "."): value for name, value in params.items()}
     return Job(
         rule=job.rule.name,
         wildcards=dict(job.wildcards_dict),
         command=_command(job, params),
-        params=params,
+        params=dotted,
         inputs=[str(f) for f in job.input if not f.is_ancient or str(f) not in made],
         outputs=[
             (name or "", str(path))
@@ -118,7 +120,8 @@ def _command(job: Any, params: dict[str, Any]) -> str:
             f"{rule}: its `shell:` names {', '.join(sorted(spoken - SPOKEN))}, which DVC does not"
             f" know; use {', '.join(sorted(SPOKEN))} only"
         )
-    expressions = SimpleNamespace(**{name: f"${{{name}}}" for name in params})
+    named = {name: f"${{{name.replace(WITHIN, '.')}}}" for name in params}
+    expressions = SimpleNamespace(**named)
     return " ".join(job.format_wildcards(job.rule.shellcmd, params=expressions).split())
 
 

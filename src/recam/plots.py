@@ -11,7 +11,8 @@ from matplotlib.patches import Patch
 from recam.files import replacing
 from recam.labels import BACKGROUND, IGNORE, mask_id, palette
 
-CELL = 1.35  # inches
+CELL = 1.35  # inches; and what a name in the legend takes
+NAME, LINE = 0.95, 0.16
 # Colours that colour-blind readers can tell apart: Okabe & Ito (2008), and two more.
 FEW_CLASSES = np.array(
     [
@@ -69,12 +70,20 @@ def shown_maps(
     return _blend(_dimmed(image), colours[ids], 0.9 * scores[..., None])
 
 
+def shown_grey(values: Float[np.ndarray, "H W"]) -> Picture:
+    """Values from 0, black, to 1, white."""
+    return np.repeat(np.round(255 * values.clip(0, 1)).astype(np.uint8)[..., None], 3, axis=2)
+
+
 def draw_picture(
     path: Path, rows: list[PictureRow], classes: tuple[str, ...], *, caption: str
 ) -> None:
     """Write the grid of rows and columns, with the colours of the classes below, as PNG."""
     titles = list(rows[0].cells)
-    width, height = CELL * len(titles), CELL * len(rows) + 0.9
+    patches = _patches(classes)
+    columns = min(len(patches), max(2, int(CELL * len(titles) / NAME)))
+    legend = LINE * -(-len(patches) // columns)
+    width, height = CELL * len(titles), CELL * len(rows) + 0.75 + legend
     figure = Figure(figsize=(width, height), dpi=150, facecolor="white")
     axes = figure.subplots(
         len(rows), len(titles), squeeze=False, gridspec_kw={"wspace": 0.04, "hspace": 0.04}
@@ -85,18 +94,12 @@ def draw_picture(
             axis.set_axis_off()
     for axis, title in zip(axes[0], titles, strict=True):
         axis.set_title(title, fontsize=8)
-    below, above = 0.5 / height, 1 - 0.4 / height
+    below, above = (0.35 + legend) / height, 1 - 0.4 / height
     figure.subplots_adjust(left=0.005, right=0.995, bottom=below, top=above)
-    colours = class_colours(len(classes)) / 255
-    patches = [
-        Patch(facecolor=colours[mask_id(i)], edgecolor="black", linewidth=0.4, label=name)
-        for i, name in enumerate(classes)
-    ]
-    patches = [*patches[:24], Patch(facecolor=colours[IGNORE], label="ignored in training")]
     figure.legend(
         handles=patches,
         loc="lower center",
-        ncols=min(len(patches), 12),
+        ncols=columns,
         fontsize=7,
         frameon=False,
         bbox_to_anchor=(0.5, 0.12 / height),
@@ -106,6 +109,15 @@ def draw_picture(
     figure.text(0.5, 0.06 / height, caption, ha="center", fontsize=7, color="dimgray")
     with replacing(path) as temporary:
         figure.savefig(temporary, format="png", metadata={"Software": None})
+
+
+def _patches(classes: tuple[str, ...]) -> list[Patch]:
+    colours = class_colours(len(classes)) / 255
+    patches = [
+        Patch(facecolor=colours[mask_id(i)], edgecolor="black", linewidth=0.4, label=name)
+        for i, name in enumerate(classes[:24])
+    ]
+    return [*patches, Patch(facecolor=colours[IGNORE], label="ignored in training")]
 
 
 def _dimmed(image: Picture) -> Float[np.ndarray, "H W 3"]:

@@ -75,15 +75,15 @@ def gathered_table(runs: list[Run], name: str) -> pd.DataFrame:
 
 
 def gathered_curves(runs: list[Run]) -> pd.DataFrame:
-    """The losses by epoch of all classifiers, then of all segmenters, with a column ``network``."""
+    """The losses by epoch of all classifiers, IRNs and segmenters, with a column ``network``."""
     tables = []
-    for network in ("classifier", "segmenter"):
+    for network in ("classifier", "irn", "segmenter"):
         trained = [run for run in runs if network == "segmenter" or run.method != "supervised"]
         if trained:
             table = gathered_table(trained, f"{network}_curve.csv")
             table.insert(2, "network", network)
             tables.append(table)
-    return pd.concat(tables)
+    return pd.concat([table for table in tables if len(table)])
 
 
 def results_table(metrics: Metrics, *, replicates: int) -> str:

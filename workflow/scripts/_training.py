@@ -24,8 +24,12 @@ def fit(
     blueprint: Blueprint,
     learning_rates: dict[str, float],
     inputs: tuple[Path, ...],
+    keeps_state: bool = False,
 ) -> None:
-    """Train, then write the checkpoint and its curve; go on where a killed run stopped."""
+    """Train, then write the checkpoint and its curve; go on where a killed run stopped.
+
+    Where the state is kept, a later run with the same numbers and inputs has nothing to train.
+    """
     device = make_device(args.device, threads=args.threads)
     augmentation = Augmentation(
         resize_min=args.resize_min,
@@ -35,7 +39,7 @@ def fit(
         std=backbone_of(model).std,
     )
     dataset = images(augmentation)
-    state = args.checkpoint.with_name(f"{args.checkpoint.stem}.last.pt")  # no engine knows of it
+    state = state_file(args)
     curve = train(
         model,
         training_batches(dataset, batch_size=args.batch_size, workers=loader_workers(device)),
@@ -52,4 +56,10 @@ def fit(
     )
     write_curve(args.curve, curve)
     save_checkpoint(args.checkpoint, model.state_dict(), blueprint)
-    state.unlink(missing_ok=True)
+    if not keeps_state:
+        state.unlink(missing_ok=True)
+
+
+def state_file(args: argparse.Namespace) -> Path:
+    """Where a run is kept until it is finished; no engine knows of it."""
+    return args.checkpoint.with_name(f"{args.checkpoint.stem}.last.pt")

@@ -36,7 +36,7 @@ def main(args: argparse.Namespace) -> None:
     seg_split = load_weak_split(args.data, args.seg_split)
     given = {
         "cams": (args.cams, args.cams_threshold),
-        "pseudo": (args.scores, args.pseudo_threshold),
+        "pseudo": (args.scores, _threshold(args.cut)),
     }
     given = {stage: (folder, t) for stage, (folder, t) in given.items() if folder}
     for folder, _ in given.values():
@@ -62,6 +62,15 @@ def main(args: argparse.Namespace) -> None:
     )
     for path, table in zip(args.plots, tables, strict=True):
         write_text(path, table.to_csv(index=False))
+
+
+def _threshold(cut: Path | None) -> float:
+    """At which score make_pseudo cut its masks; the upper bound has none."""
+    if not cut:
+        return 0.0
+    if not cut.is_file():
+        raise UserError(f"{cut}: not found; run make_pseudo, which makes it")
+    return json.loads(cut.read_text(encoding="utf-8"))["threshold"]
 
 
 def _require_maps(folder: Path, split: WeakSplit) -> None:
@@ -127,6 +136,7 @@ if __name__ == "__main__":
             "checkpoint": "trained segmenter",
             "cams": "optional: folder of cams",
             "scores": "optional: folder of refined score maps",
+            "cut": "optional: JSON of the score at which make_pseudo cut them",
             "predictions": "out: folder of predicted masks, palette PNG",
             "manifest": "out: checksums of the predictions",
             "metrics": "out: JSON of mIoU and shares of errors, in percent",

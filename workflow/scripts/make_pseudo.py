@@ -1,68 +1,139 @@
-"""Refine the cams to their images and cut masks to train on, with a band of ignored pixels."""
+"""Fit cams to their images and cut masks to train on, with a band of ignored pixels."""
 
 import argparse
+import json
 import logging
-from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from pathlib import Path
 
 import _step
 import numpy as np
 import torch
+from _crf import crf_of
+from _pseudo_picture import Shown, draw
 
-from recam.artifacts import ResumableFolder, ScoredClasses, load_scores, save_scores
+from recam.artifacts import ResumableFolder, load_checkpoint
 from recam.build.devices import make_device
-from recam.build.refiners import Refiner, make_refiner
-from recam.data.layout import IMAGES, find_image
+from recam.build.names import REFINERS, needs_irn
+from recam.build.refiners import Pamr, SpreadNumbers, Walk, bytes_of_walk, make_irn, make_spread
+from recam.data.layout import CLASSES, IMAGES, find_image, read_classes, require_classes
 from recam.errors import UserError
-from recam.files import read_image, read_mask, write_manifest, write_mask
-from recam.labels import IGNORE, banded_mask
-from recam.progress import progress
+from recam.files import read_mask, write_manifest, write_text
+from recam.labels import IGNORE
+from recam.refine.irn import Irn
+from recam.refining import (
+    MIB,
+    Cut,
+    alike_batches,
+    cut_mask,
+    in_threads,
+    score_histogram,
+    spread_maps,
+    yen_threshold,
+)
 
 logger = logging.getLogger(__name__)
 
 
 def main(args: argparse.Namespace) -> None:
-    """Refine, cut and save, several images at once."""
-    if args.background > args.foreground:
-        raise UserError(
-            f"background: expected at most foreground ({args.foreground}), got {args.background}"
-        )
+    """Spread the maps, find the background's score, sharpen, cut and save."""
+    classes = read_classes(args.data / CLASSES)
     device = make_device(args.device, threads=args.threads)
-    refiner = make_refiner(
-        args.refiner, dilations=tuple(args.dilations), iterations=args.iterations
+    irn = _trained_irn(args.irn, classes).to(device) if needs_irn(args.refiner) else None
+    images = _images_of_cams(args)
+    walk = Walk(radius=args.irn_radius, power=args.irn_power, steps=args.irn_steps)
+    key = _step.fingerprint(args, args.data, args.cams, args.irn)
+    spread, scores, masks = (
+        ResumableFolder(path, key=key)
+        for path in (args.scores.with_name("spread"), args.scores, args.masks)
     )
-    key = _step.fingerprint(args, args.data, args.cams)
-    scores, masks = ResumableFolder(args.scores, key=key), ResumableFolder(args.masks, key=key)
-
-    def make(image_id: str) -> None:
-        if masks.has(f"{image_id}.png"):  # written after its scores, so both are there
-            return
-        image = read_image(find_image(args.data / IMAGES, image_id))
-        refined = _refined(load_scores(args.cams / f"{image_id}.npz"), image, refiner, device)
-        save_scores(scores.partial / f"{image_id}.npz", refined)
-        band = {"background": args.background, "foreground": args.foreground}
-        mask = banded_mask(refined.scores, refined.classes, **band)
-        write_mask(masks.partial / f"{image_id}.png", mask)
-
-    ids = sorted(file.stem for file in args.cams.glob("*.npz"))
-    cores = torch.get_num_threads()
-    torch.set_num_threads(1)  # one image a core: far faster than all cores on one small image
-    with ThreadPoolExecutor(max_workers=cores) as pool:
-        for _ in progress(pool.map(make, ids), total=len(ids), what="pseudo masks", unit="image"):
-            pass
-    used = [(read_mask(masks.partial / f"{i}.png") != IGNORE).mean() for i in ids]
-    logger.info("%d masks, %.1f %% of their pixels to train on", len(ids), 100 * np.mean(used))
+    numbers = SpreadNumbers(
+        pamr=Pamr(dilations=tuple(args.pamr_dilations), iterations=args.pamr_iterations),
+        walk=walk,
+        irn=irn,
+    )
+    _spread(args, images, spread, numbers, num_classes=len(classes), device=device)
+    maps = {spread.partial / file.name: image for file, image in images.items()}
+    cut = Cut(
+        background=_background(args, list(maps)),
+        margin=args.margin,
+        crf=crf_of(args) if REFINERS[args.refiner].has_crf else None,
+    )
+    left = [(file, i) for file, i in maps.items() if not masks.has(f"{file.stem}.png")]
+    make = partial(cut_mask, scores=scores.partial, masks=masks.partial, cut=cut, device=device)
+    for _ in in_threads(make, left, what="pseudo masks"):
+        pass
+    used = [(read_mask(masks.partial / f"{f.stem}.png") != IGNORE).mean() for f in maps]
+    logger.info("%d masks, %.1f %% of their pixels to train on", len(used), 100 * np.mean(used))
+    write_text(args.cut, json.dumps(cut.numbers(), indent=2) + "\n")
+    shown = Shown(maps=_stages(args, spread, scores), masks={"pseudo mask": masks.partial})
+    pictured = list(images.values())[: args.examples]
+    draw(args.picture, pictured, classes, shown=shown, irn=irn, walk=walk)
     for folder, manifest in zip((masks, scores), args.manifest, strict=True):
         folder.finish()
         write_manifest(manifest, [folder.path])
+    spread.drop()
 
 
-def _refined(
-    cams: ScoredClasses, image: np.ndarray, refiner: Refiner, device: torch.device
-) -> ScoredClasses:
-    pixels = torch.from_numpy(image).to(device).permute(2, 0, 1)[None] / 255
-    scores = torch.from_numpy(cams.scores).to(device)[None]
-    refined = refiner(scores, pixels)[0] if len(cams.classes) else scores[0]
-    return ScoredClasses(scores=refined.cpu().numpy(), classes=cams.classes)
+def _trained_irn(path: Path, classes: tuple[str, ...]) -> Irn:
+    tensors, blueprint = load_checkpoint(path)
+    require_classes(blueprint.classes, classes, source=path)
+    irn = make_irn(blueprint)
+    irn.load_state_dict(tensors)
+    return irn.eval()
+
+
+def _images_of_cams(args: argparse.Namespace) -> dict[Path, Path]:
+    files = sorted(args.cams.glob("*.npz"))
+    if not files:
+        raise UserError(f"{args.cams}: has no maps; run the step that makes them")
+    return {file: find_image(args.data / IMAGES, file.stem) for file in files}
+
+
+def _spread(
+    args: argparse.Namespace,
+    images: dict[Path, Path],
+    folder: ResumableFolder,
+    numbers: SpreadNumbers,
+    *,
+    num_classes: int,
+    device: torch.device,
+) -> None:
+    batches = alike_batches(
+        {file: image for file, image in images.items() if not folder.has(file.name)},
+        batch_size=args.batch_size,
+        need=partial(bytes_of_walk, radius=args.irn_radius) if numbers.irn else None,
+        memory=args.memory * MIB,
+    )
+    spread = make_spread(args.refiner, numbers)
+    common = {"spread": spread, "num_classes": num_classes, "device": device}
+    make = partial(spread_maps, folder=folder.partial, **common)
+    for _ in in_threads(make, batches, what="maps"):
+        pass
+
+
+def _stages(
+    args: argparse.Namespace, spread: ResumableFolder, scores: ResumableFolder
+) -> dict[str, Path]:
+    """The folders of maps that differ from those before, by the titles of their columns."""
+    parts = REFINERS[args.refiner]
+    stages = {"cams": args.cams}
+    if parts.spread != "none":
+        stages[f"{parts.spread.upper()}'s maps"] = spread.partial
+    if parts.has_crf:
+        stages["after CRF"] = scores.partial
+    return stages
+
+
+def _background(args: argparse.Namespace, maps: list[Path]) -> float:
+    """The score of the background against the maps as they are spread."""
+    if args.threshold == "yen":
+        found = yen_threshold(score_histogram(maps))
+        logger.info("background score %.2f, found in the maps", found)
+        return found
+    if REFINERS[args.refiner].has_crf:
+        return args.crf_background
+    return args.irn_background if needs_irn(args.refiner) else args.background
 
 
 if __name__ == "__main__":
@@ -72,13 +143,13 @@ if __name__ == "__main__":
         paths={
             "data": "data set in VOC layout; its masks are not read",
             "cams": "folder of cams",
+            "irn": "checkpoint of train_irn",
             "masks": "out: folder of pseudo masks, palette PNG",
             "scores": "out: folder of refined score maps, .npz",
             "manifest": "out: two lists of checksums, of the masks and of the scores",
+            "cut": "out: JSON of the scores at which masks were cut",
+            "picture": "out: PNG of some images on their way from map to mask",
         },
         section="make_pseudo",
-        common=(
-            "device",
-            "threads",
-        ),
+        common=("device", "threads"),
     )

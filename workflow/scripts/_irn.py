@@ -1,0 +1,114 @@
+"""IRN's training: masks of sure pixels, made from cams by a CRF, then the network."""
+
+import argparse
+import logging
+from functools import partial
+from pathlib import Path
+
+import _step
+import numpy as np
+import torch
+from _crf import crf_of
+from _training import fit, state_file
+
+from recam.artifacts import Blueprint, ResumableFolder
+from recam.build.backbones import backbone_of
+from recam.build.devices import make_device
+from recam.build.refiners import make_irn
+from recam.data.layout import WeakSplit, load_weak_split
+from recam.data.loading import MaskedImages
+from recam.errors import UserError
+from recam.files import read_image, read_mask, write_mask
+from recam.labels import BACKGROUND, IGNORE, mask_of_choices
+from recam.models.weights import load_weights
+from recam.randomness import derived_seed, seeded_initialisation
+from recam.refine.sharpen import confident_choices
+from recam.refining import in_threads, load_cams, pixels_of
+from recam.training import epochs_done
+
+logger = logging.getLogger(__name__)
+
+
+def train_irn(args: argparse.Namespace) -> None:
+    """Make the masks, train the heads on them, save the network."""
+    # Which of the refiners needs the network makes no difference to it.
+    args = argparse.Namespace(**{k: v for k, v in vars(args).items() if k != "refiner"})
+    split = load_weak_split(args.data, args.split)
+    inputs = (args.data, args.cams)
+    key = _step.fingerprint(args, *inputs)
+    masks = ResumableFolder(args.checkpoint.with_name("irn_masks"), key=key)
+    if epochs_done(state_file(args), key=key) < args.epochs:
+        _make_masks(args, split, masks)
+    blueprint = Blueprint(
+        method="irn",
+        backbone=args.backbone,
+        output_stride=args.output_stride,
+        classes=split.classes,
+        frozen_batch_norm=True,
+        frozen_stem=True,
+        radius=args.radius,
+    )
+    with seeded_initialisation(args.random_seed, "train_irn"):
+        model = make_irn(blueprint)
+    load_weights(backbone_of(model), name=args.backbone, weights=args.weights)
+    seed = derived_seed(args.random_seed, "train_irn")
+    fit(
+        args,
+        model,
+        partial(MaskedImages, split, masks.partial, random_seed=seed),
+        blueprint=blueprint,
+        learning_rates={
+            "edge_head": args.lr_edges,
+            "displacement_head": args.lr_displacements,
+        },
+        inputs=inputs,
+        keeps_state=True,
+    )
+    masks.drop()
+
+
+def _make_masks(args: argparse.Namespace, split: WeakSplit, masks: ResumableFolder) -> None:
+    """Masks of sure pixels, 255 elsewhere, for every image of the split."""
+    if args.background > args.foreground:
+        raise UserError(
+            f"background: expected at most foreground ({args.foreground}), got {args.background}"
+        )
+    device = make_device(args.device, threads=args.threads)
+    crf = crf_of(args)
+    images = dict(zip(split.ids, split.images, strict=True))
+
+    def make(image_id: str) -> None:
+        image = read_image(images[image_id])
+        file = args.cams / f"{image_id}.npz"
+        cams = load_cams(file, image, num_classes=len(split.classes))
+        choices = confident_choices(
+            torch.from_numpy(cams.scores).to(device),
+            pixels_of([image], device)[0],
+            foreground=args.foreground,
+            background=args.background,
+            certainty=args.certainty,
+            crf=crf,
+        )
+        mask = mask_of_choices(choices.cpu().numpy(), cams.classes)
+        write_mask(masks.partial / f"{image_id}.png", mask)
+
+    left = [image_id for image_id in split.ids if not masks.has(f"{image_id}.png")]
+    for _ in in_threads(make, left, what="sure pixels"):
+        pass
+    _tell(split, masks.partial)
+
+
+def _tell(split: WeakSplit, folder: Path) -> None:
+    shares = []
+    for image_id in split.ids:
+        mask = read_mask(folder / f"{image_id}.png")
+        shares.append(((mask == BACKGROUND).mean(), (mask == IGNORE).mean()))
+    background, unsure = 100 * np.mean(shares, axis=0)
+    logger.info(
+        "sure pixels: %.1f %% objects, %.1f %% background; %.1f %% unsure",
+        100 - background - unsure,
+        background,
+        unsure,
+    )
+    if background + unsure == 100:
+        raise UserError("no pixel of any image is surely an object; lower foreground")
