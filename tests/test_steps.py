@@ -521,6 +521,17 @@ def test_maps_of_another_size_than_their_image_are_named(run, cams, irn_paths, p
     refused(run("train_irn", irn_paths), words)
 
 
+def test_crops_too_small_for_any_pair_are_refused(run, cams, irn_paths):
+    words = "crop: expected more than 32 pixels, in which pairs of radius 5 have room, got 32"
+    refused(run("train_irn", irn_paths, radius=5), words)
+
+
+def test_cams_that_are_sure_of_no_object_are_refused(run, cams, irn_paths):
+    for file in cams.iterdir():
+        write_cams(file, np.full((1, 32, 32), 0.2), [1])
+    refused(run("train_irn", irn_paths), "no pixel of any image is surely an object; lower")
+
+
 def test_maps_that_are_not_finite_are_named(run, cams, irn_paths, pseudo_paths):
     scores = np.full((1, 32, 32), np.nan, np.float32)
     np.savez(cams / "train_0003.npz", scores=scores, classes=np.array([2]))

@@ -22,6 +22,7 @@ from recam.files import read_image, read_mask, write_mask
 from recam.labels import BACKGROUND, IGNORE, mask_of_choices
 from recam.models.weights import load_weights
 from recam.randomness import derived_seed, seeded_initialisation
+from recam.refine.irn import STRIDE
 from recam.refine.sharpen import confident_choices
 from recam.refining import in_threads, load_cams, pixels_of
 from recam.training import epochs_done
@@ -31,6 +32,12 @@ logger = logging.getLogger(__name__)
 
 def train_irn(args: argparse.Namespace) -> None:
     """Make the masks, train the heads on them, save the network."""
+    reach = 2 * (args.radius - 1) * STRIDE
+    if args.crop <= reach:
+        raise UserError(
+            f"crop: expected more than {reach} pixels, in which pairs of radius {args.radius} have "
+            f"room, got {args.crop}; raise it, or lower radius"
+        )
     # Which of the refiners needs the network makes no difference to it.
     args = argparse.Namespace(**{k: v for k, v in vars(args).items() if k != "refiner"})
     split = load_weak_split(args.data, args.split)
@@ -99,16 +106,11 @@ def _make_masks(args: argparse.Namespace, split: WeakSplit, masks: ResumableFold
 
 
 def _tell(split: WeakSplit, folder: Path) -> None:
-    shares = []
+    pixels = np.zeros(IGNORE + 1, np.int64)
     for image_id in split.ids:
-        mask = read_mask(folder / f"{image_id}.png")
-        shares.append(((mask == BACKGROUND).mean(), (mask == IGNORE).mean()))
-    background, unsure = 100 * np.mean(shares, axis=0)
-    logger.info(
-        "sure pixels: %.1f %% objects, %.1f %% background; %.1f %% unsure",
-        100 - background - unsure,
-        background,
-        unsure,
-    )
-    if background + unsure == 100:
+        pixels += np.bincount(read_mask(folder / f"{image_id}.png").ravel(), minlength=len(pixels))
+    background, unsure = (100 * pixels[i] / pixels.sum() for i in (BACKGROUND, IGNORE))
+    words = "sure pixels: %.1f %% objects, %.1f %% background; %.1f %% unsure"
+    logger.info(words, 100 - background - unsure, background, unsure)
+    if pixels.sum() == pixels[[BACKGROUND, IGNORE]].sum():
         raise UserError("no pixel of any image is surely an object; lower foreground")

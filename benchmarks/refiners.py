@@ -1,0 +1,146 @@
+"""What each refiner makes of the cams of finished runs, in mIoU and in time.
+
+`python benchmarks/refiners.py RUNS --table FILE.csv` runs train_irn and make_pseudo on the cams in
+RUNS (a folder with params.yaml, data/ and results/seed*/METHOD/cams) as the graph would, once for
+every refiner, and scores the maps against the true masks. IRN trains on all images; the first of
+them are refined and scored. `make readme` shows what was found.
+"""
+
+import argparse
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import pandas as pd
+import yaml
+
+from recam.build.names import REFINERS, needs_irn
+from recam.data.layout import MASKS, load_weak_split
+from recam.evaluation import Truth, score_maps
+from recam.refining import score_histogram, yen_threshold
+
+SCRIPTS = Path(__file__).parents[1] / "workflow" / "scripts"
+REPORTED = ("none", "pamr", "crf", "irn", "irn+crf")
+METHODS = ("cam", "recam")
+
+Params = dict[str, Any]
+
+
+def main() -> None:
+    """Measure all runs and write the table."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("runs", type=Path)
+    parser.add_argument("--table", type=Path, required=True, help="CSV to write")
+    parser.add_argument("--images", type=int, default=200, help="to refine and score")
+    parser.add_argument("--at-once", type=int, default=2, help="runs side by side")
+    args = parser.parse_args()
+    params = yaml.safe_load((args.runs / "params.yaml").read_text(encoding="utf-8"))
+    folders = sorted(path for m in METHODS for path in args.runs.glob(f"results/seed*/{m}"))
+    with ThreadPoolExecutor(args.at_once) as pool:
+        measure = partial(measured, params=params, count=args.images)
+        found = list(pool.map(lambda folder: list(measure(folder)), folders))
+    args.table.parent.mkdir(parents=True, exist_ok=True)
+    table = pd.DataFrame([row for rows in found for row in rows])
+    table.round(4).to_csv(args.table, index=False)
+
+
+def measured(run: Path, *, params: Params, count: int) -> Iterator[dict[str, Any]]:
+    """A row for each refiner and way to find the background's score, on the cams of one run."""
+    data = run.parents[2] / "data"
+    split = load_weak_split(data, params["evaluate"]["maps_split"])
+    ids = split.ids[:count]
+    truth = Truth(ids=ids, masks=data / MASKS, classes=split.classes)
+    with TemporaryDirectory() as folder:
+        work = Work(folder=Path(folder), run=run, data=data, params=params)
+        work.choose(ids)
+        training = work.train_irn() / len(split.ids)
+        for refiner in REPORTED:
+            trained = training if needs_irn(refiner) else 0.0
+            seconds = work.make_pseudo(refiner, threshold="fixed")
+            times = {"ms": 1e3 * seconds / len(ids), "training_ms": 1e3 * trained}
+            for threshold in ("fixed", "yen"):
+                if threshold == "yen" and REFINERS[refiner].has_crf:
+                    work.make_pseudo(refiner, threshold=threshold)
+                cut = work.cut()
+                if threshold == "yen" and not REFINERS[refiner].has_crf:
+                    cut = dict.fromkeys(cut, work.yen())
+                scores = score_maps(work.folder / "scores", truth, threshold=cut["threshold"])
+                found = scores.metrics(threshold=cut["threshold"])
+                named = {"random_seed": run.parent.name.removeprefix("seed"), "method": run.name}
+                named |= {"refiner": refiner, "threshold": threshold}
+                values = {name: found[name] for name in ("miou", "oracle_miou")}
+                row = named | {"background": cut["background"]} | values | times
+                print(row, file=sys.stderr, flush=True)
+                yield row
+
+
+@dataclass(frozen=True)
+class Work:
+    """The steps of one run, as command lines, in a folder of their own."""
+
+    folder: Path
+    run: Path
+    data: Path
+    params: Params
+
+    def choose(self, ids: tuple[str, ...]) -> None:
+        """Links to the cams of these images, in a folder of their own."""
+        (self.folder / "cams").mkdir()
+        for image_id in ids:
+            name = f"{image_id}.npz"
+            (self.folder / "cams" / name).symlink_to((self.run / "cams" / name).resolve())
+        (self.folder / "cams.sha256").write_text("chosen")
+
+    def train_irn(self) -> float:
+        """Train; the seconds."""
+        seed = self.run.parent.name.removeprefix("seed")
+        paths = {"checkpoint": self.folder / "irn.pt", "curve": self.folder / "curve.csv"}
+        given = {"cams": self.run / "cams", "random_seed": seed, "refiner": "irn"}
+        return self._step("train_irn", paths | given)
+
+    def make_pseudo(self, refiner: str, *, threshold: str) -> float:
+        """Refine and cut; the seconds."""
+        names = ("irn.pt", "masks", "scores", "cut.json", "picture.png")
+        paths = {Path(name).stem: self.folder / name for name in names}
+        lists = [self.folder / f"{name}.sha256" for name in ("masks", "scores")]
+        asked = {"cams": self.folder / "cams", "manifest": lists}
+        asked |= {"refiner": refiner, "threshold": threshold}
+        return self._step("make_pseudo", paths | asked)
+
+    def cut(self) -> dict[str, float]:
+        """Where the masks were cut."""
+        return json.loads((self.folder / "cut.json").read_text(encoding="utf-8"))
+
+    def yen(self) -> float:
+        """Where Yen's criterion cuts the maps that were made."""
+        return yen_threshold(score_histogram((self.folder / "scores").glob("*.npz")))
+
+    def _step(self, name: str, given: Params) -> float:
+        """Run a step; the seconds that it took beyond its start and its imports."""
+        common = {"data": self.data, "device": "cpu"}
+        words = [sys.executable, str(SCRIPTS / f"{name}.py")]
+        numbers = common | {"threads": self.params["threads"]} | self.params[name] | given
+        for key, value in numbers.items():
+            values = value if isinstance(value, list) else [value]
+            words += [f"--{key}", *map(str, values)]
+        return max(0.0, _seconds(words) - _seconds([*words[:2], "--help"]))
+
+
+def _seconds(words: list[str]) -> float:
+    start = time.perf_counter()
+    done = subprocess.run(words, capture_output=True, text=True, check=False)  # noqa: S603 ours
+    if done.returncode:
+        raise SystemExit(f"{' '.join(words[1:3])} failed: {done.stderr[-500:]}")
+    return time.perf_counter() - start
+
+
+if __name__ == "__main__":
+    main()
