@@ -43,8 +43,7 @@ from recam.refining import pixels_of
 # Of each data set: number of classes, an image's usual width and height, and classes in an image.
 SETS = {"voc12": (20, (500, 375), 1.5), "coco14": (80, (640, 480), 2.9)}
 COUNTS = {"voc12": voc12.COUNTS, "coco14": coco14.COUNTS}
-IMAGES_ON_CPU = 2  # of a training step
-ROUNDS = 3
+IMAGES_ON_CPU, ROUNDS = 2, 3  # images of a training step
 HOUR, GIB = 3600, 1 << 30
 
 Params = dict[str, Any]
@@ -194,17 +193,8 @@ def _maps(section: str) -> Work:
 
 
 def _irn(params: Params, device: torch.device) -> Irn:
-    numbers = params["train_irn"]
-    blueprint = Blueprint(
-        method="irn",
-        backbone=numbers["backbone"],
-        output_stride=numbers["output_stride"],
-        classes=("some",),
-        frozen_batch_norm=True,
-        frozen_stem=True,
-        radius=numbers["radius"],
-    )
-    return make_irn(blueprint).to(device)
+    radius = params["train_irn"]["radius"]
+    return make_irn(_blueprint(params, "train_irn", method="irn", radius=radius)).to(device)
 
 
 def _crf(numbers: Params) -> Crf:
