@@ -52,7 +52,7 @@ def no_traceback(run):
 
 
 def test_every_change_is_seen_by_both_engines_alike(finished):
-    """Half of what `make matrix` asks: all code, all numbers, and every fourth output."""
+    """A third of what `make matrix` asks: half of the code and numbers, every fourth output."""
     words = [sys.executable, ROOT / "tests/rerun_matrix.py", "--experiment", finished, "--sample"]
     table = command(finished, *words)
     assert table.returncode == 0, "\n".join(r for r in table.stdout.splitlines() if "DEVI" in r)
@@ -73,7 +73,7 @@ def test_dvc_from_nothing_writes_the_same_lock_and_snakemake_adopts_it(finished,
     assert run.returncode == 0, run.stdout
     assert (tmp_path / "dvc.lock").read_text() == (finished / "dvc.lock").read_text()
     adopted = engines(tmp_path, "adopt")
-    assert "steps adopted from DVC: 14 of 14" in adopted.stdout
+    assert "steps adopted from DVC: 16 of 16" in adopted.stdout
     assert idle(tmp_path)
 
 
@@ -106,7 +106,7 @@ def test_a_number_changed_for_dvc_is_adopted_and_the_next_by_snakemake_recorded(
     change(tree, "summarize", examples=1)
     assert dvc(tree, "repro").returncode == 0
     assert IDLE not in snakemake(tree, "--dry-run").stdout
-    assert "14 of 14" in engines(tree, "adopt").stdout
+    assert "16 of 16" in engines(tree, "adopt").stdout
     assert idle(tree)
     change(tree, "summarize", examples=2)
     assert "steps recorded in dvc.lock: 1" in snakemake(tree).stdout
@@ -209,7 +209,7 @@ def test_numbers_that_are_not_in_params_yaml_are_not_recorded(tree):
 
 
 def test_what_was_made_before_a_step_failed_is_recorded_and_the_rest_is_left_to_do(tree):
-    change(tree, "make_pseudo", background=0.4)
+    change(tree, "make_pseudo", crf_background=0.5)
     change(tree, "evaluate", seg_split="nowhere")
     run = snakemake(tree, "--keep-going", "results/seed0/recam/metrics.json")
     assert run.returncode != 0

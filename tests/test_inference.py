@@ -9,6 +9,7 @@ from PIL import Image
 from torch import nn
 from torch.nn import functional
 
+from recam.errors import UserError
 from recam.inference import (
     averaged_maps,
     equal_size_batches,
@@ -197,5 +198,5 @@ def test_maps_are_made_without_gradients(pixelwise, paths):
 
 
 def test_an_image_that_is_missing_stops_the_pass(pixelwise):
-    with pytest.raises(FileNotFoundError, match="nowhere"):
+    with pytest.raises(UserError, match=r"nowhere\.png: not a readable image"):
         maps_by_position(pixelwise, [Path("nowhere.png")], batch_size=1)

@@ -20,6 +20,7 @@ def runs(tmp_path):
             if method == "recam":
                 metrics["cams"] = {"split": "train", "miou": miou, "oracle_miou": miou + 1}
                 (folder / "classifier_curve.csv").write_text(f"epoch,loss,value\n1,sce,{seed}.5\n")
+                (folder / "irn_curve.csv").write_text("epoch,loss,value\n")  # none was needed
             (folder / "segmenter_curve.csv").write_text("epoch,loss,value\n1,ce,2.0\n")
             (folder / "metrics.json").write_text(json.dumps(metrics))
             runs.append(Run(folder=folder))
