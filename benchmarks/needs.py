@@ -28,7 +28,7 @@ from recam.artifacts import Blueprint
 from recam.build.backbones import backbone_of
 from recam.build.devices import make_device
 from recam.build.methods import make_classifier, maps_of
-from recam.build.names import REFINERS
+from recam.build.names import REFINERS, needs_irn
 from recam.build.refiners import Pamr, SpreadNumbers, Walk, make_irn, make_spread
 from recam.build.segmenters import make_segmenter
 from recam.data import coco14, voc12
@@ -82,7 +82,7 @@ def asked(params: Params) -> dict[str, tuple[int, int]]:
         s: counts[params[s]["split"]] // params[s]["batch_size"] * params[s]["batch_size"]
         for s in ("train_cam", "train_recam", "train_irn", "train_seg")
     }
-    return {
+    works = {
         "train_cam": (1, trained["train_cam"] * params["train_cam"]["epochs"]),
         "train_recam": (1, trained["train_recam"] * params["train_recam"]["epochs"]),
         "make_cams": (2, counts[params["make_cams"]["split"]]),
@@ -92,6 +92,8 @@ def asked(params: Params) -> dict[str, tuple[int, int]]:
         "train_seg": (2, trained["train_seg"] * params["train_seg"]["epochs"]),
         "evaluate": (2, counts[params["evaluate"]["seg_split"]]),
     }
+    without = () if needs_irn(params["make_pseudo"]["refiner"]) else ("train_irn",)
+    return {name: work for name, work in works.items() if not name.startswith(without)}
 
 
 def disk(params: Params) -> str:
