@@ -32,12 +32,7 @@ logger = logging.getLogger(__name__)
 
 def train_irn(args: argparse.Namespace) -> None:
     """Make the masks, train the heads on them, save the network."""
-    reach = 2 * (args.radius - 1) * STRIDE
-    if args.crop <= reach:
-        raise UserError(
-            f"crop: expected more than {reach} pixels, in which pairs of radius {args.radius} have "
-            f"room, got {args.crop}; raise it, or lower radius"
-        )
+    _require_room(args)
     # Which of the refiners needs the network makes no difference to it.
     args = argparse.Namespace(**{k: v for k, v in vars(args).items() if k != "refiner"})
     split = load_weak_split(args.data, args.split)
@@ -72,6 +67,15 @@ def train_irn(args: argparse.Namespace) -> None:
         keeps_state=True,
     )
     masks.drop()
+
+
+def _require_room(args: argparse.Namespace) -> None:
+    reach = 2 * (args.radius - 1) * STRIDE
+    if args.crop <= reach:
+        raise UserError(
+            f"crop: expected more than {reach} pixels, in which pairs of radius {args.radius} have "
+            f"room, got {args.crop}; raise it, or lower radius"
+        )
 
 
 def _make_masks(args: argparse.Namespace, split: WeakSplit, masks: ResumableFolder) -> None:
