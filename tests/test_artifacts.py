@@ -317,3 +317,14 @@ def test_a_dropped_folder_is_filled_anew_by_the_next_run(tmp_path):
     fill(again, "b.npz")
     again.finish()
     assert [path.name for path in (tmp_path / "spread").iterdir()] == ["b.npz"]
+
+
+@pytest.mark.parametrize("change", [lambda b: b.pop("radius"), lambda b: b.update(depth=3)])
+def test_a_checkpoint_of_another_version_is_named(tmp_path, change):
+    path = tmp_path / "model.pt"
+    save_checkpoint(path, {"weight": torch.zeros(2)}, BLUEPRINT)
+    content = torch.load(path, weights_only=True)
+    change(content["blueprint"])
+    torch.save(content, path)
+    with pytest.raises(UserError, match=r"model\.pt: made by another version of recam; run the"):
+        load_checkpoint(path)

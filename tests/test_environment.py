@@ -12,10 +12,8 @@ from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-DIRECT = [
-    Requirement(line)
-    for line in [*PROJECT["dependencies"], *PROJECT["optional-dependencies"]["dev"]]
-]
+EXTRAS = [line for lines in PROJECT["optional-dependencies"].values() for line in lines]
+DIRECT = [Requirement(line) for line in [*PROJECT["dependencies"], *EXTRAS] if "recam" not in line]
 EXACT = {
     canonicalize_name(name): version
     for name, version in re.findall(

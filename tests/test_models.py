@@ -17,7 +17,7 @@ from recam.build.segmenters import make_segmenter
 from recam.errors import UserError
 from recam.labels import IGNORE
 from recam.models.backbones import TimmBackbone, TorchvisionResNet, freeze_batch_norm
-from recam.models.segmenters import DeepLab
+from recam.models.deeplab import DeepLab
 from recam.models.weights import load_weights
 from recam.randomness import seeded_initialisation
 
@@ -466,5 +466,6 @@ def test_every_rate_adds_a_branch_to_the_sum(segmenter, images):
 
 def test_a_segmenter_is_built_from_its_blueprint(images):
     model = make_segmenter(replace(BLUEPRINT, method="deeplab", output_stride=16, rates=(1, 2, 3)))
-    assert [branch[0].dilation for branch in model.branches] == [(1, 1), (2, 2), (3, 3)]
+    branches = [model.get_submodule(f"branches.{i}.0") for i in range(3)]
+    assert [branch.dilation for branch in branches] == [(1, 1), (2, 2), (3, 3)]
     assert model.logits(images).shape == (2, 3, 16, 24)

@@ -1,6 +1,7 @@
 """The training loop: its arithmetic, and that a killed run ends like an unbroken one."""
 
 import math
+from dataclasses import replace
 
 import pytest
 import torch
@@ -47,6 +48,14 @@ class Network(nn.Module):
         }
 
 
+class Plain(Network):
+    """The same without a batch norm: no image of a batch matters to another."""
+
+    def __init__(self, seed=0):
+        super().__init__(seed)
+        self.backbone = nn.Sequential(self.backbone[0], nn.ReLU())
+
+
 class Scalar(nn.Module):
     """One weight w; the loss w * target has the gradient target, whatever w is."""
 
@@ -87,7 +96,7 @@ def gradients(*values):
     return some_batches
 
 
-def fit(model, some_batches, state, *, recipe=RECIPE, steps=STEPS, key="key"):
+def fit(model, some_batches, state, *, recipe=RECIPE, steps=STEPS, key="key", watch=None):
     return train(
         model,
         some_batches,
@@ -96,6 +105,7 @@ def fit(model, some_batches, state, *, recipe=RECIPE, steps=STEPS, key="key"):
         device=CPU,
         state=state,
         key=key,
+        watch=watch,
     )
 
 
@@ -222,6 +232,13 @@ def test_the_learning_rate_decays_with_the_power_of_the_steps_left(state):
     assert fit_scalar([1.0, 1.0], state, epochs=2) == pytest.approx(1 - sum(rates))
 
 
+def test_a_staircase_holds_the_learning_rate_for_some_steps(state):
+    """Six steps: four at the first learning rate, two at the one of the fifth; epochs are two."""
+    rates = [0.1] * 4 + [0.1 * (2 / 6) ** 0.9] * 2
+    ended = fit_scalar([1.0, 1.0], state, epochs=3, lr_every=4)
+    assert ended == pytest.approx(1 - sum(rates))
+
+
 def test_losses_are_added(state):
     class Two(Scalar):
         def loss(self, _images, targets):
@@ -280,11 +297,136 @@ def test_a_frozen_parameter_does_not_move(state):
     assert torch.equal(model.backbone[0].weight, before)
 
 
+def test_biases_that_are_left_have_a_group_that_does_not_decay():
+    model = nn.ModuleDict(
+        {"backbone": nn.Linear(2, 2), "head": nn.Linear(2, 3), "tail": nn.Linear(3, 1)}
+    )
+    model["tail"].bias.requires_grad_(requires_grad=False)
+    groups = parameter_groups(model, {"backbone": 0.1, "": 1.0, ".bias": 2.0})
+    backbone, head, tail = model["backbone"], model["head"], model["tail"]
+    assert groups == [
+        {"params": [backbone.weight, backbone.bias], "lr": 0.1},
+        {"params": [head.weight, tail.weight], "lr": 1.0},
+        {"params": [head.bias], "lr": 2.0, "weight_decay": 0.0},
+    ]
+
+
+def test_only_the_bias_group_is_spared_the_decay(state):
+    """The gradient is 0: the weight shrinks by its decay, the bias stays."""
+
+    class Line(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.head = nn.Linear(1, 1)
+            nn.init.ones_(self.head.weight)
+            nn.init.ones_(self.head.bias)
+
+        def loss(self, _images, _targets):
+            return {"none": 0 * (self.head.weight.sum() + self.head.bias.sum())}
+
+    model = Line()
+    rates = {"": 0.1, ".bias": 0.2}
+    recipe = Recipe(epochs=1, learning_rates=rates, momentum=0.0, weight_decay=0.5)
+    fit(model, gradients(0.0), state, recipe=recipe, steps=1)
+    assert model.head.weight.item() == pytest.approx(1 - 0.1 * 0.5)
+    assert model.head.bias.item() == 1
+
+
 def test_a_part_may_be_absent_from_the_model(state):
     """The control has no reclassifier, yet is given the learning rate of one."""
     rates = {"backbone": 0.05, "classifier": 0.05, "reclassifier": 0.5}
     recipe = Recipe(epochs=1, learning_rates=rates, momentum=0.9, weight_decay=0.0)
     assert len(fit(Network(), batches, state, recipe=recipe)) == 2
+
+
+# Parts of a batch
+
+
+@pytest.mark.parametrize("parts", [2, 4])
+def test_a_batch_in_parts_trains_as_a_whole_one(state, tmp_path, parts):
+    whole, divided = Plain(), Plain()
+    expected = fit(whole, batches, tmp_path / "whole.pt")
+    curve = fit(divided, batches, state, recipe=replace(RECIPE, parts=parts))
+    for name, tensor in divided.state_dict().items():
+        torch.testing.assert_close(tensor, whole.state_dict()[name], rtol=0, atol=1e-6)
+    for line, other in zip(curve, expected, strict=True):
+        assert line.value == pytest.approx(other.value, abs=1e-6)
+
+
+def test_a_network_sees_one_part_at_a_time(state):
+    seen = []
+
+    class Noting(Plain):
+        def loss(self, images, targets):
+            seen.append((len(images), len(targets)))
+            return super().loss(images, targets)
+
+    fit(Noting(), batches, state, recipe=replace(RECIPE, parts=2, epochs=1))
+    assert seen == [(2, 2)] * (2 * STEPS)
+
+
+def test_parts_must_divide_a_batch(state):
+    model = Network()
+    before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    with pytest.raises(UserError) as caught:
+        fit(model, batches, state, recipe=replace(RECIPE, parts=3))
+    assert str(caught.value) == "parts: expected a divisor of batch_size (4), got 3; change one"
+    assert_same_tensors(model.state_dict(), before)
+
+
+def test_a_killed_run_in_parts_on_a_staircase_ends_like_an_unbroken_one(state, tmp_path):
+    recipe = replace(RECIPE, parts=2, lr_every=5)
+    unbroken, resumed = Network(), Network()
+    expected = fit(unbroken, batches, tmp_path / "unbroken.pt", recipe=recipe)
+    with pytest.raises(KeyboardInterrupt):
+        fit(Network(), interrupted_in(3), state, recipe=recipe)
+    assert fit(resumed, batches, state, recipe=recipe) == expected
+    assert_same_tensors(resumed.state_dict(), unbroken.state_dict())
+
+
+# Looks at a running epoch
+
+LONG = replace(RECIPE, epochs=3, learning_rates={"": 0.001})
+SIXTY = gradients(*([1.0] * 60))
+
+
+def test_a_run_is_watched_every_fifty_steps(state):
+    calls = []
+    fit(Scalar(), SIXTY, state, recipe=LONG, steps=60, watch=lambda *steps: calls.append(steps))
+    assert calls == [(50, 180), (100, 180), (150, 180)]
+
+
+def test_a_run_that_its_watcher_stops_goes_on_later_like_an_unbroken_one(state, tmp_path):
+    def stop(done, _steps):
+        if done == 100:
+            raise UserError("went wrong")
+
+    with pytest.raises(UserError, match="went wrong"):
+        fit(Scalar(), SIXTY, state, recipe=LONG, steps=60, watch=stop)
+    assert epochs_done(state, key="key") == 1
+
+    calls = []
+    resumed, unbroken = Scalar(), Scalar()
+    expected = fit(unbroken, SIXTY, tmp_path / "unbroken.pt", recipe=LONG, steps=60)
+    watched = {"steps": 60, "watch": lambda done, _steps: calls.append(done)}
+    assert fit(resumed, SIXTY, state, recipe=LONG, **watched) == expected
+    assert resumed.weight.item() == unbroken.weight.item()
+    assert calls == [100, 150]
+
+
+def test_a_loss_that_is_not_finite_stops_a_long_epoch_at_the_next_look(state):
+    done = []
+
+    def noted(epoch):
+        for step in range(1, 201):
+            done.append(step)
+            target = math.nan if step == 60 else 1.0
+            yield [torch.zeros(1, 3, 1, 1), torch.tensor(target)]
+
+    with pytest.raises(UserError, match="the loss linear is nan: training diverged"):
+        fit(Scalar(), noted, state, recipe=LONG, steps=200)
+    assert done[-1] == 100
+    assert not state.exists()
 
 
 def test_a_curve_is_written_as_a_table(tmp_path):

@@ -56,7 +56,9 @@ def load_checkpoint(path: Path) -> tuple[dict[str, Tensor], Blueprint]:
         raise UserError(f"{path}: not found; run the step that makes it")
     if content.get("format") != CHECKPOINT_FORMAT:
         raise UserError(f"{path}: not a checkpoint of ours; give one that a train step made")
-    described = {f.name: content["blueprint"][f.name] for f in fields(Blueprint)}
+    described = content["blueprint"]
+    if set(described) != {f.name for f in fields(Blueprint)}:
+        raise UserError(f"{path}: made by another version of recam; run the step that makes it")
     for name in ("classes", "rates"):
         described[name] = tuple(described[name])
     return content["tensors"], Blueprint(**described)

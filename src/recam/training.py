@@ -18,6 +18,8 @@ from recam.files import write_text
 from recam.progress import progress
 
 POLYNOMIAL_POWER = 0.9  # of the learning rate's decay to zero, per step (authors' code)
+CHECK_EVERY = 50  # steps between looks at a running epoch, each of which waits for the device
+BIASES = ".bias"  # in learning rates: the biases among what is left
 
 logger = logging.getLogger(__name__)
 
@@ -27,9 +29,11 @@ class Recipe:
     """The numbers of a training run."""
 
     epochs: int
-    learning_rates: dict[str, float]  # by attribute of the model; "" takes all that is left
+    learning_rates: dict[str, float]  # by group; see ``parameter_groups``
     momentum: float
     weight_decay: float
+    lr_every: int = 1  # steps between changes of the learning rate
+    parts: int = 1  # equal parts in which a batch goes through the network, to save memory
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,23 +54,21 @@ def train(
     device: torch.device,
     state: Path,
     key: str,
+    watch: Callable[[int, int], None] | None = None,
 ) -> list[EpochLoss]:
     """Train in place with SGD and polynomial decay; return the curve.
 
     After every epoch all that is needed to go on is kept in ``state`` under ``key``; a run that
-    finds its own key there goes on and ends with the same numbers as an unbroken one. Raises
-    UserError where a loss is not finite.
+    finds its own key there goes on and ends with the same numbers as an unbroken one. Every
+    CHECK_EVERY steps ``watch`` gets the steps done and in all; it may raise to end the run, which
+    keeps the state of the last epoch. Raises UserError where a loss is not finite or a batch
+    cannot be divided into parts.
     """
     model.to(device).to(memory_format=torch.channels_last)
-    optimizer = SGD(
-        parameter_groups(model, recipe.learning_rates),
-        momentum=recipe.momentum,
-        weight_decay=recipe.weight_decay,
-    )
     steps = recipe.epochs * steps_per_epoch
-    schedule = LambdaLR(optimizer, lambda step: (1 - step / steps) ** POLYNOMIAL_POWER)
-    parts = {"model": model, "optimizer": optimizer, "schedule": schedule}
-    curve = _resume(state, key=key, parts=parts)
+    optimizer, schedule = _optimizer(model, recipe, steps=steps)
+    kept = {"model": model, "optimizer": optimizer, "schedule": schedule}
+    curve = _resume(state, key=key, kept=kept)
     done = max((line.epoch for line in curve), default=0)
     if 0 < done < recipe.epochs:
         logger.info("going on after epoch %d of an unfinished run", done)
@@ -74,10 +76,12 @@ def train(
     for epoch in range(done + 1, recipe.epochs + 1):
         what = f"epoch {epoch}/{recipe.epochs}"
         shown = progress(batches(epoch), total=steps_per_epoch, what=what, unit="batch")
-        means = _run_epoch(model, shown, optimizer, schedule, device=device)
+        means = _run_epoch(
+            model, shown, schedule, recipe=recipe, steps=steps, device=device, watch=watch
+        )
         curve += [EpochLoss(epoch=epoch, loss=name, value=mean) for name, mean in means.items()]
         logger.info("%s: %s", what, ", ".join(f"{n} {m:.4f}" for n, m in means.items()))
-        save_state(state, _state(curve, key=key, parts=parts))
+        save_state(state, _state(curve, key=key, kept=kept))
     return curve
 
 
@@ -94,13 +98,33 @@ def write_curve(path: Path, curve: list[EpochLoss]) -> None:
 
 
 def parameter_groups(model: nn.Module, learning_rates: dict[str, float]) -> list[dict]:
-    """Trainable parameters by the attribute they belong to, each group with its learning rate."""
+    """Trainable parameters by the attribute they belong to, each group with its learning rate.
+
+    Those of no named attribute are in "", but for their biases where ".bias" is named: these have
+    a group of their own without weight decay, as published for DeepLab's head.
+    """
     groups: dict[str, list[nn.Parameter]] = {name: [] for name in learning_rates}
     for name, parameter in model.named_parameters():
         if parameter.requires_grad:
             owner = name.split(".")[0]
-            groups[owner if owner in groups else ""].append(parameter)
-    return [{"params": groups[name], "lr": rate} for name, rate in learning_rates.items()]
+            rest = BIASES if BIASES in groups and name.endswith(BIASES) else ""
+            groups[owner if owner in groups else rest].append(parameter)
+    own = {BIASES: {"weight_decay": 0.0}}  # the others have the optimizer's
+    rates = learning_rates.items()
+    return [{"params": groups[name], "lr": rate, **own.get(name, {})} for name, rate in rates]
+
+
+def _optimizer(model: nn.Module, recipe: Recipe, *, steps: int) -> tuple[SGD, LambdaLR]:
+    optimizer = SGD(
+        parameter_groups(model, recipe.learning_rates),
+        momentum=recipe.momentum,
+        weight_decay=recipe.weight_decay,
+    )
+
+    def decay(step: int) -> float:
+        return (1 - (step - step % recipe.lr_every) / steps) ** POLYNOMIAL_POWER
+
+    return optimizer, LambdaLR(optimizer, decay)
 
 
 class _WithLosses(Protocol):
@@ -110,23 +134,46 @@ class _WithLosses(Protocol):
 def _run_epoch(
     model: nn.Module,
     batches: Iterable[list[Tensor]],
-    optimizer: SGD,
     schedule: LambdaLR,
     *,
+    recipe: Recipe,
+    steps: int,
     device: torch.device,
+    watch: Callable[[int, int], None] | None,
 ) -> dict[str, float]:
     sums: dict[str, Tensor] = {}
     count = 0
     for images, targets in batches:
         first = images.to(device, non_blocking=True, memory_format=torch.channels_last)
-        losses = cast(_WithLosses, model).loss(first, targets.to(device, non_blocking=True))
-        optimizer.zero_grad(set_to_none=True)
-        torch.stack(list(losses.values())).sum().backward()
-        optimizer.step()
+        schedule.optimizer.zero_grad(set_to_none=True)
+        for part in _parts(first, targets.to(device, non_blocking=True), recipe.parts):
+            losses = cast(_WithLosses, model).loss(*part)
+            (torch.stack(list(losses.values())).sum() / recipe.parts).backward()
+            for name, loss in losses.items():
+                total = sums.get(name, torch.zeros((), device=device))
+                sums[name] = total + loss.detach() / recipe.parts
+        schedule.optimizer.step()
         schedule.step()
-        for name, loss in losses.items():
-            sums[name] = sums.get(name, torch.zeros((), device=device)) + loss.detach()
         count += 1
+        done = schedule.last_epoch  # it counts the steps of the run
+        if done % CHECK_EVERY == 0:
+            _finite_means(sums, count)
+            if watch is not None:
+                watch(done, steps)
+    return _finite_means(sums, count)
+
+
+def _parts(images: Tensor, targets: Tensor, parts: int) -> Iterable[tuple[Tensor, Tensor]]:
+    if parts == 1:
+        return [(images, targets)]
+    if len(images) % parts:
+        raise UserError(
+            f"parts: expected a divisor of batch_size ({len(images)}), got {parts}; change one"
+        )
+    return zip(images.chunk(parts), targets.chunk(parts), strict=True)
+
+
+def _finite_means(sums: dict[str, Tensor], count: int) -> dict[str, float]:
     means = {name: float(total) / count for name, total in sums.items()}
     for name, mean in means.items():
         if not math.isfinite(mean):
@@ -136,15 +183,15 @@ def _run_epoch(
     return means
 
 
-def _state(curve: list[EpochLoss], *, key: str, parts: dict) -> dict[str, object]:
+def _state(curve: list[EpochLoss], *, key: str, kept: dict) -> dict[str, object]:
     lines = [(line.epoch, line.loss, line.value) for line in curve]
-    return {"key": key, "curve": lines, **{n: part.state_dict() for n, part in parts.items()}}
+    return {"key": key, "curve": lines, **{n: part.state_dict() for n, part in kept.items()}}
 
 
-def _resume(state: Path, *, key: str, parts: dict) -> list[EpochLoss]:
+def _resume(state: Path, *, key: str, kept: dict) -> list[EpochLoss]:
     content = load_state(state)
     if content is None or content.get("key") != key:
         return []
-    for name, part in parts.items():
+    for name, part in kept.items():
         part.load_state_dict(content[name])
     return [EpochLoss(epoch=e, loss=name, value=value) for e, name, value in content["curve"]]

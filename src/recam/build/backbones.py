@@ -1,7 +1,6 @@
 """Backbones by name: torchvision's ResNets, and any convolutional network of timm."""
 
 import timm
-from torch import nn
 
 from recam.artifacts import Blueprint
 from recam.build.names import unknown
@@ -10,14 +9,16 @@ from recam.models.backbones import Backbone, TimmBackbone, TorchvisionResNet, fr
 TORCHVISION = ("resnet18", "resnet34", "resnet50", "resnet101")
 
 
-def make_backbone(blueprint: Blueprint) -> Backbone:
+def make_backbone(blueprint: Blueprint, *, dilated: bool = False) -> Backbone:
     """A backbone with fresh weights, frozen where the blueprint says so.
 
-    Raises UserError for an unknown name or a stride that it cannot have.
+    ``dilated`` is for torchvision's ResNets; networks of timm that can change their stride are
+    always dilated where they lost strides. Raises UserError for an unknown name or a stride that
+    it cannot have.
     """
     name = blueprint.backbone
     if name in TORCHVISION:
-        backbone = TorchvisionResNet(name, output_stride=blueprint.output_stride)
+        backbone = TorchvisionResNet(name, output_stride=blueprint.output_stride, dilated=dilated)
     elif name in (known := timm.list_models()):
         backbone = TimmBackbone(name, output_stride=blueprint.output_stride)
     else:
@@ -26,12 +27,4 @@ def make_backbone(blueprint: Blueprint) -> Backbone:
         freeze_batch_norm(backbone)
     if blueprint.frozen_stem:
         backbone.freeze_stem()
-    return backbone
-
-
-def backbone_of(model: nn.Module) -> Backbone:
-    """The backbone in a method or segmenter, which know it only as some network."""
-    backbone = model.get_submodule("backbone")
-    if not isinstance(backbone, Backbone):
-        raise TypeError(f"expected a backbone of recam.models, got {type(backbone).__name__}")
     return backbone

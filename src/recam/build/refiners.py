@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from recam.artifacts import Blueprint
-from recam.build.backbones import backbone_of, make_backbone
+from recam.build.backbones import make_backbone
 from recam.build.names import REFINERS
 from recam.inference import normalise
+from recam.models.backbones import backbone_of
 from recam.refine.irn import STRIDE, Irn
 from recam.refine.none import unrefined
 from recam.refine.pamr import pamr

