@@ -131,3 +131,31 @@ def test_tables_without_rows_keep_their_columns(tmp_path):
     (runs[1].folder / "per_class.csv").write_text(f"{header}seg,cat,50.0\n")
     table = gathered_table(runs, "per_class.csv")
     assert table.to_csv(index=False) == f"random_seed,method,{header}1,cam,seg,cat,50.0\n"
+
+
+def test_the_ratio_to_the_upper_bound_is_that_of_each_random_seed(tmp_path):
+    runs = []
+    for seed, recam, bound in ((0, 40.0, 50.0), (1, 45.0, 75.0)):  # 0.8 and 0.6
+        for method, miou in (("recam", recam), ("supervised", bound)):
+            folder = tmp_path / f"seed{seed}/{method}"
+            folder.mkdir(parents=True)
+            stages = {"seg": scored(200, 200, "val", miou=miou)}
+            (folder / "metrics.json").write_text(json.dumps(stages))
+            runs.append(Run(folder=folder))
+    metrics = gathered_metrics(runs)
+    assert metrics["seg"]["recam"]["ratio_to_supervised"] == 0.7
+    assert metrics["seg"]["recam"]["ratio_to_supervised_std"] == 0.1414  # sqrt(2 * 0.1²)
+    assert metrics["seg"]["supervised"]["ratio_to_supervised"] == 1
+    assert "| ReCAM | 42.5 ± 3.5 | 0.70 ± 0.14 |" in results_table(metrics, replicates=2)
+
+
+def test_without_true_masks_of_val_there_is_no_ratio(tmp_path):
+    (tmp_path / "seed0/supervised").mkdir(parents=True)
+    runs = [
+        *write_runs(tmp_path, seg=scored(0, 200, "val")),
+        Run(folder=tmp_path / "seed0/supervised"),
+    ]
+    (runs[-1].folder / "metrics.json").write_text(json.dumps({"seg": scored(0, 200, "val")}))
+    metrics = gathered_metrics(runs)
+    assert "ratio_to_supervised" not in metrics["seg"]["supervised"]
+    assert "of supervised" not in results_table(metrics, replicates=2)

@@ -48,12 +48,16 @@ def gathered_metrics(runs: list[Run]) -> Metrics:
     """The results contract: by stage and method the mean of every number, and mIoU's deviation.
 
     ``miou_std`` is the sample standard deviation over the replicates (0 for a single one).
-    ``images`` and ``of``, how many of a split's images were scored, are the same in all.
+    ``images`` and ``of``, how many of a split's images were scored, are the same in all. Where the
+    upper bound was run, ``seg`` has ``ratio_to_supervised``: what part of its mIoU each method
+    reaches, random seed by random seed.
     """
     found: dict[tuple[str, str], list[dict[str, float | str]]] = defaultdict(list)
+    bounds = {run.random_seed: run.metrics()["seg"] for run in runs if run.method == "supervised"}
     for run in runs:
-        for stage, values in run.metrics().items():
-            found[stage, run.method].append(values)
+        values = _with_ratio(run.metrics(), bounds.get(run.random_seed))
+        for stage, numbers in values.items():
+            found[stage, run.method].append(numbers)
     gathered: Metrics = {stage: {} for stage in STAGES}
     for (stage, method), replicates in found.items():
         gathered[stage][method] = _over_replicates(pd.DataFrame(replicates))
@@ -94,9 +98,13 @@ def results_table(metrics: Metrics, *, replicates: int) -> str:
     present = [m for m in METHODS if any(m in stage for stage in metrics.values())]
     splits = {stage: next(iter(v.values()))["split"] for stage, v in metrics.items() if v}
     heads = [f"{STAGES[stage]} ({split})" for stage, split in splits.items()]
+    has_ratio = any("ratio_to_supervised" in values for values in metrics["seg"].values())
+    heads += ["of supervised"] * has_ratio
     lines = [_row(["mIoU, %", *heads]), _row(["---"] + ["---:"] * len(heads))]
     for method in present:
         cells = [_cell(metrics[stage].get(method), replicates=replicates) for stage in splits]
+        if has_ratio:
+            cells.append(_with_deviation(metrics["seg"][method], "ratio_to_supervised", replicates))
         lines.append(_row([METHODS[method], *cells]))
     return "".join(lines + [f"\n{note}\n" for note in _notes(metrics)])
 
@@ -114,13 +122,23 @@ def _notes(metrics: Metrics) -> list[str]:
     return list(dict.fromkeys(notes))  # once for each split
 
 
+def _with_ratio(
+    stages: dict[str, dict[str, float | str]], bound: dict[str, float | str] | None
+) -> dict[str, dict[str, float | str]]:
+    """The metrics of a run, with the ratio of its segmenter's mIoU to the upper bound's."""
+    miou, most = (values.get("miou") for values in (stages["seg"], bound or {}))
+    if not isinstance(miou, float) or not isinstance(most, float) or not most:
+        return stages
+    return stages | {"seg": stages["seg"] | {"ratio_to_supervised": miou / most}}
+
+
 def _over_replicates(replicates: pd.DataFrame) -> dict[str, float | str]:
     numbers = replicates.select_dtypes("number")
     values: dict[str, float | str] = {"split": str(replicates["split"].iloc[0])}
     for name, column in numbers.items():  # cast: pandas says that a mean may be a column
         mean = float(cast(float, column.mean()))
         values[str(name)] = int(mean) if name in {"images", "of"} else round(mean, 4)
-        if name in {"miou", "oracle_miou"}:
+        if name in {"miou", "oracle_miou", "ratio_to_supervised"}:
             deviation = cast(float, column.std(ddof=1)) if len(column) > 1 else 0
             values[f"{name}_std"] = round(float(deviation), 4)
     return values
@@ -140,8 +158,9 @@ def _cell(values: dict[str, float | str] | None, *, replicates: int) -> str:
 
 
 def _with_deviation(values: dict[str, float | str], name: str, replicates: int) -> str:
-    mean = f"{values[name]:.1f}"
-    return mean if replicates == 1 else f"{mean} ± {values[f'{name}_std']:.1f}"
+    digits = ".2f" if name == "ratio_to_supervised" else ".1f"
+    shown = [format(values[n], digits) for n in (name, f"{name}_std")]
+    return shown[0] if replicates == 1 else " ± ".join(shown)
 
 
 def _row(cells: list[str]) -> str:

@@ -1,0 +1,113 @@
+"""Whether there is something for a segmenter to learn, and whether it learns it.
+
+A night of training on empty masks, or of a network that calls everything background, ends with a
+number that means nothing. Both are noticed early, and told with their cause.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Bool
+
+from recam.data.layout import MASKS, WeakSplit
+from recam.errors import UserError
+from recam.files import check_mask, image_size, read_mask
+from recam.labels import BACKGROUND, IGNORE, mask_id
+from recam.models.segmenters import Segmenter
+from recam.progress import progress
+
+PERCENT = 100.0
+ALMOST_EMPTY = 0.001  # share of foreground in masks that nothing can be learned from
+FEW = 0.02  # share of foreground in masks that may be why a network found none
+COLLAPSED = 0.01  # of the foreground in the masks: a network that finds less finds nothing
+WARM_UP = 500  # steps in which a network may call everything background, or half of a short run
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MasksSeen:
+    """What the masks of a split hold."""
+
+    foreground: float  # share of the pixels to learn from, 0 to 1
+    ignored: float  # share of all pixels
+    shown: Bool[np.ndarray, "K"]  # classes with at least one pixel
+
+
+def look_at_masks(split: WeakSplit, folder: Path) -> MasksSeen:
+    """Read every mask of a split once.
+
+    Raises UserError for a missing or broken mask, one that does not fit its image or its classes,
+    and masks with nothing in them to learn.
+    """
+    _require_masks(folder, split)
+    num_ids = len(split.classes) + 1
+    pixels = np.zeros(IGNORE + 1, np.int64)
+    files = [folder / f"{image_id}.png" for image_id in split.ids]
+    pairs = list(zip(files, split.images, strict=True))
+    for file, image in progress(pairs, total=len(pairs), what="looking at masks", unit="mask"):
+        mask = read_mask(file)
+        check_mask(file, mask, size=image_size(image), num_ids=num_ids)
+        pixels += np.bincount(mask.ravel(), minlength=len(pixels))
+    judged = pixels[:num_ids].sum()
+    seen = MasksSeen(
+        foreground=float(1 - pixels[BACKGROUND] / judged) if judged else 0.0,
+        ignored=float(pixels[IGNORE] / pixels.sum()),
+        shown=pixels[mask_id(0) : num_ids] > 0,
+    )
+    if seen.foreground < ALMOST_EMPTY:
+        raise UserError(
+            f"{folder}: only {PERCENT * seen.foreground:.2f} % of the pixels to learn from show a "
+            f"class, and {PERCENT * seen.ignored:.1f} % are ignored; lower the background's score "
+            "of make_pseudo"
+        )
+    return seen
+
+
+def never_shown(split: WeakSplit, seen: MasksSeen) -> list[str]:
+    """A sentence for each class that a segmenter trained on these masks cannot know."""
+    counts = split.labels.sum(axis=0)
+    sentences = []
+    for name, shown, images in zip(split.classes, seen.shown, counts, strict=True):
+        if not shown:
+            sentences.append(
+                f"class {name} is in none of the masks of split {split.name} (images labelled with "
+                f"it: {images}): the segmenter cannot find it, so where it is shown its IoU is 0"
+            )
+    return sentences
+
+
+class Watch:
+    """Stops a training run whose network calls everything background. Raises UserError then."""
+
+    def __init__(self, model: Segmenter, seen: MasksSeen):
+        self.model = model
+        self.seen = seen
+
+    def __call__(self, step: int, steps: int) -> None:
+        """Look at what was found since the last call, after so many steps of so many."""
+        true, found = self.model.foreground.shares()
+        if step <= min(WARM_UP, steps // 2) or found >= COLLAPSED * true:
+            return
+        cause = (
+            "there is little in its masks: lower the background's score of make_pseudo"
+            if self.seen.foreground < FEW
+            else "its learning rate is too high, most likely: lower lr_head, lr_head_bias and lr"
+        )
+        raise UserError(
+            f"after {step} of {steps} steps the segmenter calls {PERCENT * found:.2f} % of the "
+            f"pixels something else than background, its masks {PERCENT * true:.2f} %; {cause}"
+        )
+
+
+def _require_masks(folder: Path, split: WeakSplit) -> None:
+    missing = [image_id for image_id in split.ids if not (folder / f"{image_id}.png").is_file()]
+    if missing:
+        remedy = (
+            "add them, or take supervised off methods"
+            if folder.name == MASKS
+            else "make_cams.split does not cover train_seg.split; make them the same"
+        )
+        raise UserError(
+            f"{folder}: has no mask for {len(missing)} of the {len(split.ids)} images of split "
+            f"{split.name} (first: {missing[0]}); {remedy}"
+        )
