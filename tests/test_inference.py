@@ -1,4 +1,4 @@
-"""Maps of whole images: what scales, mirror images and batches may and may not change."""
+"""Maps and masks of whole images: what scales, mirrors and batches may and may not change."""
 
 from pathlib import Path
 
@@ -10,13 +10,20 @@ from torch import nn
 from torch.nn import functional
 
 from recam.errors import UserError
+from recam.files import read_image
 from recam.inference import (
     averaged_maps,
     equal_size_batches,
     maps_of_images,
     normalise,
+    shrunk_size,
 )
 from recam.maps import EPSILON, peak_normalised
+from recam.models.backbones import Backbone
+from recam.models.segmenters import Segmenter
+from recam.refine.crf import CrfKernels, DenseCrf, unary_of_probabilities
+from recam.refine.sharpen import Crf
+from recam.segmentation import mask_of_probabilities, masks_of_images
 
 CPU = torch.device("cpu")
 MEAN, STD = (0.5, 0.25, 0.0), (0.5, 0.25, 1.0)
@@ -200,3 +207,178 @@ def test_maps_are_made_without_gradients(pixelwise, paths):
 def test_an_image_that_is_missing_stops_the_pass(pixelwise):
     with pytest.raises(UserError, match=r"nowhere\.png: not a readable image"):
         maps_by_position(pixelwise, [Path("nowhere.png")], batch_size=1)
+
+
+class TinyBackbone(Backbone):
+    """One layer of stride 2 that looks at what lies to one side."""
+
+    mean, std = MEAN, STD
+
+    def __init__(self):
+        super().__init__()
+        self.layer = nn.Conv2d(3, 4, kernel_size=(1, 3), stride=2, padding=(0, 1))
+
+    def with_skip(self, images):
+        features = self.layer(images)
+        return features, features
+
+    def levels(self, images):
+        return list(self.with_skip(images))
+
+    def freeze_stem(self):
+        pass
+
+
+class TinySegmenter(Segmenter):
+    def __init__(self):
+        super().__init__()
+        self.backbone = TinyBackbone()
+
+    def logits(self, images):
+        return 10 * self.backbone(images)
+
+
+@pytest.fixture
+def segmenter(generator):
+    """A segmenter of four classes, most of which noise has."""
+    model = TinySegmenter().eval()
+    for parameter in model.parameters():
+        nn.init.normal_(parameter, generator=generator)
+    return model
+
+
+@pytest.fixture
+def noise(tmp_path):
+    """Four images of noise, three of them 24 x 16 pixels and one 10 x 30."""
+    random = np.random.default_rng(0)
+    files = [tmp_path / f"noise{number}.png" for number in range(4)]
+    for file, shape in zip(files, [(16, 24), (30, 10), (16, 24), (16, 24)], strict=True):
+        Image.fromarray(random.integers(0, 256, (*shape, 3), dtype=np.uint8)).save(file)
+    return files
+
+
+def masks_by_position(model, paths, **changes):
+    options = {"scales": (1.0,), "batch_size": 2, "device": CPU} | changes
+    return dict(masks_of_images(model, paths, **options))
+
+
+def probabilities_of(model, path, *, scales=(1.0,)):
+    pixels = torch.from_numpy(read_image(path)).permute(2, 0, 1)[None].float() / 255
+    with torch.inference_mode():
+        images = normalise(pixels, mean=MEAN, std=STD)
+        return pixels[0], averaged_maps(model.maps, images, scales=scales)[0]
+
+
+@pytest.mark.parametrize("scales", [(1.0,), (0.5, 1.5)])
+def test_a_mask_is_the_best_class_of_the_averaged_maps(segmenter, noise, scales):
+    masks = masks_by_position(segmenter, noise, scales=scales)
+    assert masks.keys() == {0, 1, 2, 3}
+    for position, mask in masks.items():
+        _, probabilities = probabilities_of(segmenter, noise[position], scales=scales)
+        assert mask.dtype == np.uint8
+        np.testing.assert_array_equal(mask, probabilities.argmax(dim=0).numpy())
+        assert len(np.unique(mask)) > 1
+
+
+def test_the_mask_of_a_mirror_image_is_the_mirrored_mask(segmenter, noise, tmp_path):
+    mirrored = tmp_path / "mirrored.png"
+    Image.fromarray(read_image(noise[0])[:, ::-1].copy()).save(mirrored)
+    masks = masks_by_position(segmenter, [noise[0], mirrored], scales=(1.0, 1.5))
+    np.testing.assert_array_equal(masks[1], masks[0][:, ::-1])
+
+
+def test_a_crf_sees_the_pixels_and_the_probabilities(segmenter, noise):
+    kernels = CrfKernels(
+        gaussian_sxy=1.0,
+        gaussian_weight=3.0,
+        bilateral_sxy=20.0,
+        bilateral_srgb=60.0,
+        bilateral_weight=4.0,
+    )
+    masks = masks_by_position(segmenter, noise, crf=Crf(kernels=kernels, iterations=3))
+    for position, mask in masks.items():
+        pixels, probabilities = probabilities_of(segmenter, noise[position])
+        field = DenseCrf(pixels, kernels=kernels)
+        posteriors = field.posteriors(unary_of_probabilities(probabilities), iterations=3)
+        np.testing.assert_array_equal(mask, posteriors.argmax(dim=0).numpy())
+        assert (mask != probabilities.argmax(dim=0).numpy()).any()
+
+
+def test_shrunk_images_get_masks_of_their_own_size(segmenter, noise):
+    masks = masks_by_position(segmenter, noise, longest_side=12)
+    assert [masks[position].shape for position in range(4)] == [
+        (16, 24),
+        (30, 10),
+        (16, 24),
+        (16, 24),
+    ]
+
+
+def test_a_limit_that_nothing_reaches_changes_nothing(segmenter, noise):
+    free, limited = (masks_by_position(segmenter, noise, longest_side=n) for n in (None, 30))
+    for position, mask in free.items():
+        np.testing.assert_array_equal(limited[position], mask)
+
+
+def test_a_large_flat_image_has_the_mask_of_a_small_one(segmenter, tmp_path):
+    halves = np.zeros((8, 16, 3), dtype=np.uint8)
+    halves[:, 8:] = 255
+    small = Image.fromarray(halves)
+    small.save(tmp_path / "small.png")
+    small.resize((64, 32), Image.Resampling.NEAREST).save(tmp_path / "large.png")
+    paths = [tmp_path / "small.png", tmp_path / "large.png"]
+    masks = masks_by_position(segmenter, paths, longest_side=16)
+    # Enlarged bilinearly: alike where no other class is near, at the middles of both halves.
+    np.testing.assert_array_equal(masks[1][2::4, 14:20], np.tile(masks[0][:, 4:5], 6))
+
+
+@pytest.mark.parametrize("size", [(3, 5), (7, 9), (31, 12), (2, 2)])
+def test_enlarging_class_by_class_is_enlarging_all_and_taking_the_best(generator, size):
+    probabilities = torch.randn(5, 3, 5, generator=generator).softmax(dim=0)
+    mask = mask_of_probabilities(probabilities, size=size)
+    enlarged = functional.interpolate(probabilities[None], size=size, mode="bilinear")[0]
+    assert mask.equal(enlarged.argmax(dim=0).to(torch.uint8))
+
+
+@pytest.mark.parametrize("size", [(2, 2), (4, 4)])
+def test_the_first_of_equal_classes_wins(size):
+    assert not mask_of_probabilities(torch.full((3, 2, 2), 1 / 3), size=size).any()
+
+
+@pytest.mark.parametrize(
+    ("size", "limit", "expected"),
+    [
+        ((3000, 4000), 640, (480, 640)),
+        ((4000, 3000), 640, (640, 480)),
+        ((480, 640), 640, (480, 640)),
+        ((1, 5000), 640, (1, 640)),
+        ((3000, 4000), None, (3000, 4000)),
+    ],
+)
+def test_shrunk_sizes_by_hand(size, limit, expected):
+    assert shrunk_size(size, limit) == expected
+
+
+def test_images_that_shrink_to_one_size_share_a_batch(tmp_path):
+    for name, size in {"a": (40, 20), "b": (10, 5), "c": (80, 40)}.items():
+        Image.new("RGB", size, (0, 51, 255)).save(tmp_path / f"{name}.png")
+    (batch,) = equal_size_batches(sorted(tmp_path.glob("*.png")), batch_size=4, longest_side=10)
+    assert batch.positions == (0, 1, 2)
+    assert batch.stored == ((20, 40), (5, 10), (40, 80))
+    flat = torch.tensor([0, 0.2, 1])[:, None, None].expand(3, 3, 5, 10)
+    torch.testing.assert_close(batch.pixels, flat)
+
+
+def test_broken_images_are_noted_and_the_others_done(segmenter, noise):
+    noise[0].write_bytes(noise[0].read_bytes()[:-300])  # its head is whole
+    noise[1].unlink()
+    faults: list[UserError] = []
+    masks = masks_by_position(segmenter, noise, faults=faults)
+    assert masks.keys() == {2, 3}
+    assert sorted(str(fault).split(":")[0] for fault in faults) == [str(noise[0]), str(noise[1])]
+
+
+def test_without_a_place_to_note_them_broken_images_stop_the_pass(segmenter, noise):
+    noise[0].write_bytes(noise[0].read_bytes()[:-300])
+    with pytest.raises(UserError, match=r"noise0\.png: not a readable image"):
+        masks_by_position(segmenter, noise)

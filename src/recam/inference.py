@@ -2,15 +2,17 @@
 
 from collections import defaultdict
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, UInt8
 from torch import Tensor
 from torch.nn import functional
 
+from recam.errors import UserError
 from recam.files import image_size, read_image
 
 Maps = Callable[[Tensor], Tensor]  # normalised images (B, 3, H, W) -> maps (B, K, h, w)
@@ -22,19 +24,39 @@ class EqualSizeBatch:
 
     positions: tuple[int, ...]
     pixels: Float[Tensor, "B 3 H W"]  # in [0, 1]
+    stored: tuple[tuple[int, int], ...]  # height and width in the files: larger where shrunk
 
 
-def equal_size_batches(paths: list[Path], *, batch_size: int) -> Iterator[EqualSizeBatch]:
-    """All images, grouped by size, so that nothing is padded and nothing runs alone needlessly."""
+def equal_size_batches(
+    paths: list[Path],
+    *,
+    batch_size: int,
+    longest_side: int | None = None,
+    faults: list[UserError] | None = None,
+) -> Iterator[EqualSizeBatch]:
+    """All images, grouped by size, so that nothing is padded and nothing runs alone needlessly.
+
+    Images longer than ``longest_side`` are shrunk to it, one by one while they are read. What is
+    wrong with a broken image is raised, or added to ``faults`` where that is given.
+    """
     by_size: dict[tuple[int, int], list[int]] = defaultdict(list)
+    stored: dict[int, tuple[int, int]] = {}
     for position, path in enumerate(paths):
-        by_size[image_size(path)].append(position)
-    for positions in by_size.values():
+        with _noting(faults):
+            stored[position] = image_size(path)
+            by_size[shrunk_size(stored[position], longest_side)].append(position)
+    for size, positions in by_size.items():
         for start in range(0, len(positions), batch_size):
-            chosen = tuple(positions[start : start + batch_size])
-            images = np.stack([read_image(paths[p]) for p in chosen])
-            pixels = torch.from_numpy(images).permute(0, 3, 1, 2).float() / 255
-            yield EqualSizeBatch(positions=chosen, pixels=pixels)
+            images: dict[int, Tensor] = {}
+            for position in positions[start : start + batch_size]:
+                with _noting(faults):
+                    images[position] = _shrunk(read_image(paths[position]), size)
+            if images:
+                yield EqualSizeBatch(
+                    positions=tuple(images),
+                    pixels=torch.stack(list(images.values())).float() / 255,
+                    stored=tuple(stored[position] for position in images),
+                )
 
 
 def normalise(
@@ -83,9 +105,35 @@ def maps_of_images(
         yield from zip(batch.positions, averaged, strict=True)
 
 
+def shrunk_size(size: tuple[int, int], longest_side: int | None) -> tuple[int, int]:
+    """Height and width, reduced alike so that neither is above ``longest_side`` (nor below 1)."""
+    longest = max(size)
+    if longest_side is None or longest <= longest_side:
+        return size
+    height, width = (max(1, round(length * longest_side / longest)) for length in size)
+    return height, width
+
+
+def _shrunk(image: UInt8[np.ndarray, "H W 3"], size: tuple[int, int]) -> UInt8[Tensor, "3 h w"]:
+    pixels = torch.from_numpy(image).permute(2, 0, 1)
+    if tuple(pixels.shape[1:]) == size:
+        return pixels
+    return functional.interpolate(pixels[None], size=size, mode="bicubic", antialias=True)[0]
+
+
 def _rescaled(images: Tensor, scale: float) -> Tensor:
     if scale == 1:
         return images
     size = [max(1, round(length * scale)) for length in images.shape[2:]]
-    resized = functional.interpolate(images, size=size, mode="bicubic", antialias=True)
-    return resized.contiguous(memory_format=torch.channels_last)
+    scaled = functional.interpolate(images, size=size, mode="bicubic", antialias=True)
+    return scaled.contiguous(memory_format=torch.channels_last)
+
+
+@contextmanager
+def _noting(faults: list[UserError] | None) -> Iterator[None]:
+    try:
+        yield
+    except UserError as error:
+        if faults is None:
+            raise
+        faults.append(error)

@@ -1,0 +1,231 @@
+"""A trained segmenter as an ONNX file, for programs without PyTorch.
+
+``python -m recam.export --help`` tells what the file takes and gives.
+"""
+
+import argparse
+import copy
+import importlib
+import io
+import json
+import logging
+import sys
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from pathlib import Path
+from typing import cast
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from timm.layers.conv2d_same import Conv2dSame
+from timm.layers.padding import pad_same
+from torch import Tensor, nn
+from torch.nn import functional
+
+from recam.build.segmenters import load_segmenter
+from recam.errors import UserError
+from recam.files import replacing
+from recam.inference import normalise
+from recam.labels import class_names_with_background
+from recam.models.backbones import backbone_of
+from recam.models.segmenters import Segmenter, resized
+
+PACKAGES = ("onnx", "onnxscript", "onnxruntime")
+INPUT, OUTPUT = "pixels", "probabilities"
+EXAMPLE, CHECK = (2, 3, 96, 128), (1, 3, 75, 61)  # sizes to export with, and to compare at
+TOLERANCE = 1e-4  # of probabilities
+STOPPED = 130  # the shell's exit code for an interrupt
+DESCRIPTION = """\
+Write a segmenter.pt as an ONNX file that is enough by itself.
+
+It takes "pixels", float32 (batch, 3, height, width): red, green and blue from 0 to 1. It gives
+"probabilities", float32 (batch, classes, height, width), of one view: no scales, no mirror image.
+Batch, height and width may be any. The names of the classes, background first, are a JSON list in
+the model's metadata under "classes"."""
+
+logger = logging.getLogger("recam.export")  # also where Python calls this file __main__
+
+
+class ProbabilitiesOfPixels(nn.Module):
+    """A segmenter between pixels and probabilities of the same size."""
+
+    def __init__(self, segmenter: Segmenter):
+        super().__init__()
+        self.segmenter = segmenter
+        backbone = backbone_of(segmenter)
+        self.mean, self.std = backbone.mean, backbone.std
+
+    def forward(self, pixels: Float[Tensor, "B 3 H W"]) -> Float[Tensor, "B N H W"]:
+        """From red, green and blue in [0, 1] to a distribution over background and classes."""
+        images = normalise(pixels, mean=self.mean, std=self.std)
+        return resized(self.segmenter.maps(images), pixels.shape[2:])
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Export as the command line says; the exit code: 0, 1 for a fault, 130 for Ctrl-C."""
+    args = _parser().parse_args(argv)
+    logging.basicConfig(level=logging.WARNING, format="%(message)s", force=True)
+    logging.getLogger("recam").setLevel(logging.INFO)
+    try:
+        _require_packages()
+        segmenter, blueprint = load_segmenter(args.checkpoint)
+        export(args.onnx, segmenter, blueprint.classes)
+    except UserError as error:
+        logger.error("%s", error)
+    except OSError as error:
+        if not error.strerror:
+            raise
+        logger.error("%s: %s; change that and run again", error.filename, error.strerror)
+    except KeyboardInterrupt:
+        logger.error("stopped; nothing was written")
+        return STOPPED
+    else:
+        size = args.onnx.stat().st_size / 1e6
+        classes = len(blueprint.classes)
+        logger.info("%s: %.1f MB, background and %d classes", args.onnx, size, classes)
+        return 0
+    return 1
+
+
+def export(path: Path, segmenter: Segmenter, classes: tuple[str, ...]) -> None:
+    """Write the ONNX file, once ONNX Runtime gives with it what PyTorch gives.
+
+    Raises UserError where the exporter fails or the answers differ.
+    """
+    network = ProbabilitiesOfPixels(segmenter).eval()
+    exported = copy.deepcopy(network)
+    _replace_same_padding(exported)
+    with _silence():
+        try:
+            program = torch.onnx.export(
+                exported,
+                (torch.rand(EXAMPLE),),
+                dynamo=True,
+                dynamic_shapes={INPUT: {0: "batch", 2: "height", 3: "width"}},
+                input_names=[INPUT],
+                output_names=[OUTPUT],
+                custom_translation_table={torch.ops.recam.conv_same.default: _onnx_of_conv_same()},
+                verbose=False,
+            )
+        except torch.onnx.OnnxExporterError as error:
+            raise UserError(
+                f"{path}: PyTorch's exporter cannot write this network as ONNX; train one with "
+                "another backbone or segmenter"
+            ) from error
+    if program is None:
+        raise TypeError("expected the exporter to return a program")
+    program.model.metadata_props["classes"] = json.dumps(class_names_with_background(classes))
+    with replacing(path) as temporary:
+        program.save(str(temporary), external_data=False)
+        _compare(temporary, network)
+
+
+@torch.library.custom_op("recam::conv_same", mutates_args=())
+def conv_same(
+    images: Tensor, weight: Tensor, bias: Tensor | None, stride: list[int], groups: int
+) -> Tensor:
+    """TensorFlow's "same" padding and convolution: as many cells as strides begin in the image.
+
+    One operator of ONNX too. Written out as arithmetic of sizes, a few of them cost the exporter
+    minutes.
+    """
+    padded = pad_same(images, list(weight.shape[2:]), stride)
+    return functional.conv2d(padded, weight, bias, stride, groups=groups)
+
+
+@conv_same.register_fake
+def _(
+    images: Tensor,
+    weight: Tensor,
+    bias: Tensor | None,  # noqa: ARG001 one signature for both
+    stride: list[int],
+    groups: int,  # noqa: ARG001
+) -> Tensor:
+    height, width = (
+        (length + step - 1) // step for length, step in zip(images.shape[2:], stride, strict=True)
+    )
+    return images.new_empty(images.shape[0], weight.shape[0], height, width)
+
+
+class _ConvSame(nn.Module):
+    def __init__(self, layer: nn.Conv2d):
+        super().__init__()
+        self.weight, self.bias = layer.weight, layer.bias
+        self.stride, self.groups = list(layer.stride), layer.groups
+
+    def forward(self, images: Tensor) -> Tensor:
+        return conv_same(images, self.weight, self.bias, self.stride, self.groups)
+
+
+def _replace_same_padding(module: nn.Module) -> None:
+    for name, child in module.named_children():
+        if isinstance(child, Conv2dSame) and child.dilation == (1, 1):
+            setattr(module, name, _ConvSame(cast(nn.Conv2d, child)))
+        else:
+            _replace_same_padding(child)
+
+
+def _onnx_of_conv_same() -> Callable:
+    op = importlib.import_module("onnxscript").opset18
+
+    def translated(images, weight, bias, stride, groups):
+        return op.Conv(images, weight, bias, strides=stride, group=groups, auto_pad="SAME_UPPER")
+
+    return translated
+
+
+def _compare(path: Path, network: nn.Module) -> None:
+    """Raise UserError unless the file gives what the network gives, at a size of its own."""
+    pixels = torch.rand(CHECK, generator=torch.Generator().manual_seed(0))
+    with torch.inference_mode():
+        expected = network(pixels).numpy()
+    session = importlib.import_module("onnxruntime").InferenceSession(path.read_bytes())
+    (given,) = session.run([OUTPUT], {INPUT: pixels.numpy()})
+    if given.shape != expected.shape or np.abs(given - expected).max() > TOLERANCE:
+        raise UserError(
+            "the exported network does not give what the trained one gives, so it was not written; "
+            "train one with another backbone or segmenter"
+        )
+
+
+def _require_packages() -> None:
+    try:
+        for name in PACKAGES:
+            importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        raise UserError(
+            f"package {error.name} is not installed, and ONNX files need it; run "
+            "pip install 'recam[onnx]'"
+        ) from error
+
+
+@contextmanager
+def _silence() -> Iterator[None]:
+    """The exporter talks of its own steps and of its own future."""
+    heard = io.StringIO()
+    with warnings.catch_warnings(), redirect_stdout(heard), redirect_stderr(heard):
+        warnings.simplefilter("ignore")
+        logging.disable(logging.WARNING)
+        try:
+            yield
+        finally:
+            logging.disable(logging.NOTSET)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m recam.export",
+        description=DESCRIPTION,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    add = parser.add_argument
+    add("--checkpoint", type=Path, required=True, help="trained segmenter: a segmenter.pt")
+    add("--onnx", type=Path, required=True, help="the file to write")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,261 @@
+"""Masks of your own images by a trained segmenter: ``python -m recam.predict --help``."""
+
+import argparse
+import csv
+import io
+import logging
+import math
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import UInt8
+from PIL import Image, ImageDraw, ImageFont
+
+from recam.build.devices import make_device
+from recam.build.segmenters import load_segmenter
+from recam.errors import UserError
+from recam.files import IMAGE_SUFFIXES, read_image, replacing, write_image, write_text
+from recam.inference import shrunk_size
+from recam.labels import BACKGROUND, class_names_with_background
+from recam.plots import class_colours, shown_mask
+from recam.progress import progress
+from recam.refine.crf import CrfKernels
+from recam.refine.sharpen import Crf
+from recam.segmentation import masks_of_images
+
+LONGEST_SIDE = 640  # pixels; COCO's images are so long, VOC's 500, and presets train up to it
+OVERLAY_SIDE = 1024  # pixels; of the pictures to look at
+LINE, MARGIN = 20, 6  # pixels; of the legend
+CLASSES = "classes.csv"
+STOPPED = 130  # the shell's exit code for an interrupt
+# Chen et al. (PAMI 2018) for DeepLab on PASCAL VOC.
+PUBLISHED_CRF = Crf(
+    kernels=CrfKernels(
+        gaussian_sxy=1.0,
+        gaussian_weight=3.0,
+        bilateral_sxy=67.0,
+        bilateral_srgb=3.0,
+        bilateral_weight=4.0,
+    ),
+    iterations=10,
+)
+DESCRIPTION = """\
+Write a mask for every image: OUT/NAME.png, where a pixel's value is its class.
+
+OUT/classes.csv tells which value is which class, in which colour; OUT/overlays/NAME.png shows the
+mask over the image. A mask has the pixels of its image file as they are stored: a photograph that
+viewers turn because of its EXIF note is not turned. Broken images are named at the end, and the
+exit code is then 1."""
+
+logger = logging.getLogger("recam.predict")  # also where Python calls this file __main__
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Predict as the command line says; the exit code: 0, 1 for a fault, 130 for Ctrl-C."""
+    args = _parser().parse_args(argv)
+    logging.basicConfig(level=logging.WARNING, format="%(message)s", force=True)
+    logging.getLogger("recam").setLevel(logging.INFO)
+    try:
+        return _predict(args)
+    except UserError as error:
+        logger.error("%s", error)
+    except OSError as error:
+        if not error.strerror:
+            raise
+        logger.error("%s: %s; change that and run again", error.filename, error.strerror)
+    except KeyboardInterrupt:
+        logger.error("stopped; the masks in %s are whole", args.out)
+        return STOPPED
+    return 1
+
+
+def _predict(args: argparse.Namespace) -> int:
+    images = _images(args.images)
+    model, blueprint = load_segmenter(args.checkpoint)
+    device = make_device(args.device, threads=args.threads)
+    _claim(args.out, blueprint.classes, images)
+    faults: list[UserError] = []
+    paths = list(images.values())
+    masks = masks_of_images(
+        model.to(device),
+        paths,
+        scales=tuple(args.scales),
+        batch_size=args.batch_size,
+        device=device,
+        crf=PUBLISHED_CRF if args.crf else None,
+        longest_side=args.longest_side,
+        faults=faults,
+    )
+    for position, mask in progress(masks, total=len(paths), what="masks", unit="image"):
+        name = f"{paths[position].stem}.png"
+        picture = overlay(read_image(paths[position]), mask, blueprint.classes)
+        write_image(args.out / "overlays" / name, picture)
+        _write_mask(args.out / name, mask, blueprint.classes)
+    for fault in faults:
+        logger.error("%s", fault)
+    made = len(paths) - len(faults)
+    logger.info("%d of %d masks written to %s", made, len(paths), args.out)
+    return 1 if faults else 0
+
+
+def overlay(
+    image: UInt8[np.ndarray, "H W 3"], mask: UInt8[np.ndarray, "H W"], classes: tuple[str, ...]
+) -> UInt8[np.ndarray, "h w 3"]:
+    """The mask in its own colours over the grey image, and the names of its classes below.
+
+    Images above 1024 pixels are shrunk to that; the legend is as wide as the image.
+    """
+    height, width = shrunk_size(mask.shape, OVERLAY_SIDE)
+    if mask.shape != (height, width):
+        size = (width, height)
+        image = np.array(Image.fromarray(image).resize(size, Image.Resampling.BICUBIC))
+        mask = np.array(Image.fromarray(mask).resize(size, Image.Resampling.NEAREST))
+    shown = shown_mask(image, mask, class_colours(len(classes)))
+    present = [int(value) for value in np.unique(mask) if value != BACKGROUND]
+    return np.concatenate([shown, _legend(present, classes, width=width)])
+
+
+def _write_mask(path: Path, mask: UInt8[np.ndarray, "H W"], classes: tuple[str, ...]) -> None:
+    """A palette PNG in the colours of the overlay: up to ten classes are told apart by all eyes."""
+    image = Image.fromarray(mask)
+    image.putpalette(class_colours(len(classes)).tobytes())
+    with replacing(path) as temporary:
+        image.save(temporary, format="PNG")
+
+
+def _legend(
+    values: list[int], classes: tuple[str, ...], *, width: int
+) -> UInt8[np.ndarray, "h w 3"]:
+    """Black on white: a patch and the name of every value, in as many lines as they need."""
+    names, colours = class_names_with_background(classes), class_colours(len(classes))
+    font = ImageFont.load_default(12)
+    places: list[tuple[int, int]] = []
+    x = y = MARGIN
+    for value in values:
+        length = LINE + math.ceil(font.getlength(names[value])) + 2 * MARGIN
+        if x > MARGIN and x + length > width:
+            x, y = MARGIN, y + LINE
+        places.append((x, y))
+        x += length
+    height = y + LINE + MARGIN if values else 0
+    image = Image.new("RGB", (width, height), "white")
+    draw = ImageDraw.Draw(image)
+    for value, (left, top) in zip(values, places, strict=True):
+        colour = tuple(int(part) for part in colours[value])
+        draw.rectangle((left, top + 3, left + 12, top + 15), fill=colour, outline="black")
+        draw.text((left + LINE, top + 2), names[value], fill="black", font=font)
+    return np.array(image)
+
+
+def _images(given: list[Path]) -> dict[str, Path]:
+    """All images by the names of their masks; those of a folder in the order of their names."""
+    images: dict[str, Path] = {}
+    for path in [image for place in given for image in _images_of(place)]:
+        other = images.setdefault(path.stem, path)
+        if not other.samefile(path):
+            raise UserError(
+                f"{other} and {path}: expected different names, as both masks would be "
+                f"{path.stem}.png; rename one, or predict them apart"
+            )
+    return images
+
+
+def _images_of(path: Path) -> list[Path]:
+    if path.is_file():
+        return [path]
+    if not path.is_dir():
+        raise UserError(f"{path}: not found; give images, or folders of images")
+    found = sorted(p for p in path.iterdir() if p.suffix in IMAGE_SUFFIXES and _is_shown(p))
+    if not found:
+        endings = ", ".join(IMAGE_SUFFIXES)
+        raise UserError(f"{path}: no image in this folder; expected names ending in {endings}")
+    return found
+
+
+def _is_shown(path: Path) -> bool:
+    return not path.name.startswith(".") and path.is_file()
+
+
+def _claim(out: Path, classes: tuple[str, ...], images: dict[str, Path]) -> None:
+    """Write the table of classes, unless the folder holds anything but masks of these classes.
+
+    So nothing is ever overwritten but what this program wrote.
+    """
+    buffer = io.StringIO()
+    writer = csv.writer(buffer, lineterminator="\n")
+    writer.writerow(["value", "class", "colour"])
+    colours = class_colours(len(classes))
+    for value, name in enumerate(class_names_with_background(classes)):
+        writer.writerow([value, name, "#" + colours[value].tobytes().hex()])
+    table = out / CLASSES
+    is_ours = table.is_file() and table.read_text(encoding="utf-8") == buffer.getvalue()
+    if out.is_dir() and not is_ours and any(not p.name.startswith(".") for p in out.iterdir()):
+        raise UserError(
+            f"{out}: expected a new or empty folder, or one with masks of the same classes; "
+            "choose another --out"
+        )
+    made = {folder / f"{name}.png" for name in images for folder in (out, out / "overlays")}
+    for path in images.values():
+        if path.resolve() in {target.resolve() for target in made if target.exists()}:
+            raise UserError(f"{path}: would be overwritten by a mask; choose another --out")
+    write_text(table, buffer.getvalue())
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m recam.predict",
+        description=DESCRIPTION,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    add = parser.add_argument
+    add(
+        "images",
+        type=Path,
+        nargs="+",
+        metavar="IMAGE_OR_FOLDER",
+        help="images, and folders whose images are all taken (not those of folders in them)",
+    )
+    add("--checkpoint", type=Path, required=True, help="trained segmenter: a segmenter.pt")
+    add("--out", type=Path, default=Path("masks"), help="folder for the masks (default: masks)")
+    add("--device", default="auto", choices=("auto", "cpu", "cuda"), help="auto: a GPU if any")
+    add("--threads", type=_count, help="cores of a CPU to use (default: all)")
+    add("--batch_size", type=_count, default=4, help="images of one size at a time (default: 4)")
+    add(
+        "--scales",
+        type=_scale,
+        nargs="+",
+        default=[1.0],
+        help="sizes at which the network sees an image, each also mirrored (default: 1)",
+    )
+    add(
+        "--longest_side",
+        type=_count,
+        default=LONGEST_SIDE,
+        help="pixels; longer images are shrunk to it for the network, and their masks enlarged; "
+        "train_seg.resize_max is a good choice (default: %(default)s)",
+    )
+    add("--crf", action="store_true", help="fit masks to the colours by a dense CRF: slower")
+    return parser
+
+
+def _count(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"expected a whole number from 1 on, got {text}")
+    return int(text)
+
+
+def _scale(text: str) -> float:
+    try:
+        number = float(text)
+    except ValueError:
+        number = math.nan
+    if not 0 < number < math.inf:
+        raise argparse.ArgumentTypeError(f"expected a number above 0, got {text}")
+    return number
+
+
+if __name__ == "__main__":
+    sys.exit(main())
