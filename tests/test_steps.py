@@ -719,3 +719,57 @@ def test_maps_of_another_split_are_refused_before_anything_is_predicted(run, dat
     (experiment.folder / "cut.json").write_text('{"threshold": 0.5}')
     words = ("no maps for 8 of the 8 images of split train", "maps_split", "make_cams.split")
     refused(experiment.evaluate(), *words)
+
+
+def test_every_kind_of_segmenter_is_trained_and_predicts(run, data):
+    experiment = _Experiment(run, data)
+    experiment.train()
+    losses = {
+        ("deeplab", 16): ["ce"],
+        ("deeplabv2", 8): ["ce_1", "ce_0.75", "ce_0.5", "ce_max"],
+        ("smp/unet", 32): ["ce"],
+    }
+    for (segmenter, stride), names in losses.items():
+        for weights in ("classifier", "none"):
+            numbers = {"segmenter": segmenter, "output_stride": stride, "weights": weights}
+            succeeded(experiment.train_seg(experiment.folder / "pseudo", **numbers, parts=2))
+        rows = (experiment.folder / "segmenter_curve.csv").read_text().splitlines()[1:]
+        assert [row.split(",")[1] for row in rows] == names
+        succeeded(experiment.evaluate())
+
+
+def test_a_crf_after_the_segmenter_changes_its_masks(run, data):
+    experiment = _Experiment(run, data)
+    experiment.train()
+    masks = []
+    for changes in ({}, {"crf": True}, {"crf": True, "crf_iterations": 0}):
+        succeeded(experiment.evaluate(**changes))
+        files = sorted((experiment.folder / "predictions").glob("*.png"))
+        masks.append(np.stack([read_mask(file) for file in files]))
+    assert (masks[0] != masks[1]).any()
+    assert (masks[0] == masks[2]).all()
+
+
+def test_segmenters_that_cannot_be_are_refused(run, data):
+    experiment = _Experiment(run, data)
+    truth = experiment.truth
+    words = ("has output stride 32 and no other, got 16", "set output_stride: 32")
+    refused(experiment.train_seg(truth, segmenter="smp/unet"), *words)
+    refused(experiment.train_seg(truth, backbone="resnet51"), "nearest are resnet5", "there is no")
+    experiment.folder.mkdir(parents=True, exist_ok=True)
+    (experiment.folder / "classifier.pt").write_bytes(b"of no use without weights")
+    words = ("parts: expected a divisor of batch_size (4), got 3",)
+    refused(experiment.train_seg(truth, parts=3, weights="none"), *words)
+
+
+def test_a_class_that_no_mask_shows_is_told_and_training_goes_on(run, data):
+    experiment = _Experiment(run, data)
+    experiment.folder.mkdir(parents=True, exist_ok=True)
+    (experiment.folder / "classifier.pt").write_bytes(b"of no use without weights")
+    for path in experiment.truth.glob("train_*.png"):
+        mask = np.array(Image.open(path))
+        mask[mask == 3] = 255
+        Image.fromarray(mask).save(path)
+    said = succeeded(experiment.train_seg(experiment.truth, weights="none"))
+    name = (data / "classes.txt").read_text().splitlines()[2]
+    assert f"class {name} is in none of the masks of split train" in said

@@ -12,7 +12,6 @@ from _crf import crf_of
 from _training import fit, state_file
 
 from recam.artifacts import Blueprint, ResumableFolder
-from recam.build.backbones import backbone_of
 from recam.build.devices import make_device
 from recam.build.refiners import make_irn
 from recam.data.layout import WeakSplit, load_weak_split
@@ -20,6 +19,7 @@ from recam.data.loading import MaskedImages
 from recam.errors import UserError
 from recam.files import read_image, read_mask, write_mask
 from recam.labels import BACKGROUND, IGNORE, mask_of_choices
+from recam.models.backbones import backbone_of
 from recam.models.weights import load_weights
 from recam.randomness import derived_seed, seeded_initialisation
 from recam.refine.irn import STRIDE

@@ -1,4 +1,4 @@
-"""What the three training steps share: from a section's numbers to a trained model."""
+"""What the training steps share: from a section's numbers to a trained model."""
 
 import argparse
 from collections.abc import Callable
@@ -8,9 +8,9 @@ import _step
 from torch import nn
 
 from recam.artifacts import Blueprint, save_checkpoint
-from recam.build.backbones import backbone_of
 from recam.build.devices import loader_workers, make_device
 from recam.data.loading import Augmentation, LabelledImages, MaskedImages, training_batches
+from recam.models.backbones import backbone_of
 from recam.training import Recipe, train, write_curve
 
 Images = LabelledImages | MaskedImages
@@ -25,34 +25,25 @@ def fit(
     learning_rates: dict[str, float],
     inputs: tuple[Path, ...],
     keeps_state: bool = False,
+    watch: Callable[[int, int], None] | None = None,
 ) -> None:
     """Train, then write the checkpoint and its curve; go on where a killed run stopped.
 
     Where the state is kept, a later run with the same numbers and inputs has nothing to train.
+    ``watch`` is called now and then, and may stop the run.
     """
     device = make_device(args.device, threads=args.threads)
-    augmentation = Augmentation(
-        resize_min=args.resize_min,
-        resize_max=args.resize_max,
-        crop=args.crop,
-        mean=backbone_of(model).mean,
-        std=backbone_of(model).std,
-    )
-    dataset = images(augmentation)
+    dataset = images(_augmentation(args, model))
     state = state_file(args)
     curve = train(
         model,
         training_batches(dataset, batch_size=args.batch_size, workers=loader_workers(device)),
         steps_per_epoch=len(dataset) // args.batch_size,
-        recipe=Recipe(
-            epochs=args.epochs,
-            learning_rates=learning_rates,
-            momentum=args.momentum,
-            weight_decay=args.weight_decay,
-        ),
+        recipe=_recipe(args, learning_rates),
         device=device,
         state=state,
         key=_step.fingerprint(args, *inputs),
+        watch=watch,
     )
     write_curve(args.curve, curve)
     save_checkpoint(args.checkpoint, model.state_dict(), blueprint)
@@ -63,3 +54,25 @@ def fit(
 def state_file(args: argparse.Namespace) -> Path:
     """Where a run is kept until it is finished; no engine knows of it."""
     return args.checkpoint.with_name(f"{args.checkpoint.stem}.last.pt")
+
+
+def _augmentation(args: argparse.Namespace, model: nn.Module) -> Augmentation:
+    return Augmentation(
+        resize_min=args.resize_min,
+        resize_max=args.resize_max,
+        crop=args.crop,
+        mean=backbone_of(model).mean,
+        std=backbone_of(model).std,
+    )
+
+
+def _recipe(args: argparse.Namespace, learning_rates: dict[str, float]) -> Recipe:
+    """The section's numbers; only a segmenter's has parts and a staircase of learning rates."""
+    only_segmenters = {n: v for n, v in vars(args).items() if n in ("parts", "lr_every")}
+    return Recipe(
+        epochs=args.epochs,
+        learning_rates=learning_rates,
+        momentum=args.momentum,
+        weight_decay=args.weight_decay,
+        **only_segmenters,
+    )

@@ -6,12 +6,11 @@ import logging
 from pathlib import Path
 
 import _step
-import torch
+from _crf import crf_of
 
-from recam.artifacts import ResumableFolder, load_checkpoint
-from recam.build.backbones import backbone_of
+from recam.artifacts import ResumableFolder
 from recam.build.devices import make_device
-from recam.build.segmenters import make_segmenter
+from recam.build.segmenters import load_segmenter
 from recam.data.layout import WeakSplit, load_weak_split, require_classes
 from recam.errors import UserError
 from recam.evaluation import (
@@ -24,8 +23,8 @@ from recam.evaluation import (
     score_masks,
 )
 from recam.files import write_manifest, write_mask, write_text
-from recam.inference import maps_of_images
 from recam.progress import progress
+from recam.segmentation import masks_of_images
 
 logger = logging.getLogger(__name__)
 
@@ -97,12 +96,9 @@ def _truth(masks: Path, split: WeakSplit) -> tuple[Truth, dict[str, str | int]]:
 
 def _predict(args: argparse.Namespace, maps_split: WeakSplit, seg_split: WeakSplit) -> None:
     """Masks of the validation split, and of some training images for the picture."""
-    tensors, blueprint = load_checkpoint(args.checkpoint)
+    model, blueprint = load_segmenter(args.checkpoint)
     require_classes(blueprint.classes, seg_split.classes, source=args.checkpoint)
     device = make_device(args.device, threads=args.threads)
-    model = make_segmenter(blueprint)
-    model.load_state_dict(tensors)
-    model.to(device).to(memory_format=torch.channels_last).eval()
     paths = dict(zip(seg_split.ids, seg_split.images, strict=True))
     shown = slice(args.examples)  # of the training images, for the picture
     paths |= dict(zip(maps_split.ids[shown], maps_split.images[shown], strict=True))
@@ -110,17 +106,15 @@ def _predict(args: argparse.Namespace, maps_split: WeakSplit, seg_split: WeakSpl
         args.predictions, key=_step.fingerprint(args, args.data, args.checkpoint)
     )
     left = [image_id for image_id in paths if not folder.has(f"{image_id}.png")]
-    all_maps = maps_of_images(
-        model.maps,
+    masks = masks_of_images(
+        model.to(device),
         [paths[image_id] for image_id in left],
         scales=tuple(args.scales),
         batch_size=args.batch_size,
-        mean=backbone_of(model).mean,
-        std=backbone_of(model).std,
         device=device,
+        crf=crf_of(args) if args.crf else None,
     )
-    for position, maps in progress(all_maps, total=len(left), what="masks", unit="image"):
-        mask = maps.argmax(dim=0).to(torch.uint8).cpu().numpy()
+    for position, mask in progress(masks, total=len(left), what="masks", unit="image"):
         write_mask(folder.partial / f"{left[position]}.png", mask)
     folder.finish()
     write_manifest(args.manifest, [args.predictions])

@@ -7,13 +7,13 @@ import numpy as np
 import torch
 
 from recam.artifacts import ResumableFolder, ScoredClasses, load_checkpoint, save_scores
-from recam.build.backbones import backbone_of
 from recam.build.devices import make_device
 from recam.build.methods import make_classifier, maps_of
 from recam.data.layout import load_weak_split, require_classes
 from recam.files import write_manifest
 from recam.inference import maps_of_images
 from recam.maps import peak_normalised
+from recam.models.backbones import backbone_of
 from recam.progress import progress
 
 

@@ -7,10 +7,10 @@ import _step
 from _training import fit
 
 from recam.artifacts import Blueprint
-from recam.build.backbones import backbone_of
 from recam.build.methods import make_classifier
 from recam.data.layout import load_weak_split
 from recam.data.loading import LabelledImages
+from recam.models.backbones import backbone_of
 from recam.models.weights import load_weights
 from recam.randomness import derived_seed, seeded_initialisation
 

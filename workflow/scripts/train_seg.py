@@ -1,6 +1,7 @@
 """Train a segmenter on masks: pseudo masks, or for the upper bound the true ones."""
 
 import argparse
+import logging
 from functools import partial
 from pathlib import Path
 
@@ -8,20 +9,22 @@ import _step
 from _training import fit
 
 from recam.artifacts import Blueprint, load_checkpoint
-from recam.build.backbones import backbone_of
 from recam.build.segmenters import make_segmenter
-from recam.data.layout import MASKS, WeakSplit, load_weak_split
+from recam.data.layout import load_weak_split
 from recam.data.loading import MaskedImages
 from recam.errors import UserError
-from recam.models.segmenters import DeepLab
-from recam.models.weights import load_weights
+from recam.models.backbones import backbone_of
+from recam.models.segmenters import Segmenter
+from recam.models.weights import load_backbone, load_weights
+from recam.preflight import Watch, look_at_masks, never_shown
 from recam.randomness import derived_seed, seeded_initialisation
+
+logger = logging.getLogger(__name__)
 
 
 def main(args: argparse.Namespace) -> None:
-    """Build and fill the network, train it, save it."""
+    """Look at the masks, build and fill the network, train it, save it."""
     split = load_weak_split(args.data, args.split)
-    _require_masks(args.masks, split)
     blueprint = Blueprint(
         method=args.segmenter,
         backbone=args.backbone,
@@ -33,6 +36,10 @@ def main(args: argparse.Namespace) -> None:
     )
     with seeded_initialisation(args.random_seed, "train_seg"):
         model = make_segmenter(blueprint)
+    seen = look_at_masks(split, args.masks)
+    logger.info("masks: %.1f %% foreground", 100 * seen.foreground)
+    for sentence in never_shown(split, seen):
+        logger.warning(sentence)
     if args.weights == "classifier":
         _start_from(args.classifier, model, blueprint)
     else:
@@ -43,26 +50,13 @@ def main(args: argparse.Namespace) -> None:
         model,
         partial(MaskedImages, split, args.masks, random_seed=seed),
         blueprint=blueprint,
-        learning_rates={"backbone": args.lr, "": args.lr_head},
+        learning_rates={"backbone": args.lr, "": args.lr_head, ".bias": args.lr_head_bias},
         inputs=(args.data, args.masks, args.classifier),
+        watch=Watch(model, seen),
     )
 
 
-def _require_masks(folder: Path, split: WeakSplit) -> None:
-    missing = [image_id for image_id in split.ids if not (folder / f"{image_id}.png").is_file()]
-    if missing:
-        remedy = (
-            "add them, or take supervised off methods"
-            if folder.name == MASKS
-            else "make_cams.split does not cover train_seg.split; make them the same"
-        )
-        raise UserError(
-            f"{folder}: has no mask for {len(missing)} of the {len(split.ids)} images of split "
-            f"{split.name} (first: {missing[0]}); {remedy}"
-        )
-
-
-def _start_from(classifier: Path, model: DeepLab, blueprint: Blueprint) -> None:
+def _start_from(classifier: Path, model: Segmenter, blueprint: Blueprint) -> None:
     """Take the backbone of stage one: it has seen image-level labels, never a mask."""
     tensors, trained = load_checkpoint(classifier)
     if trained.backbone != blueprint.backbone:
@@ -71,8 +65,8 @@ def _start_from(classifier: Path, model: DeepLab, blueprint: Blueprint) -> None:
             f"{blueprint.backbone}; make them the same, or set train_seg.weights to imagenet"
         )
     prefix = "backbone."
-    mine = {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
-    backbone_of(model).load_state_dict(mine)
+    theirs = {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
+    load_backbone(backbone_of(model), theirs, source=str(classifier), name=blueprint.backbone)
 
 
 if __name__ == "__main__":
