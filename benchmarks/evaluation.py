@@ -153,6 +153,7 @@ COMPARISONS = [
         memory=False,
         tolerance=0.0,
         images=IMAGES,
+        on_cpu=True,
         images_at_least=at_least,
     )
     for name, variants, rounds, at_least in (

@@ -50,7 +50,7 @@ def main() -> None:
 def timing(comparison: Comparison, setting: Setting) -> dict[str, object]:
     """The quartiles of every variant's time over the first one's, round by round."""
     # On a CPU the time that this process had its one core counts, so that other programs do not.
-    on_gpu = setting.device.type == "cuda" and not comparison.images
+    on_gpu = setting.device.type == "cuda" and not comparison.on_cpu
     clock = time.perf_counter if on_gpu else time.process_time
     variants = {name: make(setting) for name, make in comparison.variants.items()}
     _require_same_results(variants, tolerance=comparison.tolerance)  # the warm-up, too

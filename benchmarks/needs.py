@@ -25,7 +25,6 @@ from torch.nn import functional
 from torch.optim import SGD
 
 from recam.artifacts import Blueprint
-from recam.build.backbones import backbone_of
 from recam.build.devices import make_device
 from recam.build.methods import make_classifier, maps_of
 from recam.build.names import REFINERS, needs_irn
@@ -35,6 +34,7 @@ from recam.data import coco14, voc12
 from recam.files import read_image
 from recam.inference import maps_of_images
 from recam.labels import IGNORE
+from recam.models.backbones import backbone_of
 from recam.refine.crf import CrfKernels
 from recam.refine.irn import Irn
 from recam.refine.sharpen import Crf, confident_choices, sharpened

@@ -31,6 +31,7 @@ class Comparison:
     rounds: int
     memory: bool  # whether peak memory is measured, each variant in a process of its own
     tolerance: float | None = None  # of results, absolute; None where they differ by design
-    images: int | None = None  # of one run, where images a second on one core are asked for
+    images: int | None = None  # of one run, where images a second are asked for
+    on_cpu: bool = False  # whatever the device of the others
     at_most: float | None = None  # target: time and memory of the others over those of the first
     images_at_least: float | None = None  # target: images a second of the first

@@ -12,7 +12,7 @@ from pathlib import Path
 
 HERE = Path(__file__).parent
 README = HERE / "README.md"
-TOPICS = ("steps", "contraction", "cams", "evaluation", "crf")
+TOPICS = ("steps", "contraction", "cams", "evaluation", "crf", "segmenters")
 LARGE = "steps_large"
 MIB = 1 << 20
 
@@ -82,7 +82,8 @@ def _row(found: dict, name: str, memories: dict[str, dict]) -> dict[str, str]:
         row["peak, MiB"] = f"{memories[name]['above'] / MIB:,.0f}"
         row["before, MiB"] = f"{memories[name]['baseline'] / MIB:,.0f}"
     if found["rates"]:
-        row["images a second"] = f"{found['rates'][name]:,.0f}"
+        rate = found["rates"][name]
+        row["images a second"] = f"{rate:,.0f}" if rate >= 10 else f"{rate:.2f}"
     return row
 
 
