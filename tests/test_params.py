@@ -130,6 +130,15 @@ def test_a_value_above_its_range_is_told(params):
     )
 
 
+def test_an_unknown_architecture_is_told_with_the_nearest(params):
+    params["train_seg"]["segmenter"] = "smp/deeplabv3+"
+    told = refusal(params)
+    assert told.startswith("params.yaml: train_seg.segmenter: expected one of ['deeplab', ")
+    assert told.endswith(
+        ", got 'smp/deeplabv3+'; did you mean smp/deeplabv3 or smp/deeplabv3plus or deeplabv2?"
+    )
+
+
 def test_a_bound_that_is_not_part_of_the_range_is_told(params):
     params["train_cam"]["lr"] = 0
     assert refusal(params) == f"params.yaml: train_cam.lr: expected more than 0 ({LR}), got 0"

@@ -32,7 +32,14 @@ def _sentence(error: ValidationError) -> str:
         what_to_do = "add it" if key else "add this section"
         meaning = known.get(missing, {}).get("description", what_to_do)
         return f"{place}{missing} is missing; {meaning}"
-    return f"{key}: expected {_expected(error)}, got {error.instance!r}"
+    return f"{key}: expected {_expected(error)}, got {error.instance!r}{_nearest(error)}"
+
+
+def _nearest(error: ValidationError) -> str:
+    """For a mistyped name those that it may have meant."""
+    names = map(str, error.validator_value) if error.validator == "enum" else []
+    near = difflib.get_close_matches(str(error.instance), list(names))
+    return f"; did you mean {' or '.join(near)}?" if near else ""
 
 
 def _expected(error: ValidationError) -> str:

@@ -10,6 +10,7 @@ from torch import nn
 from recam.artifacts import Blueprint, save_checkpoint
 from recam.build.devices import loader_workers, make_device
 from recam.data.loading import Augmentation, LabelledImages, MaskedImages, training_batches
+from recam.errors import UserError
 from recam.models.backbones import backbone_of
 from recam.training import Recipe, train, write_curve
 
@@ -57,6 +58,11 @@ def state_file(args: argparse.Namespace) -> Path:
 
 
 def _augmentation(args: argparse.Namespace, model: nn.Module) -> Augmentation:
+    if args.crop > args.resize_max:
+        raise UserError(
+            f"crop: expected no more than resize_max ({args.resize_max}), since every image would "
+            f"be smaller than the crop, got {args.crop}; lower crop or raise resize_max"
+        )
     return Augmentation(
         resize_min=args.resize_min,
         resize_max=args.resize_max,

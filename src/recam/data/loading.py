@@ -36,7 +36,10 @@ STOPPED = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Augmentation:
-    """How a training image is varied, as the authors do: aspect ratio and colours are kept."""
+    """How a training image is varied, as the authors do: aspect ratio and colours are kept.
+
+    Where a resized image is smaller than the crop, the rest is padded and ignored.
+    """
 
     resize_min: int  # pixels of the longer side, least
     resize_max: int  # and most
