@@ -6,7 +6,7 @@ READY := $(VENV)/.installed
 export PATH := $(abspath $(BIN)):$(PATH)
 
 # Columns of `dvc exp show` that would hide the others: other metrics, and checksums of files.
-HIDDEN := .*(_std|correct|_for_|oracle|threshold$$|split|images|\.of$$|\.cam\.|ratio).*|(data|results|src|workflow|Snakefile).*
+HIDDEN := .*(_std|correct|_for_|oracle|threshold$$|split|images|\.of$$|\.cam\.|\.supervised\.|ratio).*|(data|results|src|workflow|Snakefile).*
 
 .PHONY: install run test check check-data matrix dvc.yaml record adopt experiments bench readme format clean
 

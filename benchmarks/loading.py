@@ -220,6 +220,7 @@ COMPARISONS = [
         rounds=ROUNDS,
         memory=False,
         images=IMAGES,
+        on_cpu=True,
     )
     for masked in (False, True)
 ]

@@ -39,6 +39,7 @@ from recam.refine.crf import CrfKernels
 from recam.refine.irn import Irn
 from recam.refine.sharpen import Crf, confident_choices, sharpened
 from recam.refining import pixels_of
+from recam.segmentation import masks_of_images
 
 # Of each data set: number of classes, an image's usual width and height, and classes in an image.
 SETS = {"voc12": (20, (500, 375), 1.5), "coco14": (80, (640, 480), 2.9)}
@@ -128,19 +129,18 @@ def _blueprint(params: Params, section: str, **more: Any) -> Blueprint:
     return Blueprint(**values)
 
 
-def _training(section: str, method: str) -> Work:
+def _training(section: str, method: str = "") -> Work:
     def work(params: Params, device: torch.device, _: Path) -> tuple[Callable[[], object], int]:
         stem = {"frozen_stem": params["train_cam"]["frozen_stem"]}
         print_of = _blueprint(params, section, method=method, weight=1.0, **stem)
         if section == "train_seg":
-            print_of = _blueprint(
-                params, section, method=method, rates=tuple(params["train_seg"]["rates"])
-            )
+            print_of = _segmenter_blueprint(params)
         make: Any = make_segmenter if section == "train_seg" else make_classifier
         model = make(print_of).train().to(device).to(memory_format=torch.channels_last)
         optimizer = SGD(model.parameters(), lr=1e-4, momentum=params[section]["momentum"])
         on_gpu = device.type == "cuda"
-        count = params[section]["batch_size"] if on_gpu else IMAGES_ON_CPU
+        at_once = params[section]["batch_size"] // params[section].get("parts", 1)
+        count = at_once if on_gpu else IMAGES_ON_CPU
         side, classes = params[section]["crop"], len(print_of.classes)
         images = torch.randn(count, 3, side, side).to(device).to(memory_format=torch.channels_last)
         targets = torch.zeros(count, classes, dtype=torch.bool)
@@ -160,38 +160,59 @@ def _training(section: str, method: str) -> Work:
     return work
 
 
-def _maps(section: str) -> Work:
-    def work(
-        params: Params, device: torch.device, folder: Path
-    ) -> tuple[Callable[[], object], int]:
-        if section == "evaluate":
-            rates = tuple(params["train_seg"]["rates"])
-            method = params["train_seg"]["segmenter"]
-            model = make_segmenter(_blueprint(params, "train_seg", method=method, rates=rates))
-            maps = model.maps
-        else:
-            model = make_classifier(_blueprint(params, "train_cam", method="recam", weight=1.0))
-            maps = maps_of(model, combine=params["make_cams"]["combine"])
-        model.to(device).to(memory_format=torch.channels_last).eval()
-        numbers = params[section]
-        count = numbers["batch_size"] if device.type == "cuda" else 1
-        paths = _photographs(params, folder, count)
+def _segmenter_blueprint(params: Params) -> Blueprint:
+    numbers = params["train_seg"]
+    return _blueprint(
+        params, "train_seg", method=numbers["segmenter"], rates=tuple(numbers["rates"])
+    )
 
-        def run() -> None:
-            for _ in maps_of_images(
-                maps,
-                paths,
-                scales=tuple(numbers["scales"]),
-                batch_size=numbers["batch_size"],
-                mean=backbone_of(model).mean,
-                std=backbone_of(model).std,
-                device=device,
-            ):
-                pass
 
-        return run, count
+def _cams(params: Params, device: torch.device, folder: Path) -> tuple[Callable[[], object], int]:
+    model = make_classifier(_blueprint(params, "train_cam", method="recam", weight=1.0))
+    model.to(device).to(memory_format=torch.channels_last).eval()
+    numbers, paths = params["make_cams"], _some_photographs(params, "make_cams", device, folder)
 
-    return work
+    def run() -> None:
+        for _ in maps_of_images(
+            maps_of(model, combine=numbers["combine"]),
+            paths,
+            scales=tuple(numbers["scales"]),
+            batch_size=numbers["batch_size"],
+            mean=backbone_of(model).mean,
+            std=backbone_of(model).std,
+            device=device,
+        ):
+            pass
+
+    return run, len(paths)
+
+
+def _evaluate(
+    params: Params, device: torch.device, folder: Path
+) -> tuple[Callable[[], object], int]:
+    model = make_segmenter(_segmenter_blueprint(params))
+    model.to(device).to(memory_format=torch.channels_last).eval()
+    numbers, paths = params["evaluate"], _some_photographs(params, "evaluate", device, folder)
+
+    def run() -> None:
+        for _ in masks_of_images(
+            model,
+            paths,
+            scales=tuple(numbers["scales"]),
+            batch_size=numbers["batch_size"],
+            device=device,
+            crf=_crf(numbers) if numbers["crf"] else None,
+        ):
+            pass
+
+    return run, len(paths)
+
+
+def _some_photographs(
+    params: Params, section: str, device: torch.device, folder: Path
+) -> list[Path]:
+    count = params[section]["batch_size"] if device.type == "cuda" else 1
+    return _photographs(params, folder, count)
 
 
 def _irn(params: Params, device: torch.device) -> Irn:
@@ -287,12 +308,12 @@ def _photographs(params: Params, folder: Path, count: int) -> list[Path]:
 WORKS: dict[str, Work] = {
     "train_cam": _training("train_cam", "cam"),
     "train_recam": _training("train_recam", "recam"),
-    "make_cams": _maps("make_cams"),
+    "make_cams": _cams,
     "train_irn, sure pixels": _sure_pixels,
     "train_irn": _train_irn,
     "make_pseudo": _pseudo,
-    "train_seg": _training("train_seg", "deeplab"),
-    "evaluate": _maps("evaluate"),
+    "train_seg": _training("train_seg"),
+    "evaluate": _evaluate,
 }
 
 

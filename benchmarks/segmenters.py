@@ -18,6 +18,7 @@ from recam.labels import IGNORE
 from recam.models.segmenters import Segmenter
 
 NUM_IDS = 21
+CROPS, VIEWS = 10, 4  # images of a training step, and of a prediction
 RATES = (6, 12, 18, 24)
 SCALES = (0.5, 1.0, 1.5)
 IGNORED_ROWS = 8  # at the top of every mask
@@ -52,11 +53,11 @@ def network(name: str, device: torch.device) -> Segmenter:
 
 
 def batch(device: torch.device) -> tuple[Tensor, Tensor]:
-    """Ten crops of 321 pixels and masks; two of 160 on a CPU. The same at every call."""
-    count, side = (10, 321) if on_gpu(device) else (2, 160)
+    """Crops of 321 pixels and masks; of 96 on a CPU. The same at every call."""
+    side = 321 if on_gpu(device) else 96
     generator = torch.Generator().manual_seed(0)
-    images = torch.randn(count, 3, side, side, generator=generator)
-    masks = torch.randint(NUM_IDS, (count, side, side), generator=generator, dtype=torch.uint8)
+    images = torch.randn(CROPS, 3, side, side, generator=generator)
+    masks = torch.randint(NUM_IDS, (CROPS, side, side), generator=generator, dtype=torch.uint8)
     masks[:, :IGNORED_ROWS] = IGNORE
     return images.to(device, memory_format=torch.channels_last), masks.to(device)
 
@@ -95,9 +96,9 @@ def our_step(name: str) -> Maker:
 
 
 def views(device: torch.device) -> Tensor:
-    """Four images of VOC's usual size; of half its sides on a CPU."""
+    """Images of VOC's usual size; of half its sides on a CPU."""
     height, width = (375, 500) if on_gpu(device) else (188, 250)
-    images = torch.randn(4, 3, height, width, generator=torch.Generator().manual_seed(0))
+    images = torch.randn(VIEWS, 3, height, width, generator=torch.Generator().manual_seed(0))
     return images.to(device, memory_format=torch.channels_last)
 
 
@@ -144,7 +145,7 @@ COMPARISONS = [
         variants={TORCHVISION: torchvision_step, **{name: our_step(name) for name in OURS}},
         rounds=5,
         memory=True,
-        images=2,
+        images=CROPS,
     ),
     Comparison(
         name="prediction, 3 scales and mirror images",
@@ -155,6 +156,6 @@ COMPARISONS = [
         },
         rounds=3,
         memory=True,
-        images=4,
+        images=VIEWS,
     ),
 ]

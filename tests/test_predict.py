@@ -5,6 +5,7 @@ import logging
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 
 import jaxtyping
 import numpy as np
@@ -21,6 +22,7 @@ from recam.build.segmenters import load_segmenter, make_segmenter
 from recam.files import read_image, read_mask
 from recam.inference import averaged_maps, normalise
 from recam.models.backbones import IMAGENET_MEAN, IMAGENET_STD, Backbone
+from recam.models.deeplabv2 import DeepLabV2
 from recam.models.segmenters import Segmenter, resized
 from recam.plots import class_colours
 
@@ -169,6 +171,23 @@ def test_a_large_image_is_shown_small_and_keeps_its_mask_large(run, tmp_path):
     assert read_mask(tmp_path / "out/wide.png").shape == (100, 2048)
     with Image.open(tmp_path / "out/overlays/wide.png") as shown:
         assert shown.width == 1024
+
+
+def test_the_network_sees_images_as_large_as_it_was_trained_with(checkpoint, tmp_path, folder):
+    tensors, described = load_checkpoint(checkpoint)
+    trained = tmp_path / "trained.pt"
+    save_checkpoint(trained, tensors, replace(described, longest_side=20))
+    masks = []
+    for out, file, more in (
+        ("default", trained, []),
+        ("20", checkpoint, ["--longest_side", "20"]),
+        ("40", trained, ["--longest_side", "40"]),
+    ):
+        words = [str(folder / "a.png"), "--checkpoint", str(file), "--out", str(tmp_path / out)]
+        assert predict.main([*words, *more]) == 0
+        masks.append(read_mask(tmp_path / out / "a.png"))
+    assert (masks[0] == masks[1]).all()
+    assert (masks[0] != masks[2]).any()
 
 
 def test_a_photograph_is_not_turned_by_its_note(run, tmp_path):
@@ -411,10 +430,16 @@ class SameSegmenter(Segmenter):
 
 
 @pytest.mark.usefixtures("_unchecked")
-def test_padding_of_tensorflow_becomes_one_operator(tmp_path):
+@pytest.mark.parametrize("kind", ["padding of TensorFlow", "deeplabv2"])
+def test_every_kind_of_segmenter_is_exported(tmp_path, kind):
     torch.manual_seed(0)
-    segmenter = SameSegmenter().eval()
-    export.export(tmp_path / "same.onnx", segmenter, CLASSES)
+    if kind == "deeplabv2":
+        segmenter = DeepLabV2(SameBackbone(), channels=4, num_ids=4, rates=(1, 2)).eval()
+        for branch in segmenter.branches:
+            torch.nn.init.normal_(branch.weight)
+    else:
+        segmenter = SameSegmenter().eval()
+    path = tmp_path / "s.onnx"
+    export.export(path, segmenter, CLASSES)
     backbone = segmenter.backbone
-    path = tmp_path / "same.onnx"
     assert_same_probabilities(path, segmenter, mean=backbone.mean, std=backbone.std)

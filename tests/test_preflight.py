@@ -12,7 +12,7 @@ from recam.errors import UserError
 from recam.files import write_image, write_mask
 from recam.labels import IGNORE
 from recam.models.segmenters import Segmenter
-from recam.preflight import MasksSeen, Watch, look_at_masks, never_shown
+from recam.preflight import Watch, look_at_masks, never_shown, odd_about
 
 CLASSES = ("cat", "dog", "owl")
 
@@ -86,9 +86,22 @@ def test_a_missing_mask_is_told_with_what_to_do(split, folder):
 def test_empty_masks_are_refused(split, folder, value, ignored):
     for name in ("a", "b"):
         write_mask(folder / f"{name}.png", np.full((10, 20), value, np.uint8))
-    words = f"only 0.00 % of the pixels to learn from show a class, and {ignored} % are ignored"
+    words = f"pseudo: no pixel shows a class, and {ignored} % are ignored; lower the background's"
     with pytest.raises(UserError, match=words):
         look_at_masks(split, folder)
+
+
+def test_masks_that_are_almost_empty_are_told(split, tmp_path):
+    for image, size in zip(split.images, ((100, 20), (100, 10)), strict=True):
+        write_image(image, np.zeros((*size, 3), np.uint8))
+        mask = np.zeros(size, np.uint8)
+        mask[0, 0] = 1
+        write_mask(tmp_path / f"SegmentationClass/{image.name}", mask)
+    folder = tmp_path / "SegmentationClass"
+    told = odd_about(split, folder, look_at_masks(split, folder))
+    words = "only 0.067 % of the pixels to learn from show a class; correct them"
+    assert told[0] == f"{folder}: {words}"
+    assert len(told) == 3  # and two classes that no mask shows
 
 
 class Constant(Segmenter):
@@ -106,46 +119,64 @@ class Constant(Segmenter):
         return logits
 
 
-def watched(answer, *, foreground=0.2):
+def watched(answer, *, folder="pseudo", last=1_000):
     """A watch over a network that was shown one mask: 30 of 100 judged pixels are a cat."""
     model = Constant(answer)
+    watch = Watch(model, Path(folder))
+    watch.last = last
     mask = torch.zeros((1, 20, 10), dtype=torch.uint8)
     mask[0, :3], mask[0, 10:] = 1, IGNORE
     model.loss(torch.zeros(1, 3, 20, 10), mask)
-    shown = np.ones(len(CLASSES), bool)
-    return Watch(model, MasksSeen(foreground=foreground, ignored=0.0, shown=shown))
-
-
-def test_a_network_that_calls_everything_background_is_stopped():
-    with pytest.raises(UserError) as caught:
-        watched(answer=0)(550, 20_000)
-    assert str(caught.value) == (
-        "after 550 of 20000 steps the segmenter calls 0.00 % of the pixels something else than "
-        "background, its masks 30.00 %; its learning rate is too high, most likely: lower lr_head, "
-        "lr_head_bias and lr"
-    )
-
-
-def test_where_masks_are_almost_empty_they_are_the_cause():
-    with pytest.raises(UserError, match="there is little in its masks: lower the background"):
-        watched(answer=0, foreground=0.01)(550, 20_000)
+    return watch
 
 
 @pytest.mark.parametrize(
-    ("answer", "step", "steps"), [(0, 500, 20_000), (0, 50, 100), (2, 550, 20_000)]
+    ("folder", "remedy"),
+    [
+        ("pseudo", "lower the background's score of make_pseudo"),
+        ("SegmentationClass", "correct them"),
+    ],
 )
-def test_a_young_network_or_one_that_finds_something_goes_on(answer, step, steps):
-    watched(answer)(step, steps)
+def test_a_network_that_calls_everything_background_is_stopped(folder, remedy):
+    with pytest.raises(UserError) as caught:
+        watched(answer=0, folder=folder)(1_050, 20_000)
+    assert str(caught.value) == (
+        "after 1050 of 20000 steps the segmenter calls 0.00 % of the pixels something else than "
+        "background, its masks 30.00 %: either its learning rate is too high, so lower lr_head, "
+        "lr_head_bias and lr; or its masks are of no use, so look at some and " + remedy
+    )
+
+
+@pytest.mark.parametrize(
+    ("answer", "last", "steps"),
+    [
+        (0, 950, 20_000),  # 5 % of a long run are its warm-up
+        (0, 450, 2_000),  # else 500 steps
+        (0, 49, 100),  # or half of a short one
+        (0, None, 100),  # the first look, perhaps in a run that goes on
+        (2, 1_000, 20_000),  # it finds something
+    ],
+)
+def test_a_young_network_or_one_that_finds_something_goes_on(answer, last, steps):
+    watch = watched(answer, last=last)
+    watch((last or 0) + 50, steps)
+    assert watch.last == (last or 0) + 50
+
+
+@pytest.mark.parametrize(("last", "steps"), [(1_000, 20_000), (500, 2_000), (50, 100)])
+def test_what_was_found_after_the_warm_up_is_judged(last, steps):
+    with pytest.raises(UserError):
+        watched(answer=0, last=last)(last + 50, steps)
 
 
 def test_only_what_was_found_since_the_last_look_counts():
     watch = watched(answer=2)
-    watch(50, 20_000)
+    watch(1_050, 20_000)
     watch.model.answer = 0
     mask = torch.ones((1, 20, 10), dtype=torch.uint8)
     watch.model.loss(torch.zeros(1, 3, 20, 10), mask)
     assert watch.model.foreground.shares() == (1.0, 0.0)
-    watch(1_000, 20_000)  # nothing was seen since
+    watch(2_000, 20_000)  # nothing was seen since
 
 
 def test_the_file_of_a_folder_of_true_masks_is_told_apart(split, tmp_path):

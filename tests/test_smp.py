@@ -10,12 +10,11 @@ import torchvision
 from torch.nn import functional
 
 from recam.artifacts import Blueprint
-from recam.build import backbones
 from recam.build.backbones import make_backbone
 from recam.build.segmenters import SEGMENTERS, make_segmenter
 from recam.errors import UserError
 from recam.models.backbones import TimmBackbone, TorchvisionResNet, backbone_of
-from recam.models.smp import ARCHITECTURES, OUTPUT_STRIDES, TORCHVISION, SmpSegmenter
+from recam.models.smp import ARCHITECTURES, OUTPUT_STRIDES, SmpSegmenter
 from recam.models.weights import load_backbone, load_weights
 from recam.randomness import seeded_initialisation
 from recam.training import parameter_groups
@@ -79,10 +78,6 @@ def test_all_architectures_are_offered_but_the_one_for_vision_transformers():
     assert {name for name in SEGMENTERS if name.startswith("smp/")} == {
         f"smp/{name}" for name in ARCHITECTURES
     }
-
-
-def test_both_libraries_of_backbones_are_told_apart_as_elsewhere():
-    assert TORCHVISION == backbones.TORCHVISION
 
 
 @torch.no_grad()

@@ -35,6 +35,7 @@ class Blueprint:
     weight: float = 0.0  # of the softmax loss, for recam
     rates: tuple[int, ...] = ()  # of the atrous branches, for segmenters
     radius: int = 0  # of pairs of pixels, for irn; in cells of 4 pixels
+    longest_side: int = 0  # of the largest images that a segmenter was trained with, in pixels
 
 
 def save_checkpoint(path: Path, tensors: Mapping[str, Tensor], blueprint: Blueprint) -> None:

@@ -37,8 +37,11 @@ def _sentence(error: ValidationError) -> str:
 
 def _nearest(error: ValidationError) -> str:
     """For a mistyped name those that it may have meant."""
-    names = map(str, error.validator_value) if error.validator == "enum" else []
-    near = difflib.get_close_matches(str(error.instance), list(names))
+    near = (
+        difflib.get_close_matches(str(error.instance), _names(error.validator_value))
+        if error.validator == "enum"
+        else []
+    )
     return f"; did you mean {' or '.join(near)}?" if near else ""
 
 

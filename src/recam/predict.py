@@ -5,6 +5,7 @@ import csv
 import io
 import logging
 import math
+import re
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -25,7 +26,6 @@ from recam.refine.crf import CrfKernels
 from recam.refine.sharpen import Crf
 from recam.segmentation import masks_of_images
 
-LONGEST_SIDE = 640  # pixels; COCO's images are so long, VOC's 500, and presets train up to it
 OVERLAY_SIDE = 1024  # pixels; of the pictures to look at
 LINE, MARGIN = 20, 6  # pixels; of the legend
 CLASSES = "classes.csv"
@@ -85,7 +85,7 @@ def _predict(args: argparse.Namespace) -> int:
         batch_size=args.batch_size,
         device=device,
         crf=PUBLISHED_CRF if args.crf else None,
-        longest_side=args.longest_side,
+        longest_side=args.longest_side or blueprint.longest_side or None,
         faults=faults,
     )
     for position, mask in progress(masks, total=len(paths), what="masks", unit="image"):
@@ -196,9 +196,10 @@ def _claim(out: Path, classes: tuple[str, ...], images: dict[str, Path]) -> None
             f"{out}: expected a new or empty folder, or one with masks of the same classes; "
             "choose another --out"
         )
-    made = {folder / f"{name}.png" for name in images for folder in (out, out / "overlays")}
+    made = [folder / f"{name}.png" for name in images for folder in (out, out / "overlays")]
+    taken = {target.resolve() for target in made if target.exists()}
     for path in images.values():
-        if path.resolve() in {target.resolve() for target in made if target.exists()}:
+        if path.resolve() in taken:
             raise UserError(f"{path}: would be overwritten by a mask; choose another --out")
     write_text(table, buffer.getvalue())
 
@@ -220,7 +221,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     add("--checkpoint", type=Path, required=True, help="trained segmenter: a segmenter.pt")
     add("--out", type=Path, default=Path("masks"), help="folder for the masks (default: masks)")
-    add("--device", default="auto", choices=("auto", "cpu", "cuda"), help="auto: a GPU if any")
+    add("--device", type=_device, default="auto", help="auto (a GPU if any), cpu, cuda or cuda:1")
     add("--threads", type=_count, help="cores of a CPU to use (default: all)")
     add("--batch_size", type=_count, default=4, help="images of one size at a time (default: 4)")
     add(
@@ -233,9 +234,8 @@ def _parser() -> argparse.ArgumentParser:
     add(
         "--longest_side",
         type=_count,
-        default=LONGEST_SIDE,
-        help="pixels; longer images are shrunk to it for the network, and their masks enlarged; "
-        "train_seg.resize_max is a good choice (default: %(default)s)",
+        help="pixels; longer images are shrunk to it for the network, and their masks enlarged "
+        "(default: as the segmenter was trained, train_seg.resize_max)",
     )
     add("--crf", action="store_true", help="fit masks to the colours by a dense CRF: slower")
     return parser
@@ -245,6 +245,12 @@ def _count(text: str) -> int:
     if not text.isdecimal() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"expected a whole number from 1 on, got {text}")
     return int(text)
+
+
+def _device(text: str) -> str:
+    if not re.fullmatch(r"auto|cpu|cuda(:\d+)?", text):
+        raise argparse.ArgumentTypeError(f"expected auto, cpu, cuda or cuda:1, got {text}")
+    return text
 
 
 def _scale(text: str) -> float:

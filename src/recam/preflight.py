@@ -18,10 +18,10 @@ from recam.models.segmenters import Segmenter
 from recam.progress import progress
 
 PERCENT = 100.0
-ALMOST_EMPTY = 0.001  # share of foreground in masks that nothing can be learned from
-FEW = 0.02  # share of foreground in masks that may be why a network found none
+ALMOST_EMPTY = 0.001  # share of foreground in masks that little can be learned from
 COLLAPSED = 0.01  # of the foreground in the masks: a network that finds less finds nothing
-WARM_UP = 500  # steps in which a network may call everything background, or half of a short run
+WARM_UP = 500  # steps in which a network may call everything background, at least
+LONG_WARM_UP = 0.05  # of all steps, in a long run; in a short one half of them are enough
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,13 +54,21 @@ def look_at_masks(split: WeakSplit, folder: Path) -> MasksSeen:
         ignored=float(pixels[IGNORE] / pixels.sum()),
         shown=pixels[mask_id(0) : num_ids] > 0,
     )
-    if seen.foreground < ALMOST_EMPTY:
+    if not seen.foreground:
         raise UserError(
-            f"{folder}: only {PERCENT * seen.foreground:.2f} % of the pixels to learn from show a "
-            f"class, and {PERCENT * seen.ignored:.1f} % are ignored; lower the background's score "
-            "of make_pseudo"
+            f"{folder}: no pixel shows a class, and {PERCENT * seen.ignored:.1f} % are ignored; "
+            f"{_remedy(folder)}"
         )
     return seen
+
+
+def odd_about(split: WeakSplit, folder: Path, seen: MasksSeen) -> list[str]:
+    """A sentence for masks that are almost empty, and for each class that is in none of them."""
+    few = (
+        f"{folder}: only {PERCENT * seen.foreground:.3f} % of the pixels to learn from show a "
+        f"class; {_remedy(folder)}"
+    )
+    return [few] * (seen.foreground < ALMOST_EMPTY) + never_shown(split, seen)
 
 
 def never_shown(split: WeakSplit, seen: MasksSeen) -> list[str]:
@@ -79,24 +87,31 @@ def never_shown(split: WeakSplit, seen: MasksSeen) -> list[str]:
 class Watch:
     """Stops a training run whose network calls everything background. Raises UserError then."""
 
-    def __init__(self, model: Segmenter, seen: MasksSeen):
+    def __init__(self, model: Segmenter, folder: Path):
         self.model = model
-        self.seen = seen
+        self.folder = folder
+        self.last: int | None = None  # at which step it was called before
 
     def __call__(self, step: int, steps: int) -> None:
-        """Look at what was found since the last call, after so many steps of so many."""
+        """Look at what was found since the last call, after so many steps of so many.
+
+        What was found before the first call, or before the network had warmed up, is not judged.
+        """
         true, found = self.model.foreground.shares()
-        if step <= min(WARM_UP, steps // 2) or found >= COLLAPSED * true:
+        since, self.last = self.last, step
+        warm_up = min(max(WARM_UP, int(LONG_WARM_UP * steps)), steps // 2)
+        if since is None or since < warm_up or found >= COLLAPSED * true:
             return
-        cause = (
-            "there is little in its masks: lower the background's score of make_pseudo"
-            if self.seen.foreground < FEW
-            else "its learning rate is too high, most likely: lower lr_head, lr_head_bias and lr"
-        )
         raise UserError(
             f"after {step} of {steps} steps the segmenter calls {PERCENT * found:.2f} % of the "
-            f"pixels something else than background, its masks {PERCENT * true:.2f} %; {cause}"
+            f"pixels something else than background, its masks {PERCENT * true:.2f} %: either its "
+            "learning rate is too high, so lower lr_head, lr_head_bias and lr; or its masks are of "
+            f"no use, so look at some and {_remedy(self.folder)}"
         )
+
+
+def _remedy(folder: Path) -> str:
+    return "correct them" if folder.name == MASKS else "lower the background's score of make_pseudo"
 
 
 def _require_masks(folder: Path, split: WeakSplit) -> None:

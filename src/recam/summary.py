@@ -104,7 +104,7 @@ def results_table(metrics: Metrics, *, replicates: int) -> str:
     for method in present:
         cells = [_cell(metrics[stage].get(method), replicates=replicates) for stage in splits]
         if has_ratio:
-            cells.append(_with_deviation(metrics["seg"][method], "ratio_to_supervised", replicates))
+            cells.append(_ratio(metrics["seg"].get(method, {}), replicates=replicates))
         lines.append(_row([METHODS[method], *cells]))
     return "".join(lines + [f"\n{note}\n" for note in _notes(metrics)])
 
@@ -155,6 +155,11 @@ def _cell(values: dict[str, float | str] | None, *, replicates: int) -> str:
         if name in values
     ]
     return shown[0] if len(shown) == 1 else f"{shown[0]} ({shown[1]})"
+
+
+def _ratio(values: dict[str, float | str], *, replicates: int) -> str:
+    name = "ratio_to_supervised"
+    return _with_deviation(values, name, replicates) if name in values else "-"
 
 
 def _with_deviation(values: dict[str, float | str], name: str, replicates: int) -> str:

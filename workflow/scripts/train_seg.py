@@ -16,7 +16,7 @@ from recam.errors import UserError
 from recam.models.backbones import backbone_of
 from recam.models.segmenters import Segmenter
 from recam.models.weights import load_backbone, load_weights
-from recam.preflight import Watch, look_at_masks, never_shown
+from recam.preflight import Watch, look_at_masks, odd_about
 from recam.randomness import derived_seed, seeded_initialisation
 
 logger = logging.getLogger(__name__)
@@ -33,12 +33,13 @@ def main(args: argparse.Namespace) -> None:
         frozen_batch_norm=args.frozen_batch_norm,
         frozen_stem=False,
         rates=tuple(args.rates),
+        longest_side=args.resize_max,
     )
     with seeded_initialisation(args.random_seed, "train_seg"):
         model = make_segmenter(blueprint)
     seen = look_at_masks(split, args.masks)
     logger.info("masks: %.1f %% foreground", 100 * seen.foreground)
-    for sentence in never_shown(split, seen):
+    for sentence in odd_about(split, args.masks, seen):
         logger.warning(sentence)
     if args.weights == "classifier":
         _start_from(args.classifier, model, blueprint)
@@ -52,7 +53,7 @@ def main(args: argparse.Namespace) -> None:
         blueprint=blueprint,
         learning_rates={"backbone": args.lr, "": args.lr_head, ".bias": args.lr_head_bias},
         inputs=(args.data, args.masks, args.classifier),
-        watch=Watch(model, seen),
+        watch=Watch(model, args.masks),
     )
 
 

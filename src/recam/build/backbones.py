@@ -4,9 +4,13 @@ import timm
 
 from recam.artifacts import Blueprint
 from recam.build.names import unknown
-from recam.models.backbones import Backbone, TimmBackbone, TorchvisionResNet, freeze_batch_norm
-
-TORCHVISION = ("resnet18", "resnet34", "resnet50", "resnet101")
+from recam.models.backbones import (
+    TORCHVISION,
+    Backbone,
+    TimmBackbone,
+    TorchvisionResNet,
+    freeze_batch_norm,
+)
 
 
 def make_backbone(blueprint: Blueprint, *, dilated: bool = False) -> Backbone:

@@ -7,10 +7,10 @@ import timm
 import torch
 
 from recam.artifacts import Blueprint, load_checkpoint
-from recam.build.backbones import TORCHVISION, make_backbone
+from recam.build.backbones import make_backbone
 from recam.build.names import unknown
 from recam.errors import UserError
-from recam.models.backbones import backbone_of, freeze_batch_norm
+from recam.models.backbones import TORCHVISION, backbone_of, freeze_batch_norm
 from recam.models.deeplab import DeepLab
 from recam.models.deeplabv2 import DeepLabV2
 from recam.models.segmenters import Segmenter

@@ -23,6 +23,7 @@ from recam.errors import UserError
 Images = Float[Tensor, "B 3 H W"]
 Early = Float[Tensor, "B c h4 w4"]
 Features = Float[Tensor, "B C h w"]
+TORCHVISION = ("resnet18", "resnet34", "resnet50", "resnet101")  # all other backbones are timm's
 SKIP_STRIDE = 4  # of the early level, in pixels
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
@@ -38,6 +39,7 @@ class Backbone(nn.Module, ABC):
     level_strides: tuple[int, ...]  # pixels
     mean: tuple[float, float, float]
     std: tuple[float, float, float]
+    head_limit = 4  # tensors of a classification head that a file of weights may hold beyond ours
 
     def forward(self, images: Images) -> Features:
         """Final features (B, channels, h, w)."""

@@ -11,7 +11,9 @@ from torch.nn import functional
 
 from recam.models.segmenters import Segmenter, cross_entropy, resized
 
-SCALES = (1.0, 0.75, 0.5)  # of the images, in training and in testing (section 4.1.2)
+# Of the images, in training and in testing (section 4.1.2): as fractions, since sizes are whole
+# numbers also where an exporter only knows them by name.
+SCALES = {"1": (1, 1), "0.75": (3, 4), "0.5": (1, 2)}
 HEAD_STD = 0.01  # of the head's first weights (the published network's fillers)
 
 
@@ -41,7 +43,7 @@ class DeepLabV2(Segmenter):
         own logits, to which the masks are resized.
         """
         scaled = self._scaled_logits(images)
-        grids = {f"ce_{scale:g}": logits for scale, logits in zip(SCALES, scaled, strict=True)}
+        grids = {f"ce_{scale}": logits for scale, logits in zip(SCALES, scaled, strict=True)}
         grids["ce_max"] = largest = _maximum(scaled)
         self.foreground.add(largest, _resized_masks(masks, largest.shape[2:]))
         return {
@@ -55,7 +57,10 @@ class DeepLabV2(Segmenter):
 
     def _scaled_logits(self, images: Float[Tensor, "B 3 H W"]) -> list[Tensor]:
         # Sizes are rounded down, as in public implementations: 321 pixels become 240 and 160.
-        sizes = [tuple(max(1, int(side * s)) for side in images.shape[2:]) for s in SCALES]
+        sizes = [
+            tuple(max(1, side * part // whole) for side in images.shape[2:])
+            for part, whole in SCALES.values()
+        ]
         return [self.logits(resized(images, size)) for size in sizes]
 
 

@@ -13,6 +13,7 @@ from recam.models.backbones import (
     IMAGENET_MEAN,
     IMAGENET_STD,
     SKIP_STRIDE,
+    TORCHVISION,
     Backbone,
     Early,
     Features,
@@ -36,7 +37,6 @@ OUTPUT_STRIDES: dict[str, tuple[int, ...]] = {
     "segformer": (32,),
 }
 ARCHITECTURES = tuple(OUTPUT_STRIDES)
-TORCHVISION = ("resnet18", "resnet34", "resnet50", "resnet101")  # all other encoders are timm's
 STEMS = {"conv_stem", "conv1", "bn1", "stem", "patch_embed"}  # first modules of encoders
 TRIAL = (64, 96)  # height and width of the image that a new network is tried with
 
@@ -46,6 +46,8 @@ class SmpEncoder(Backbone):
 
     Its tensors are those of the same backbone of ours, less what comes after the last level.
     """
+
+    head_limit = 32  # some lack their network's last convolutions too: HRNet's are 30 tensors
 
     def __init__(self, network: nn.Module, *, is_torchvision: bool):
         super().__init__()

@@ -10,14 +10,9 @@ import torchvision
 from torch import Tensor
 
 from recam.errors import UserError
-from recam.models.backbones import Backbone, TorchvisionResNet
-from recam.models.smp import TORCHVISION, SmpEncoder
+from recam.models.backbones import TORCHVISION, Backbone
 
 LITE = "tf_efficientnet_lite0"  # its ImageNet weights come with a package
-# Tensors of a classification head that a file may hold beyond the backbone's; encoders of smp
-# also lack the last convolutions of some networks (those of HRNet have 30 tensors with the head).
-HEAD_LIMIT = 4
-ENCODER_HEAD_LIMIT = 32
 # What the names of a network's tensors begin with here, in smp and where timm wraps it.
 PREFIXES = ("", "network.", "stem.", "network.model.", "network.model.model.")
 
@@ -31,7 +26,7 @@ def load_weights(backbone: Backbone, *, name: str, weights: str) -> None:
         return
     if weights != "imagenet":
         load_backbone(backbone, _read_state(Path(weights)), source=weights, name=name)
-    elif isinstance(backbone, TorchvisionResNet) or name in TORCHVISION:
+    elif name in TORCHVISION:
         load_backbone(backbone, _torchvision_state(name), source="torchvision", name=name)
     elif name == LITE:
         load_backbone(backbone, _lite_state(), source="its package", name=name)
@@ -54,8 +49,7 @@ def load_backbone(
     renamed = {_our_name(key, names): value for key, value in tensors.items()}
     fitting = {k: v for k, v in renamed.items() if k in wanted and v.shape == wanted[k].shape}
     missing = wanted.keys() - fitting.keys()
-    limit = ENCODER_HEAD_LIMIT if isinstance(backbone, SmpEncoder) else HEAD_LIMIT
-    if missing or len(renamed) - len(fitting) > limit:
+    if missing or len(renamed) - len(fitting) > backbone.head_limit:
         raise UserError(
             f"weights of {source} do not fit backbone {name}: {len(missing)} of its {len(wanted)} "
             f"tensors are missing, {len(renamed) - len(fitting)} are not its own; give the weights "
