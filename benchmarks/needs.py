@@ -15,13 +15,11 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-import numpy as np
 import torch
 import yaml
 from measure import machine, peak_bytes, synchronise
-from PIL import Image
+from photographs import made_photographs, made_scores
 from torch import Tensor
-from torch.nn import functional
 from torch.optim import SGD
 
 from recam.artifacts import Blueprint
@@ -31,14 +29,12 @@ from recam.build.names import REFINERS, needs_irn
 from recam.build.refiners import Pamr, SpreadNumbers, Walk, make_irn, make_spread
 from recam.build.segmenters import make_segmenter
 from recam.data import coco14, voc12
-from recam.files import read_image
 from recam.inference import maps_of_images
 from recam.labels import IGNORE
 from recam.models.backbones import backbone_of
 from recam.refine.crf import CrfKernels
 from recam.refine.irn import Irn
 from recam.refine.sharpen import Crf, confident_choices, sharpened
-from recam.refining import pixels_of
 from recam.segmentation import masks_of_images
 
 # Of each data set: number of classes, an image's usual width and height, and classes in an image.
@@ -48,7 +44,8 @@ IMAGES_ON_CPU, ROUNDS = 2, 3  # images of a training step
 HOUR, GIB = 3600, 1 << 30
 
 Params = dict[str, Any]
-Work = Callable[[Params, torch.device, Path], tuple[Callable[[], object], int]]
+Made = tuple[Callable[[], object], int]  # what is timed, and for how many images
+Work = Callable[[Params, torch.device, Path], Made]
 
 
 def main() -> None:
@@ -130,7 +127,7 @@ def _blueprint(params: Params, section: str, **more: Any) -> Blueprint:
 
 
 def _training(section: str, method: str = "") -> Work:
-    def work(params: Params, device: torch.device, _: Path) -> tuple[Callable[[], object], int]:
+    def work(params: Params, device: torch.device, _: Path) -> Made:
         stem = {"frozen_stem": params["train_cam"]["frozen_stem"]}
         print_of = _blueprint(params, section, method=method, weight=1.0, **stem)
         if section == "train_seg":
@@ -149,15 +146,19 @@ def _training(section: str, method: str = "") -> Work:
             targets = torch.randint(0, classes + 1, (count, side, side), dtype=torch.uint8)
         targets = targets.to(device)
 
-        def run() -> None:
-            losses = model.loss(images, targets)
-            optimizer.zero_grad(set_to_none=True)
-            torch.stack(list(losses.values())).sum().backward()
-            optimizer.step()
-
-        return run, count
+        return _step(model, optimizer, images, targets), count
 
     return work
+
+
+def _step(model: Any, optimizer: SGD, images: Tensor, targets: Tensor) -> Callable[[], object]:
+    def run() -> None:
+        losses = model.loss(images, targets)
+        optimizer.zero_grad(set_to_none=True)
+        torch.stack(list(losses.values())).sum().backward()
+        optimizer.step()
+
+    return run
 
 
 def _segmenter_blueprint(params: Params) -> Blueprint:
@@ -167,7 +168,7 @@ def _segmenter_blueprint(params: Params) -> Blueprint:
     )
 
 
-def _cams(params: Params, device: torch.device, folder: Path) -> tuple[Callable[[], object], int]:
+def _cams(params: Params, device: torch.device, folder: Path) -> Made:
     model = make_classifier(_blueprint(params, "train_cam", method="recam", weight=1.0))
     model.to(device).to(memory_format=torch.channels_last).eval()
     numbers, paths = params["make_cams"], _some_photographs(params, "make_cams", device, folder)
@@ -187,9 +188,7 @@ def _cams(params: Params, device: torch.device, folder: Path) -> tuple[Callable[
     return run, len(paths)
 
 
-def _evaluate(
-    params: Params, device: torch.device, folder: Path
-) -> tuple[Callable[[], object], int]:
+def _evaluate(params: Params, device: torch.device, folder: Path) -> Made:
     model = make_segmenter(_segmenter_blueprint(params))
     model.to(device).to(memory_format=torch.channels_last).eval()
     numbers, paths = params["evaluate"], _some_photographs(params, "evaluate", device, folder)
@@ -212,7 +211,7 @@ def _some_photographs(
     params: Params, section: str, device: torch.device, folder: Path
 ) -> list[Path]:
     count = params[section]["batch_size"] if device.type == "cuda" else 1
-    return _photographs(params, folder, count)
+    return made_photographs(folder, count, size=SETS[params["download"]["dataset"]][1])
 
 
 def _irn(params: Params, device: torch.device) -> Irn:
@@ -231,26 +230,19 @@ def _crf(numbers: Params) -> Crf:
     return Crf(kernels=kernels, iterations=numbers["crf_iterations"])
 
 
-def _photograph(params: Params, device: torch.device, folder: Path) -> tuple[Tensor, Tensor]:
-    """Smooth maps of two classes (1, 2, H, W) and the pixels of a made photograph."""
-    (path,) = _photographs(params, folder, 1)
-    pixels = pixels_of([read_image(path)], device)
-    coarse = torch.rand(1, 2, 12, 16, generator=torch.Generator().manual_seed(0)).to(device)
-    size = (pixels.shape[2], pixels.shape[3])
-    return functional.interpolate(coarse, size=size, mode="bilinear"), pixels
+def _scored_photograph(params: Params, device: torch.device, folder: Path) -> tuple[Tensor, Tensor]:
+    return made_scores(folder, size=SETS[params["download"]["dataset"]][1], device=device)
 
 
-def _sure_pixels(
-    params: Params, device: torch.device, folder: Path
-) -> tuple[Callable[[], object], int]:
+def _sure_pixels(params: Params, device: torch.device, folder: Path) -> Made:
     numbers = params["train_irn"]
-    scores, pixels = _photograph(params, device, folder)
+    scores, pixels = _scored_photograph(params, device, folder)
     given = {name: numbers[name] for name in ("foreground", "background", "certainty")}
     crf = _crf(numbers)
     return lambda: confident_choices(scores[0], pixels[0], crf=crf, **given), 1
 
 
-def _train_irn(params: Params, device: torch.device, _: Path) -> tuple[Callable[[], object], int]:
+def _train_irn(params: Params, device: torch.device, _: Path) -> Made:
     numbers = params["train_irn"]
     model = _irn(params, device).train().to(memory_format=torch.channels_last)
     heads = [p for p in model.parameters() if p.requires_grad]
@@ -262,16 +254,10 @@ def _train_irn(params: Params, device: torch.device, _: Path) -> tuple[Callable[
     masks[:, ::2] = IGNORE
     masks = masks.to(device)
 
-    def run() -> None:
-        losses = model.loss(images, masks)
-        optimizer.zero_grad(set_to_none=True)
-        torch.stack(list(losses.values())).sum().backward()
-        optimizer.step()
-
-    return run, count
+    return _step(model, optimizer, images, masks), count
 
 
-def _pseudo(params: Params, device: torch.device, folder: Path) -> tuple[Callable[[], object], int]:
+def _pseudo(params: Params, device: torch.device, folder: Path) -> Made:
     numbers = params["make_pseudo"]
     spread_numbers = SpreadNumbers(
         pamr=Pamr(
@@ -283,7 +269,7 @@ def _pseudo(params: Params, device: torch.device, folder: Path) -> tuple[Callabl
         irn=_irn(params, device).eval(),
     )
     spread = make_spread(numbers["refiner"], spread_numbers)
-    scores, pixels = _photograph(params, device, folder)
+    scores, pixels = _scored_photograph(params, device, folder)
     crf = _crf(numbers)
 
     def run() -> None:
@@ -293,16 +279,6 @@ def _pseudo(params: Params, device: torch.device, folder: Path) -> tuple[Callabl
                 sharpened(maps, pixels[0], background=numbers["crf_background"], crf=crf)
 
     return run, 1
-
-
-def _photographs(params: Params, folder: Path, count: int) -> list[Path]:
-    width, height = SETS[params["download"]["dataset"]][1]
-    generator = np.random.default_rng(0)
-    paths = [folder / f"{number}.jpg" for number in range(count)]
-    for path in paths:
-        noise = generator.integers(0, 256, (height // 8, width // 8, 3), dtype=np.uint8)
-        Image.fromarray(noise).resize((width, height)).save(path)
-    return paths
 
 
 WORKS: dict[str, Work] = {

@@ -25,6 +25,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from recam.build.segmenters import load_segmenter
+from recam.commands import run_command
 from recam.errors import UserError
 from recam.files import replacing
 from recam.inference import normalise
@@ -36,7 +37,6 @@ PACKAGES = ("onnx", "onnxscript", "onnxruntime")
 INPUT, OUTPUT = "pixels", "probabilities"
 EXAMPLE, CHECK = (2, 3, 96, 128), (1, 3, 75, 61)  # sizes to export with, and to compare at
 TOLERANCE = 1e-4  # of probabilities
-STOPPED = 130  # the shell's exit code for an interrupt
 DESCRIPTION = """\
 Write a segmenter.pt as an ONNX file that is enough by itself.
 
@@ -66,27 +66,16 @@ class ProbabilitiesOfPixels(nn.Module):
 def main(argv: Sequence[str] | None = None) -> int:
     """Export as the command line says; the exit code: 0, 1 for a fault, 130 for Ctrl-C."""
     args = _parser().parse_args(argv)
-    logging.basicConfig(level=logging.WARNING, format="%(message)s", force=True)
-    logging.getLogger("recam").setLevel(logging.INFO)
-    try:
-        _require_packages()
-        segmenter, blueprint = load_segmenter(args.checkpoint)
-        export(args.onnx, segmenter, blueprint.classes)
-    except UserError as error:
-        logger.error("%s", error)
-    except OSError as error:
-        if not error.strerror:
-            raise
-        logger.error("%s: %s; change that and run again", error.filename, error.strerror)
-    except KeyboardInterrupt:
-        logger.error("stopped; nothing was written")
-        return STOPPED
-    else:
-        size = args.onnx.stat().st_size / 1e6
-        classes = len(blueprint.classes)
-        logger.info("%s: %.1f MB, background and %d classes", args.onnx, size, classes)
-        return 0
-    return 1
+    return run_command(lambda: _export(args), stopped="nothing was written")
+
+
+def _export(args: argparse.Namespace) -> int:
+    _require_packages()
+    segmenter, blueprint = load_segmenter(args.checkpoint)
+    export(args.onnx, segmenter, blueprint.classes)
+    size, classes = args.onnx.stat().st_size / 1e6, len(blueprint.classes)
+    logger.info("%s: %.1f MB, background and %d classes", args.onnx, size, classes)
+    return 0
 
 
 def export(path: Path, segmenter: Segmenter, classes: tuple[str, ...]) -> None:

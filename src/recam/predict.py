@@ -16,6 +16,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from recam.build.devices import make_device
 from recam.build.segmenters import load_segmenter
+from recam.commands import run_command
 from recam.errors import UserError
 from recam.files import IMAGE_SUFFIXES, read_image, replacing, write_image, write_text
 from recam.inference import shrunk_size
@@ -29,7 +30,6 @@ from recam.segmentation import masks_of_images
 OVERLAY_SIDE = 1024  # pixels; of the pictures to look at
 LINE, MARGIN = 20, 6  # pixels; of the legend
 CLASSES = "classes.csv"
-STOPPED = 130  # the shell's exit code for an interrupt
 # Chen et al. (PAMI 2018) for DeepLab on PASCAL VOC.
 PUBLISHED_CRF = Crf(
     kernels=CrfKernels(
@@ -55,20 +55,7 @@ logger = logging.getLogger("recam.predict")  # also where Python calls this file
 def main(argv: Sequence[str] | None = None) -> int:
     """Predict as the command line says; the exit code: 0, 1 for a fault, 130 for Ctrl-C."""
     args = _parser().parse_args(argv)
-    logging.basicConfig(level=logging.WARNING, format="%(message)s", force=True)
-    logging.getLogger("recam").setLevel(logging.INFO)
-    try:
-        return _predict(args)
-    except UserError as error:
-        logger.error("%s", error)
-    except OSError as error:
-        if not error.strerror:
-            raise
-        logger.error("%s: %s; change that and run again", error.filename, error.strerror)
-    except KeyboardInterrupt:
-        logger.error("stopped; the masks in %s are whole", args.out)
-        return STOPPED
-    return 1
+    return run_command(lambda: _predict(args), stopped=f"the masks in {args.out} are whole")
 
 
 def _predict(args: argparse.Namespace) -> int:
