@@ -8,7 +8,7 @@ export PATH := $(abspath $(BIN)):$(PATH)
 # Columns of `dvc exp show` that would hide the others: other metrics, and checksums of files.
 HIDDEN := .*(_std|correct|_for_|oracle|threshold$$|split|images|\.of$$|\.cam\.|\.supervised\.|ratio).*|(data|results|src|workflow|Snakefile).*
 
-.PHONY: install run test check check-data matrix dvc.yaml record adopt experiments bench readme format clean
+.PHONY: install run report test check check-data matrix dvc.yaml record adopt experiments bench readme format clean
 
 install: $(READY) ## the environment
 
@@ -26,6 +26,9 @@ else
 	pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
 endif
 	touch $@
+
+report: $(READY) ## one page of all results: results/report.html
+	python workflow/report.py
 
 test: $(READY) ## all tests
 	pytest --numprocesses auto --maxprocesses 4 --dist worksteal

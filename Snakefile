@@ -1,6 +1,4 @@
 # The experiment, told as a graph of steps. Numbers live in params.yaml, work in workflow/scripts.
-import shutil
-
 from snakemake.utils import min_version
 
 min_version("9.0")
@@ -9,13 +7,17 @@ min_version("9.0")
 configfile: "params.yaml"
 
 
+report: "workflow/report/first_page.rst"
+
+
 include: "workflow/rules/common.smk"
 
 
 check_params()
 check_source()
 
-GPU = int(config["device"] != "cpu" and shutil.which("nvidia-smi") is not None)
+# How many a step asks for; how many there are stands in profiles/.
+GPU = int(config["device"] != "cpu")
 SEEDS = config["random_seeds"]
 METHODS = config["methods"]
 WITH_MAPS = [method for method in METHODS if method != "supervised"]
@@ -42,6 +44,11 @@ WEAK = [
 # What only `evaluate`, the picture and the fully supervised upper bound may see.
 TRUTH = ancient("data/SegmentationClass")
 TRUTH_MANIFEST = "data/SegmentationClass.sha256"
+
+
+# A cluster's nodes may have no network, so this step stays where Snakemake runs.
+localrules:
+    download,
 
 
 wildcard_constraints:
@@ -269,6 +276,7 @@ rule evaluate:
             "results/seed{seed}/{method}/thresholds.csv",
             "results/seed{seed}/{method}/confusion.csv",
         ],
+        counts="results/seed{seed}/{method}/counts.csv",
     log:
         "logs/seed{seed}/{method}/evaluate.log",
     benchmark:
@@ -285,6 +293,7 @@ rule evaluate:
         " --cams {input.cams} --scores {input.scores} --cut {input.cut}"
         " --predictions {output.predictions}"
         " --manifest {output.manifest} --metrics {output.run_metrics} --plots {output.tables}"
+        " --counts {output.counts}"
         " --log {log} --device {params.device} --threads {params.threads} {params.evaluate}"
 
 
@@ -326,6 +335,65 @@ rule summarize:
         " --plots {output.plots} --log {log} {params.summarize}"
 
 
+rule draw:
+    input:
+        script="workflow/scripts/draw.py",
+        code=code("draw"),
+        weak=WEAK,
+        truth=TRUTH,
+        truth_manifest=TRUTH_MANIFEST,
+        runs=expand(f"{RUN}/metrics.json", seed=SEEDS, method=METHODS),
+        tables=expand(
+            f"{RUN}/{{table}}.csv",
+            seed=SEEDS,
+            method=METHODS,
+            table=["counts", "thresholds", "confusion", "segmenter_curve"],
+        ),
+        classifier_curves=expand(f"{RUN}/classifier_curve.csv", seed=SEEDS, method=WITH_MAPS),
+        irn_curves=expand(f"{RUN}/irn_curve.csv", seed=SEEDS, method=WITH_MAPS),
+        pictured=ancient(PICTURED),
+        pictured_manifests=[f"{folder}.sha256" for folder in PICTURED],
+        picture="results/picture.png",
+    output:
+        answer="results/figures/answer.html",
+        maps=figures("maps", "Maps", file="{figure}.jpg"),
+        pseudo=figures("pseudo", "Pseudo masks", file="{figure}.jpg"),
+        segmentation=figures("segmentation", "Segmentation", file="{figure}.jpg"),
+        curves=figures("curves", "Curves", file="{figure}.png"),
+        errors=figures("errors", "Errors", file="{figure}.png"),
+    log:
+        "logs/draw.log",
+    params:
+        draw=section("draw"),
+    shell:
+        "python {input.script} --data data --truth {input.truth} --runs {input.runs}"
+        " --picture {input.picture} --answer {output.answer}"
+        " --figures {output.maps} {output.pseudo} {output.segmentation} {output.curves}"
+        " {output.errors} --log {log} {params.draw}"
+
+
+# What `make report` adds: what the run cost, and where its numbers come from. Not part of the
+# experiment, for it differs from machine to machine and from day to day.
+rule describe:
+    output:
+        cost=report(
+            "results/report/cost.png",
+            caption="workflow/report/cost.rst",
+            category="Cost",
+            labels={"figure": "time and memory"},
+        ),
+        provenance=report(
+            "results/report/provenance.html",
+            caption="workflow/report/provenance.rst",
+            category="Provenance",
+            labels={"figure": "numbers, versions, checksums"},
+        ),
+    log:
+        "logs/describe.log",
+    shell:
+        "python workflow/report.py describe > {log}"
+
+
 # Every output of every step, not only the last: Snakemake takes no notice of a missing file in the
 # middle, and a step that failed would leave a stale end result that the next run calls up to date.
 rule all:
@@ -344,11 +412,14 @@ rule all:
         expand(rules.train_seg.output, seed=SEEDS, method=METHODS),
         expand(rules.evaluate.output, seed=SEEDS, method=METHODS),
         rules.summarize.output,
+        rules.draw.output,
 
 
 onsuccess:
     record_in_dvc()
-    print("Everything lies in results/; begin with results/summary.md and results/picture.png.")
+    print(
+        "Everything lies in results/; `make report` makes one page of it: results/report.html."
+    )
 
 
 onerror:

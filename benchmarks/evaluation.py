@@ -122,7 +122,7 @@ def read_and_counted(setting: Setting) -> Variant:
 def whole_step(setting: Setting) -> Variant:
     """What the step `evaluate` does for masks: it also checks sizes and ids of every file."""
     truth, predicted = truth_and_predictions(setting.folder)
-    return lambda: score_masks(predicted, truth)
+    return lambda: score_masks(predicted, truth)[0]
 
 
 def _draw_case(generator: np.random.Generator) -> Case:

@@ -1,7 +1,8 @@
-"""Write the results tables of README.md from docs/results: numbers are never typed."""
+"""Write the tables of README.md from docs/results, and its graph from the Snakefile."""
 
 import json
 import re
+import subprocess
 import sys
 from pathlib import Path
 
@@ -71,7 +72,34 @@ def _values(rows: pd.DataFrame, column: str) -> np.ndarray:
     return rows[column].to_numpy(np.float64)
 
 
-TABLES = {"results": _results, "refiners": _refiners, "thresholds": _thresholds}
+def _graph(_: str) -> str:
+    """Snakemake's own drawing of the rules, without the edges that others imply."""
+    command = [sys.executable, "-m", "snakemake", "--rulegraph", "mermaid-js"]
+    drawn = subprocess.run(command, cwd=README.parent, capture_output=True, text=True, check=True)
+    names = dict(re.findall(r"^\s*(id\d+)\[(\w+)\]", drawn.stdout, re.MULTILINE))
+    pairs = re.findall(r"^\s*(id\d+) --> (id\d+)", drawn.stdout, re.MULTILINE)
+    after = {
+        name: {names[b] for a, b in pairs if names[a] == name} - {"all"} for name in names.values()
+    }
+
+    def later(name: str) -> set[str]:
+        return after[name].union(*map(later, after[name]))
+
+    lines = [
+        f"  {name} --> {other}"
+        for name in names.values()
+        for other in sorted(after[name])
+        if not any(other in later(between) for between in after[name] - {other})
+    ]
+    return "\n".join(["```mermaid", "flowchart LR", *lines, "```"]) + "\n"
+
+
+TABLES = {
+    "results": _results,
+    "refiners": _refiners,
+    "thresholds": _thresholds,
+    "graph": _graph,
+}
 
 
 def main() -> None:
@@ -80,7 +108,10 @@ def main() -> None:
     if "--check" not in sys.argv:
         README.write_text(filled(text), encoding="utf-8")
     elif filled(text) != text:
-        sys.exit("README.md: its tables are not those of docs/results; run `make readme`")
+        sys.exit(
+            "README.md: its tables are not those of docs/results, or its graph is not the"
+            " Snakefile's; run `make readme`"
+        )
 
 
 if __name__ == "__main__":

@@ -28,6 +28,7 @@ SMALL = {
     "make_pseudo": {"pamr_dilations": [1, 2], "pamr_iterations": 2, "examples": 2},
     "evaluate": {"scales": [1.0], "examples": 2},
     "summarize": {"examples": 2},
+    "draw": {"examples": 2},
 }
 PARTS = ["Snakefile", "workflow", "src", "profiles", "dvc.yaml", ".dvc", ".dvcignore", ".gitignore"]
 NOT_COPIED = shutil.ignore_patterns("tmp", "cache", "config.local", "__pycache__", "*.egg-info")

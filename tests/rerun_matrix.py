@@ -45,6 +45,7 @@ WEAK = ["data/labels.csv", "data/classes.txt", "data/images.sha256"]
 TRUTH = ["data/SegmentationClass.sha256"]
 CHECK = [f"data/check/{f}" for f in ("report.md", "classes.csv", "cooccurrence.csv", "faults.csv")]
 TABLES = ["metrics.json", "per_class.csv", "thresholds.csv", "confusion.csv"]
+FIGURES = ["answer.html", "maps", "pseudo", "segmentation", "curves", "errors"]
 SUMMARY = [*TABLES, "curves.csv", "summary.md", "picture.png"]
 
 # What a step imports only when it needs it, and the numbers of one that another is told.
@@ -98,12 +99,17 @@ def graph(methods: list[str] = METHODS, seeds: tuple[int, ...] = (0,)) -> list[S
                 summed += [] if seed else [f"{here}/cams.sha256", f"{here}/pseudo.sha256"]
             segmenter = ["segmenter.pt", "segmenter_curve.csv"]
             add("train_seg", [*masks, f"{run}/cam/classifier.pt"], segmenter)
-            made = ["predictions", "predictions.sha256", *TABLES]
+            made = ["predictions", "predictions.sha256", "counts.csv", *TABLES]
             add("evaluate", [*TRUTH, f"{here}/segmenter.pt", *maps], made)
             summed += [f"{here}/{file}" for file in [*TABLES, "segmenter_curve.csv"]]
             summed += [] if seed else [f"{here}/predictions.sha256"]
     makes = tuple(f"results/{file}" for file in SUMMARY)
-    return [*steps, Step("summarize", "summarize", tuple(WEAK + TRUTH + summed), makes)]
+    last = Step("summarize", "summarize", tuple(WEAK + TRUTH + summed), makes)
+    drawn = [file for file in summed if not file.endswith("per_class.csv")]
+    drawn += [f"{Path(file).parent}/counts.csv" for file in summed if "metrics.json" in file]
+    figures = tuple(f"results/figures/{part}" for part in FIGURES)
+    reads = (*WEAK, *TRUTH, *drawn, "results/picture.png")
+    return [*steps, last, Step("draw", "draw", reads, figures)]
 
 
 def _add(
@@ -269,7 +275,7 @@ def _parameters() -> Iterator[Case]:
     schema = yaml.safe_load((ROOT / "workflow/schemas/params.schema.yaml").read_text())
     params = experiment.small_params()
     steps = [s for s in params if isinstance(params[s], dict)]
-    everywhere = jobs_of(*[step for step in steps if step not in ("download", "summarize")])
+    everywhere = jobs_of(*[step for step in steps if step not in ("download", "summarize", "draw")])
     for name in ("device", "threads"):
         edit = _edited(params, name, None, schema["$defs"][name])
         yield Case(f"params {name}", params_replaced(edit), with_followers(everywhere))
@@ -281,11 +287,11 @@ def _parameters() -> Iterator[Case]:
             users = TOLD.get(f"{section}.{name}", [section])
             should = with_followers(jobs_of(*users))
             yield Case(f"params {section}.{name}", params_replaced(edit), should)
-    more = {step.name for step in graph(seeds=(0, 1))} - ALL | {"summarize"}
+    more = {step.name for step in graph(seeds=(0, 1))} - ALL | {"summarize", "draw"}
     change = another_shape(lambda p: p.update(random_seeds=[0, 1]))
     yield Case("params random_seeds", change, frozenset(more))
     methods = [*METHODS, "control"]
-    more = {step.name for step in graph(methods)} - ALL | {"summarize"}
+    more = {step.name for step in graph(methods)} - ALL | {"summarize", "draw"}
     change = another_shape(lambda p: p.update(methods=methods))
     yield Case("params methods", change, frozenset(more))
 

@@ -73,7 +73,7 @@ def test_dvc_from_nothing_writes_the_same_lock_and_snakemake_adopts_it(finished,
     assert run.returncode == 0, run.stdout
     assert (tmp_path / "dvc.lock").read_text() == (finished / "dvc.lock").read_text()
     adopted = engines(tmp_path, "adopt")
-    assert "steps adopted from DVC: 16 of 16" in adopted.stdout
+    assert "steps adopted from DVC: 17 of 17" in adopted.stdout
     assert idle(tmp_path)
 
 
@@ -103,12 +103,12 @@ def test_touching_every_file_reruns_nothing(tree):
 
 
 def test_a_number_changed_for_dvc_is_adopted_and_the_next_by_snakemake_recorded(tree):
-    change(tree, "summarize", examples=1)
+    change(tree, "draw", examples=1)
     assert dvc(tree, "repro").returncode == 0
     assert IDLE not in snakemake(tree, "--dry-run").stdout
-    assert "16 of 16" in engines(tree, "adopt").stdout
+    assert "17 of 17" in engines(tree, "adopt").stdout
     assert idle(tree)
-    change(tree, "summarize", examples=2)
+    change(tree, "draw", examples=2)
     assert "steps recorded in dvc.lock: 1" in snakemake(tree).stdout
     assert idle(tree)
 
@@ -133,10 +133,10 @@ def test_dvc_restores_an_altered_output_and_goes_no_further(tree):
 
 
 def test_an_experiment_is_compared_by_its_numbers_and_adopted(tree):
-    run = dvc(tree, "exp", "run", "--set-param", "summarize.examples=1", "--name", "few")
+    run = dvc(tree, "exp", "run", "--set-param", "draw.examples=1", "--name", "few")
     assert run.returncode == 0, run.stdout
     differences = json.loads(dvc(tree, "params", "diff", "HEAD", "few", "--json").stdout)
-    assert differences == {"params.yaml": {"summarize.examples": {"old": 2, "new": 1, "diff": -1}}}
+    assert differences == {"params.yaml": {"draw.examples": {"old": 2, "new": 1, "diff": -1}}}
     shown = json.loads(dvc(tree, "metrics", "diff", "HEAD", "few", "--all", "--json").stdout)
     assert shown["results/metrics.json"]["cams.recam.miou"]["diff"] == 0
     assert "\nfew," in dvc(tree, "exp", "show", "--csv").stdout
@@ -154,11 +154,14 @@ def test_a_copy_of_the_project_runs_its_own_library(tree):
 def test_plots_are_drawn_from_a_run(tree):
     run = dvc(tree, "plots", "show", "--json")
     plots = json.loads(run.stdout.splitlines()[-1])["data"]
-    assert set(plots) == {
-        f"results/{n}.csv" for n in ("thresholds", "curves", "per_class", "confusion")
-    }
-    for drawn in plots.values():
-        (drawing,) = drawn
+    tables = {f"results/{n}.csv" for n in ("thresholds", "curves", "per_class", "confusion")}
+    assert tables < set(plots)
+    pictures = {name for name in plots if name.endswith((".png", ".jpg"))}
+    assert "results/picture.png" in pictures
+    assert sum("figures/maps" in name for name in pictures) == 4
+    assert set(plots) == tables | pictures
+    for name in tables:
+        (drawing,) = plots[name]
         assert "<DVC_METRIC" not in json.dumps(drawing["content"])
         assert len(drawing["content"]["data"]["values"]) > 5
 
@@ -176,12 +179,12 @@ def test_what_was_altered_after_it_was_made_is_not_recorded(tree):
 
 
 def test_what_was_only_touched_is_not_recorded(tree):
-    change(tree, "summarize", examples=1)
+    change(tree, "draw", examples=1)
     run = snakemake(tree, "--touch")
     assert "nothing recorded, for --touch makes nothing" in run.stdout
     assert IDLE in snakemake(tree, "--dry-run").stdout  # Snakemake believes it
-    assert "not up to date: summarize" in engines(tree, "record").stdout
-    assert stale(tree) == ["summarize"]
+    assert "not up to date: draw" in engines(tree, "record").stdout
+    assert stale(tree) == ["draw"]
 
 
 def test_an_input_with_an_older_time_is_seen_after_adopting(tree):
@@ -197,12 +200,12 @@ def test_an_input_with_an_older_time_is_seen_after_adopting(tree):
 
 def test_numbers_that_are_not_in_params_yaml_are_not_recorded(tree):
     before = (tree / "dvc.lock").read_text()
-    (tree / "mine.yaml").write_text("summarize: {examples: 1}\n")
+    (tree / "mine.yaml").write_text("draw: {examples: 1}\n")
     run = snakemake(tree, "--configfile", "mine.yaml")
     assert run.returncode == 0
     assert "nothing recorded, for this run's numbers are not those of params.yaml" in run.stdout
     assert (tree / "dvc.lock").read_text() == before
-    assert stale(tree) == ["summarize"]
+    assert stale(tree) == ["draw"]
 
 
 # --- when something breaks ---
@@ -217,7 +220,7 @@ def test_what_was_made_before_a_step_failed_is_recorded_and_the_rest_is_left_to_
     assert "nowhere" in run.stdout
     assert "steps recorded in dvc.lock: 2" in run.stdout
     left = {"make_pseudo-seed0-cam", *EVALUATED}
-    assert left <= set(stale(tree)) <= left | {"train_seg-seed0-cam", "summarize"}
+    assert left <= set(stale(tree)) <= left | {"train_seg-seed0-cam", "summarize", "draw"}
 
 
 def test_a_killed_run_goes_on_where_it_stopped_and_is_recorded_by_the_next(tree):
@@ -244,12 +247,12 @@ def test_a_killed_run_goes_on_where_it_stopped_and_is_recorded_by_the_next(tree)
     assert snakemake(tree, "--unlock").returncode == 0
     again = snakemake(tree)
     assert len(re.findall(r"^Finished jobid.*evaluate", again.stdout, re.MULTILINE)) == 2
-    assert "steps recorded in dvc.lock: 4" in again.stdout
+    assert "steps recorded in dvc.lock: 5" in again.stdout
     assert idle(tree)
 
 
 def test_a_record_that_fails_warns_and_can_be_made_up_for(tree):
-    change(tree, "summarize", examples=1)
+    change(tree, "draw", examples=1)
     shutil.move(tree / ".dvc/cache", tree / "cache")
     (tree / ".dvc/cache").write_text("in the way")
     run = snakemake(tree)
@@ -276,18 +279,18 @@ def test_a_full_disk_during_record_loses_nothing(tree):
 
 
 def test_both_engines_at_once_never_write_the_same_output(tree):
-    change(tree, "summarize", examples=1)
-    with FileLock(tree / "results/.metrics.json.lock"):  # what a step holds while it runs
+    change(tree, "draw", examples=1)
+    with FileLock(tree / "results/figures/.answer.html.lock"):  # what a step holds while it runs
         for run in (dvc(tree, "repro"), snakemake(tree)):
             assert run.returncode != 0
-            assert "results/metrics.json is being written by another process" in run.stdout
+            assert "results/figures/answer.html is being written by another process" in run.stdout
             assert no_traceback(run)
     assert snakemake(tree).returncode == 0
     assert idle(tree)
 
 
 def test_both_engines_started_together_end_in_agreement(tree):
-    change(tree, "summarize", examples=1)
+    change(tree, "draw", examples=1)
     with subprocess.Popen(
         [BIN / "dvc", "repro", "--quiet"],
         cwd=tree,
@@ -406,7 +409,7 @@ def test_a_section_that_is_missing_is_named(tree):
 
 def test_without_git_the_experiment_runs_and_says_what_to_do(tree):
     shutil.rmtree(tree / ".git")
-    change(tree, "summarize", examples=1)
+    change(tree, "draw", examples=1)
     run = snakemake(tree)
     assert run.returncode == 0
     assert "DVC: not recorded" in run.stdout
@@ -428,7 +431,7 @@ def test_a_merge_conflict_in_the_lock_is_told(tree, verb):
 def test_uncommitted_changes_disturb_neither_engine(tree):
     (tree / "workflow/notes.md").write_text("mine\n")
     (tree / "dvc.yaml").write_text((tree / "dvc.yaml").read_text() + "# mine\n")
-    change(tree, "summarize", examples=1)
+    change(tree, "draw", examples=1)
     run = snakemake(tree)
     assert "DVC: dvc.yaml written anew; steps recorded in dvc.lock: 1" in run.stdout
     assert idle(tree)

@@ -8,6 +8,7 @@ from recam.errors import UserError
 from recam.evaluation import (
     Truth,
     confusion_table,
+    counts_table,
     curve_table,
     mask_metrics,
     per_class_table,
@@ -99,12 +100,12 @@ def test_a_true_mask_with_an_unknown_id_is_refused(maps, truth):
 
 def test_masks_are_compared_with_the_truth(tmp_path, truth):
     folder = predict(tmp_path / "seg", a=[[0, 1], [2, 2]], b=[[0, 0], [1, 0]])
-    assert score_masks(folder, truth).tolist() == [[3, 1, 0], [0, 1, 1], [1, 0, 0]]
+    assert score_masks(folder, truth)[0].tolist() == [[3, 1, 0], [0, 1, 1], [1, 0, 0]]
 
 
 def test_pixels_predicted_as_ignored_are_not_judged(tmp_path, truth):
     folder = predict(tmp_path / "seg", a=[[IGNORE, 1], [IGNORE, 2]], b=[[0, 0], [0, IGNORE]])
-    assert score_masks(folder, truth).tolist() == [[3, 0, 0], [0, 1, 0], [0, 0, 0]]
+    assert score_masks(folder, truth)[0].tolist() == [[3, 0, 0], [0, 1, 0], [0, 0, 0]]
 
 
 def test_metrics_are_percent():
@@ -156,7 +157,7 @@ def test_images_without_a_true_mask_are_not_scored(tmp_path, maps, truth):
     assert scores.metrics(threshold=0.125)["miou"] == pytest.approx(100 * (2 / 3 + 1 / 2) / 2)
     assert scores.metrics(threshold=0.125)["oracle_miou"] == pytest.approx(100)
     folder = predict(tmp_path / "seg", b=[[0, 0], [1, 0]])
-    assert score_masks(folder, truth).tolist() == [[2, 1, 0], [0, 0, 0], [1, 0, 0]]
+    assert score_masks(folder, truth)[0].tolist() == [[2, 1, 0], [0, 0, 0], [1, 0, 0]]
 
 
 def test_without_a_judged_pixel_there_are_no_numbers(tmp_path, maps, truth):
@@ -167,7 +168,7 @@ def test_without_a_judged_pixel_there_are_no_numbers(tmp_path, maps, truth):
         scores = score_maps(maps, truth, threshold=0.5)
         assert scores.metrics(threshold=0.5) == {"threshold": 0.5}
         assert len(scores.curve) == 0
-        confusion = score_masks(predict(tmp_path / "seg", a=[[0, 1], [1, 0]]), truth)
+        confusion, _ = score_masks(predict(tmp_path / "seg", a=[[0, 1], [1, 0]]), truth)
         assert mask_metrics(confusion) == {}
         (truth.masks / "a.png").unlink(missing_ok=True)
 
@@ -192,3 +193,16 @@ def test_a_folder_of_true_masks_that_is_not_there_is_refused(maps, truth):
     truth.masks.rename(truth.masks.with_name("truths"))
     with pytest.raises(UserError, match=r"truth: not found"):
         score_maps(maps, truth, threshold=0.5)
+
+
+def test_every_image_is_counted_by_itself(maps, truth):
+    scores = score_maps(maps, truth, threshold=0.125)
+    table = counts_table({"cams": scores.counts})
+    assert table.to_csv(index=False).splitlines() == [
+        "stage,image,truth,prediction,pixels",
+        "cams,a,0,1,1",
+        "cams,a,1,1,2",  # the fourth pixel is ignored
+        "cams,b,0,0,2",
+        "cams,b,0,2,1",
+        "cams,b,2,2,1",
+    ]

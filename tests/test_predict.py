@@ -21,10 +21,10 @@ from recam.artifacts import Blueprint, load_checkpoint, save_checkpoint
 from recam.build.segmenters import load_segmenter, make_segmenter
 from recam.files import read_image, read_mask
 from recam.inference import averaged_maps, normalise
+from recam.labels import class_colours
 from recam.models.backbones import IMAGENET_MEAN, IMAGENET_STD, Backbone
 from recam.models.deeplabv2 import DeepLabV2
 from recam.models.segmenters import Segmenter, resized
-from recam.plots import class_colours
 
 CLASSES = ("cat", "guinea pig", "dog, wet")
 

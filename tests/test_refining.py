@@ -247,7 +247,7 @@ def cut(tmp_path):
         crf = None if iterations is None else Crf(kernels=KERNELS, iterations=iterations)
         how = Cut(background=background, margin=margin, crf=crf)
         scores, masks = tmp_path / "scores", tmp_path / "masks"
-        cut_mask(pair, scores=scores, masks=masks, cut=how, device=CPU)
+        cut_mask(pair, scores=scores, masks=masks, cut=how, num_classes=3, device=CPU)
         name = pair[0].stem
         return read_mask(masks / f"{name}.png"), load_scores(scores / f"{name}.npz")
 

@@ -47,7 +47,7 @@ def test_only_evaluation_pictures_and_the_upper_bound_depend_on_masks(finished):
         if "SegmentationClass" in row["input-file(s)"]
     }
     allowed = {("evaluate", method) for method in METHODS}
-    assert seeing == allowed | {("train_seg", "supervised"), ("summarize", "")}
+    assert seeing == allowed | {("train_seg", "supervised"), ("summarize", ""), ("draw", "")}
 
 
 @pytest.mark.slow
@@ -62,10 +62,11 @@ def test_a_new_replicate_adds_only_its_own_jobs(tree):
         "train_seg": 3,
         "evaluate": 3,
         "summarize": 1,
+        "draw": 1,
     }
 
 
-@pytest.mark.parametrize(("preset", "jobs"), [("stamps", 17), ("voc12", 15), ("coco14", 15)])
+@pytest.mark.parametrize(("preset", "jobs"), [("stamps", 18), ("voc12", 16), ("coco14", 16)])
 def test_a_preset_gives_a_plan(preset, jobs):
     run = snakemake(ROOT, "--dry-run", "--forceall", "--configfile", f"presets/{preset}.yaml")
     assert run.returncode == 0, run.stdout

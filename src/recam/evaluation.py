@@ -1,6 +1,6 @@
 """Scores of maps and masks against the truth, which only this and the upper bound may see."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from itertools import repeat
 from pathlib import Path
@@ -26,6 +26,9 @@ from recam.metrics import (
 )
 
 PERCENT = 100.0
+# Of how many pixels of an image an id (as in masks) was taken for which; no row for pairs that
+# do not occur.
+COUNTS = ("image", "truth", "prediction", "pixels")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,6 +66,7 @@ class MapScores:
     """How good score maps are when a constant background score cuts masks from them."""
 
     confusion: Confusion  # at the fixed threshold
+    counts: pd.DataFrame  # the same, image by image; columns COUNTS
     curve: Float[np.ndarray, "thresholds"]  # mIoU at each of ``thresholds()``; empty unscored
 
     def metrics(self, *, threshold: float) -> dict[str, float]:
@@ -85,6 +89,7 @@ def score_maps(folder: Path, truth: Truth, *, threshold: float) -> MapScores:
     """Cut masks from a folder of ``.npz`` score maps at one threshold and at all of the sweep."""
     confusion = np.zeros((truth.num_ids, truth.num_ids), np.int64)
     histogram = np.zeros((*confusion.shape, LEVELS + 1), np.int64)
+    counts: list[tuple[str, int, int, int]] = []
     for image_id in truth.scored_ids():
         path = folder / f"{image_id}.npz"
         scored = load_scores(path)
@@ -92,24 +97,39 @@ def score_maps(folder: Path, truth: Truth, *, threshold: float) -> MapScores:
             raise UserError(f"{path}: has a class beyond those of the data set; make the maps anew")
         mask = truth.mask(image_id, size=scored.scores.shape[1:])
         fixed = seed_mask(scored.scores, scored.classes, threshold=threshold)
-        confusion += confusion_matrix(mask, fixed, num_ids=truth.num_ids)
+        of_image = confusion_matrix(mask, fixed, num_ids=truth.num_ids)
+        confusion += of_image
+        counts += _rows_of(image_id, of_image)
         ids, best = top_class(scored.scores, scored.classes)
         histogram += level_histogram(mask, ids, best, num_ids=truth.num_ids)
     judged = confusions_by_threshold(histogram) if confusion.any() else ()
     curve = np.array([miou(c) for c in judged], np.float64)
-    return MapScores(confusion=confusion, curve=curve)
+    return MapScores(
+        confusion=confusion, counts=pd.DataFrame(counts, columns=list(COUNTS)), curve=curve
+    )
 
 
-def score_masks(folder: Path, truth: Truth) -> Confusion:
-    """The confusion of a folder of predicted masks; pixels predicted as 255 are not judged."""
+def score_masks(folder: Path, truth: Truth) -> tuple[Confusion, pd.DataFrame]:
+    """The confusion of a folder of predicted masks, and the counts of each image.
+
+    Pixels predicted as 255 are not judged.
+    """
     confusion = np.zeros((truth.num_ids, truth.num_ids), np.int64)
+    counts: list[tuple[str, int, int, int]] = []
     for image_id in truth.scored_ids():
         predicted = read_mask(folder / f"{image_id}.png")
         mask = truth.mask(image_id, size=predicted.shape)
         judged = np.where(predicted == IGNORE, np.uint8(IGNORE), mask)
         known = np.where(predicted == IGNORE, np.uint8(0), predicted)
-        confusion += confusion_matrix(judged, known, num_ids=truth.num_ids)
-    return confusion
+        of_image = confusion_matrix(judged, known, num_ids=truth.num_ids)
+        confusion += of_image
+        counts += _rows_of(image_id, of_image)
+    return confusion, pd.DataFrame(counts, columns=list(COUNTS))
+
+
+def _rows_of(image_id: str, confusion: Confusion) -> Iterator[tuple[str, int, int, int]]:
+    for truth, prediction in np.argwhere(confusion).tolist():
+        yield image_id, truth, prediction, int(confusion[truth, prediction])
 
 
 def mask_metrics(confusion: Confusion) -> dict[str, float]:
@@ -147,6 +167,13 @@ def confusion_table(confusions: Mapping[str, Confusion], classes: tuple[str, ...
         for j, prediction in enumerate(names)
     ]
     return pd.DataFrame(rows, columns=["stage", "truth", "prediction", "pixels"])
+
+
+def counts_table(counts: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
+    """Columns stage and COUNTS: the confusion of every image, all stages below each other."""
+    tables = [table.assign(stage=stage) for stage, table in counts.items() if len(table)]
+    columns = ["stage", *COUNTS]
+    return pd.concat(tables).reindex(columns=columns) if tables else pd.DataFrame(columns=columns)
 
 
 def curve_table(curves: Mapping[str, Float[np.ndarray, "_"]]) -> pd.DataFrame:

@@ -12,7 +12,7 @@ from jaxtyping import UInt8
 from PIL import Image, UnidentifiedImageError
 
 from recam.errors import UserError
-from recam.labels import IGNORE, palette
+from recam.labels import IGNORE, MAX_CLASSES, class_colours
 
 # What Pillow raises at files that are broken, foreign or far too large.
 UNREADABLE = (
@@ -107,10 +107,12 @@ def read_mask(path: Path) -> UInt8[np.ndarray, "H W"]:
         raise UserError(f"{path}: not a readable mask ({error}); replace it") from error
 
 
-def write_mask(path: Path, mask: UInt8[np.ndarray, "H W"]) -> None:
-    """Write a mask as a palette PNG in PASCAL VOC's colours, so that any viewer shows it."""
+def write_mask(
+    path: Path, mask: UInt8[np.ndarray, "H W"], *, num_classes: int = MAX_CLASSES
+) -> None:
+    """Write a mask as a palette PNG in the colours of so many classes; any viewer shows it."""
     image = Image.fromarray(mask)
-    image.putpalette(palette().tobytes())
+    image.putpalette(class_colours(num_classes).tobytes())
     with replacing(path) as temporary:
         image.save(temporary, format="PNG")
 

@@ -11,6 +11,24 @@ BACKGROUND = 0
 IGNORE = 255
 MAX_CLASSES = IGNORE - 1  # ids 1..254 fit beside background and ignore in one byte
 
+# Colours that colour-blind readers can tell apart: Okabe & Ito (2008), and three more.
+FEW_CLASSES = np.array(
+    [
+        (230, 159, 0),
+        (86, 180, 233),
+        (0, 158, 115),
+        (240, 228, 66),
+        (0, 114, 178),
+        (213, 94, 0),
+        (204, 121, 167),
+        (255, 255, 255),
+        (148, 103, 189),
+        (140, 86, 75),
+    ],
+    dtype=np.uint8,
+)
+GREY = 128
+
 Mask = UInt8[np.ndarray, "H W"]
 Scores = Float[np.ndarray, "n H W"]  # one score map per present class, in [0, 1]
 Classes = Integer[np.ndarray, "n"]  # their class indices, 0..K-1
@@ -87,4 +105,17 @@ def palette() -> UInt8[np.ndarray, "256 3"]:
             colours[:, channel] |= (((ids >> (3 * bit + channel)) & 1) << (7 - bit)).astype(
                 np.uint8
             )
+    return colours
+
+
+def class_colours(num_classes: int) -> UInt8[np.ndarray, "256 3"]:
+    """Colours of mask ids, in mask files and figures alike.
+
+    Up to ten classes have colours that colour-blind readers can tell apart, on black background,
+    ignored pixels grey. More classes have PASCAL VOC's colours.
+    """
+    colours = palette()
+    if num_classes <= len(FEW_CLASSES):
+        colours[mask_id(0) : mask_id(num_classes)] = FEW_CLASSES[:num_classes]
+        colours[IGNORE] = GREY
     return colours

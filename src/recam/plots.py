@@ -1,34 +1,28 @@
-"""The picture: what each method makes of the same images."""
+"""Pictures: what each method makes of the same images."""
 
+import textwrap
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float, UInt8
+from matplotlib import rc_context
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
 from recam.files import replacing
-from recam.labels import BACKGROUND, IGNORE, mask_id, palette
+from recam.labels import BACKGROUND, IGNORE, class_colours, mask_id
+from recam.style import BROKEN, GREY, MENDED, RC
 
-CELL = 1.35  # inches; and what a name in the legend takes
-NAME, LINE = 0.95, 0.16
-# Colours that colour-blind readers can tell apart: Okabe & Ito (2008), and two more.
-FEW_CLASSES = np.array(
-    [
-        (230, 159, 0),
-        (86, 180, 233),
-        (0, 158, 115),
-        (240, 228, 66),
-        (0, 114, 178),
-        (213, 94, 0),
-        (204, 121, 167),
-        (255, 255, 255),
-        (148, 103, 189),
-        (140, 86, 75),
-    ],
-    dtype=np.uint8,
-)
+CELL = 1.35  # inches; and what a name in the legend, a line of words and a row's label take
+NAME, LINE, LABEL = 0.95, 0.16, 0.95
+DOTS = 150  # to the inch: 200 pixels a cell
+JPEG_QUALITY = {"quality": 90, "subsampling": 0}  # for reports: half of a PNG, edges stay sharp
+NAMES_SHOWN = 24
+STYLE: dict[Any, Any] = RC | {"figure.constrained_layout.use": False}  # cells have their places
 
 Picture = UInt8[np.ndarray, "H W 3"]
 
@@ -38,18 +32,7 @@ class PictureRow:
     """One image's cells: pictures by column title, the same titles in every row."""
 
     cells: dict[str, Picture]
-
-
-def class_colours(num_classes: int) -> UInt8[np.ndarray, "256 3"]:
-    """Colours of mask ids in figures: black background, then colour-blind safe up to ten classes.
-
-    More classes get PASCAL VOC's colours.
-    """
-    colours = palette().copy()
-    if num_classes <= len(FEW_CLASSES):
-        colours[mask_id(0) : mask_id(num_classes)] = FEW_CLASSES[:num_classes]
-    colours[IGNORE] = (128, 128, 128)
-    return colours
+    label: str = ""  # stands left of the row
 
 
 def shown_mask(
@@ -75,49 +58,103 @@ def shown_grey(values: Float[np.ndarray, "H W"]) -> Picture:
     return np.repeat(np.round(255 * values.clip(0, 1)).astype(np.uint8)[..., None], 3, axis=2)
 
 
+def shown_change(
+    image: Picture,
+    truth: UInt8[np.ndarray, "H W"],
+    before: UInt8[np.ndarray, "H W"],
+    after: UInt8[np.ndarray, "H W"],
+) -> Picture:
+    """Where ``after`` is right and ``before`` was not (MENDED), and the reverse (BROKEN)."""
+    judged = (truth != IGNORE) & (before != IGNORE) & (after != IGNORE)
+    right_before, right_after = before == truth, after == truth
+    colours, opacity = np.zeros((*truth.shape, 3), np.uint8), np.zeros((*truth.shape, 1))
+    for hexadecimal, where in (
+        (MENDED, right_after & ~right_before & judged),
+        (BROKEN, right_before & ~right_after & judged),
+    ):
+        colours[where], opacity[where] = tuple(bytes.fromhex(hexadecimal[1:])), 0.85
+    return _blend(_dimmed(image), colours, opacity)
+
+
 def draw_picture(
-    path: Path, rows: list[PictureRow], classes: tuple[str, ...], *, caption: str
+    path: Path,
+    rows: list[PictureRow],
+    classes: tuple[str, ...],
+    *,
+    caption: str,
+    named: Collection[int] | None = None,
+    shows_change: bool = False,
 ) -> None:
-    """Write the grid of rows and columns, with the colours of the classes below, as PNG."""
+    """Write the grid of rows and columns, with the colours of the classes below, as PNG or JPEG.
+
+    ``named`` are the mask ids that the legend tells; all of them where none are given.
+    """
     titles = list(rows[0].cells)
-    patches = _patches(classes)
-    columns = min(len(patches), max(2, int(CELL * len(titles) / NAME)))
-    legend = LINE * -(-len(patches) // columns)
-    width, height = CELL * len(titles), CELL * len(rows) + 0.75 + legend
-    figure = Figure(figsize=(width, height), dpi=150, facecolor="white")
-    axes = figure.subplots(
-        len(rows), len(titles), squeeze=False, gridspec_kw={"wspace": 0.04, "hspace": 0.04}
+    patches = _patches(classes, named=named, shows_change=shows_change)
+    left = LABEL if any(row.label for row in rows) else 0.01
+    width = left + CELL * len(titles)
+    columns = min(len(patches), max(2, int(width / NAME)))
+    words = textwrap.wrap(caption, int(16 * width))
+    below = 0.3 + LINE * (-(-len(patches) // columns) + len(words))
+    height = CELL * len(rows) + 0.4 + below
+    with rc_context(STYLE):
+        figure = Figure(figsize=(width, height), dpi=DOTS, layout=None)
+        cells = figure.subplots(
+            len(rows), len(titles), squeeze=False, gridspec_kw={"wspace": 0.04, "hspace": 0.04}
+        )
+        for line, row in zip(cells, rows, strict=True):
+            _draw_row(list(line), row)
+        for axis, title in zip(cells[0], titles, strict=True):
+            axis.set_title(title, fontsize=8, loc="center", fontweight="normal")
+        bottom, top = below / height, 1 - 0.4 / height
+        figure.subplots_adjust(left=left / width, right=0.995, bottom=bottom, top=top)
+        figure.legend(
+            handles=patches,
+            loc="lower center",
+            ncols=columns,
+            fontsize=7,
+            bbox_to_anchor=(0.5, (0.1 + LINE * len(words)) / height),
+            handlelength=1.2,
+            columnspacing=1.2,
+        )
+        text = "\n".join(words)
+        figure.text(0.5, 0.06 / height, text, ha="center", va="bottom", fontsize=7.5, color=GREY)
+        _write(figure, path)
+
+
+def _draw_row(axes: list[Axes], row: PictureRow) -> None:
+    for axis, cell in zip(axes, row.cells.values(), strict=True):
+        axis.imshow(cell, interpolation="nearest")
+        axis.set_axis_off()
+    place: dict[str, Any] = {"transform": axes[0].transAxes, "ha": "right", "va": "center"}
+    axes[0].text(-0.05, 0.5, row.label, fontsize=7.5, linespacing=1.5, **place)
+
+
+def _write(figure: Figure, path: Path) -> None:
+    is_jpeg = path.suffix == ".jpg"
+    how: dict[str, Any] = (
+        {"format": "jpeg", "pil_kwargs": JPEG_QUALITY} if is_jpeg else {"format": "png"}
     )
-    for line, row in zip(axes, rows, strict=True):
-        for axis, title in zip(line, titles, strict=True):
-            axis.imshow(row.cells[title], interpolation="nearest")
-            axis.set_axis_off()
-    for axis, title in zip(axes[0], titles, strict=True):
-        axis.set_title(title, fontsize=8)
-    below, above = (0.35 + legend) / height, 1 - 0.4 / height
-    figure.subplots_adjust(left=0.005, right=0.995, bottom=below, top=above)
-    figure.legend(
-        handles=patches,
-        loc="lower center",
-        ncols=columns,
-        fontsize=7,
-        frameon=False,
-        bbox_to_anchor=(0.5, 0.12 / height),
-        handlelength=1.2,
-        columnspacing=1.2,
-    )
-    figure.text(0.5, 0.06 / height, caption, ha="center", fontsize=7, color="dimgray")
     with replacing(path) as temporary:
-        figure.savefig(temporary, format="png", metadata={"Software": None})
+        figure.savefig(temporary, metadata=None if is_jpeg else {"Software": None}, **how)
 
 
-def _patches(classes: tuple[str, ...]) -> list[Patch]:
+def _patches(
+    classes: tuple[str, ...], *, named: Collection[int] | None, shows_change: bool
+) -> list[Patch]:
     colours = class_colours(len(classes)) / 255
     patches = [
         Patch(facecolor=colours[mask_id(i)], edgecolor="black", linewidth=0.4, label=name)
-        for i, name in enumerate(classes[:24])
-    ]
-    return [*patches, Patch(facecolor=colours[IGNORE], label="ignored in training")]
+        for i, name in enumerate(classes)
+        if named is None or mask_id(i) in named
+    ][:NAMES_SHOWN]
+    patches.append(Patch(facecolor=colours[IGNORE], label="ignored in training"))
+    if shows_change:
+        patches += [
+            Patch(facecolor=MENDED, label="mended"),
+            Patch(facecolor=BROKEN, label="broken"),
+        ]
+    return patches
 
 
 def _dimmed(image: Picture) -> Float[np.ndarray, "H W 3"]:

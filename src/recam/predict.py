@@ -18,10 +18,10 @@ from recam.build.devices import make_device
 from recam.build.segmenters import load_segmenter
 from recam.commands import run_command
 from recam.errors import UserError
-from recam.files import IMAGE_SUFFIXES, read_image, replacing, write_image, write_text
+from recam.files import IMAGE_SUFFIXES, read_image, write_image, write_mask, write_text
 from recam.inference import shrunk_size
-from recam.labels import BACKGROUND, class_names_with_background
-from recam.plots import class_colours, shown_mask
+from recam.labels import BACKGROUND, class_colours, class_names_with_background
+from recam.plots import shown_mask
 from recam.progress import progress
 from recam.refine.crf import CrfKernels
 from recam.refine.sharpen import Crf
@@ -79,7 +79,7 @@ def _predict(args: argparse.Namespace) -> int:
         name = f"{paths[position].stem}.png"
         picture = overlay(read_image(paths[position]), mask, blueprint.classes)
         write_image(args.out / "overlays" / name, picture)
-        _write_mask(args.out / name, mask, blueprint.classes)
+        write_mask(args.out / name, mask, num_classes=len(blueprint.classes))
     for fault in faults:
         logger.error("%s", fault)
     made = len(paths) - len(faults)
@@ -102,14 +102,6 @@ def overlay(
     shown = shown_mask(image, mask, class_colours(len(classes)))
     present = [int(value) for value in np.unique(mask) if value != BACKGROUND]
     return np.concatenate([shown, _legend(present, classes, width=width)])
-
-
-def _write_mask(path: Path, mask: UInt8[np.ndarray, "H W"], classes: tuple[str, ...]) -> None:
-    """A palette PNG in the colours of the overlay: up to ten classes are told apart by all eyes."""
-    image = Image.fromarray(mask)
-    image.putpalette(class_colours(len(classes)).tobytes())
-    with replacing(path) as temporary:
-        image.save(temporary, format="PNG")
 
 
 def _legend(

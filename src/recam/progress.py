@@ -7,6 +7,7 @@ import logging
 import sys
 import time
 from collections.abc import Iterable, Iterator
+from itertools import count
 from typing import TypeVar
 
 from tqdm import tqdm
@@ -18,13 +19,19 @@ T = TypeVar("T")
 logger = logging.getLogger(__name__)
 
 
-def progress(items: Iterable[T], *, total: int, what: str, unit: str) -> Iterator[T]:
-    """Pass items through, telling how many of ``total`` are done and how fast."""
+def progress(items: Iterable[T], *, total: int, what: str, unit: str, each: int = 1) -> Iterator[T]:
+    """Pass items through, telling how many of ``total`` are done, how fast, and what is left.
+
+    Items count ``each`` units, such as the images of a batch; so does ``total``.
+    """
     if _has_a_terminal_to_itself():
-        yield from tqdm(items, total=total, desc=what, unit=unit, leave=False)
+        with tqdm(total=total, desc=what, unit=unit, leave=False) as bar:
+            for item in items:
+                yield item
+                bar.update(each)
         return
     start = last = time.monotonic()
-    for done, item in enumerate(items, start=1):
+    for done, item in zip(count(each, each), items, strict=False):
         yield item
         now = time.monotonic()
         if now - last > SECONDS_BETWEEN_LINES:

@@ -127,7 +127,13 @@ class Cut:
 
 
 def cut_mask(
-    pair: tuple[Path, Path], *, scores: Path, masks: Path, cut: Cut, device: torch.device
+    pair: tuple[Path, Path],
+    *,
+    scores: Path,
+    masks: Path,
+    cut: Cut,
+    num_classes: int,
+    device: torch.device,
 ) -> None:
     """From a file of maps and its image to final scores and a mask, both under the file's name.
 
@@ -147,7 +153,7 @@ def cut_mask(
     saved = load_scores(scores / file.name)
     low, high = (max(0.0, cut.threshold - cut.margin), min(1.0, cut.threshold + cut.margin))
     mask = banded_mask(saved.scores, saved.classes, background=low, foreground=high)
-    write_mask(masks / f"{file.stem}.png", mask)
+    write_mask(masks / f"{file.stem}.png", mask, num_classes=num_classes)
 
 
 def yen_threshold(counts: Int64[np.ndarray, "levels"]) -> float:

@@ -9,9 +9,8 @@ from typing import cast
 import pandas as pd
 
 from recam.errors import UserError
+from recam.style import LOOKS, STAGES
 
-STAGES = {"cams": "cams", "pseudo": "pseudo masks", "seg": "segmentation"}
-METHODS = {"cam": "CAM", "control": "control", "recam": "ReCAM", "supervised": "supervised"}
 NOTHING_SCORED = (
     "Nothing was scored, since the data set has no true masks. The masks that were made lie in "
     "`results/seed*/METHOD/pseudo` and `results/seed*/METHOD/predictions`."
@@ -79,34 +78,55 @@ def gathered_table(runs: list[Run], name: str) -> pd.DataFrame:
 
 
 def gathered_curves(runs: list[Run]) -> pd.DataFrame:
-    """The losses by epoch of all classifiers, IRNs and segmenters, with a column ``network``."""
+    """The losses by epoch of all classifiers, IRNs and segmenters, with a column ``network``.
+
+    Networks that are not trained yet are left out.
+    """
     tables = []
     for network in ("classifier", "irn", "segmenter"):
-        trained = [run for run in runs if network == "segmenter" or run.method != "supervised"]
+        trained = [run for run in runs if (run.folder / f"{network}_curve.csv").is_file()]
         if trained:
             table = gathered_table(trained, f"{network}_curve.csv")
             table.insert(2, "network", network)
             tables.append(table)
-    return pd.concat([table for table in tables if len(table)])
+    columns = ["random_seed", "method", "network", "epoch", "loss", "value"]
+    begun = [table for table in tables if len(table)]
+    return pd.concat(begun) if begun else pd.DataFrame(columns=columns)
 
 
-def results_table(metrics: Metrics, *, replicates: int) -> str:
-    """A Markdown table of mIoU: at the fixed threshold, and in brackets at the best one.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Table:
+    """The table of results as words: a head, a row for each method, and notes below."""
 
-    Below it stands on how many images, where not all have true masks.
+    head: list[str]
+    rows: list[list[str]]
+    notes: list[str]
+
+
+def table_of(metrics: Metrics, *, replicates: int) -> Table:
+    """MIoU at the fixed threshold, and in brackets at the best one.
+
+    A note tells on how many images, where not all have true masks.
     """
-    present = [m for m in METHODS if any(m in stage for stage in metrics.values())]
+    present = [m for m in LOOKS if any(m in stage for stage in metrics.values())]
     splits = {stage: next(iter(v.values()))["split"] for stage, v in metrics.items() if v}
-    heads = [f"{STAGES[stage]} ({split})" for stage, split in splits.items()]
+    head = ["mIoU, %", *(f"{STAGES[stage]} ({split})" for stage, split in splits.items())]
     has_ratio = any("ratio_to_supervised" in values for values in metrics["seg"].values())
-    heads += ["of supervised"] * has_ratio
-    lines = [_row(["mIoU, %", *heads]), _row(["---"] + ["---:"] * len(heads))]
+    rows = []
     for method in present:
         cells = [_cell(metrics[stage].get(method), replicates=replicates) for stage in splits]
         if has_ratio:
             cells.append(_ratio(metrics["seg"].get(method, {}), replicates=replicates))
-        lines.append(_row([METHODS[method], *cells]))
-    return "".join(lines + [f"\n{note}\n" for note in _notes(metrics)])
+        rows.append([LOOKS[method].name, *cells])
+    return Table(head=head + ["of supervised"] * has_ratio, rows=rows, notes=_notes(metrics))
+
+
+def results_table(metrics: Metrics, *, replicates: int) -> str:
+    """The table in Markdown; see ``table_of``."""
+    table = table_of(metrics, replicates=replicates)
+    lines = [_row(table.head), _row(["---"] + ["---:"] * (len(table.head) - 1))]
+    lines += [_row(cells) for cells in table.rows]
+    return "".join(lines + [f"\n{note}\n" for note in table.notes])
 
 
 def _notes(metrics: Metrics) -> list[str]:

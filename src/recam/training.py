@@ -32,6 +32,7 @@ class Recipe:
     learning_rates: dict[str, float]  # by group; see ``parameter_groups``
     momentum: float
     weight_decay: float
+    batch_size: int = 1  # for progress, which counts images
     lr_every: int = 1  # steps between changes of the learning rate
     parts: int = 1  # equal parts in which a batch goes through the network, to save memory
 
@@ -75,7 +76,9 @@ def train(
     model.train()
     for epoch in range(done + 1, recipe.epochs + 1):
         what = f"epoch {epoch}/{recipe.epochs}"
-        shown = progress(batches(epoch), total=steps_per_epoch, what=what, unit="batch")
+        each = recipe.batch_size
+        images = steps_per_epoch * each
+        shown = progress(batches(epoch), total=images, what=what, unit="image", each=each)
         means = _run_epoch(
             model, shown, schedule, recipe=recipe, steps=steps, device=device, watch=watch
         )

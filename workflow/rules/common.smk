@@ -4,6 +4,7 @@ import hashlib
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import yaml
@@ -15,6 +16,8 @@ sys.path[:0] = [os.path.join(workflow.basedir, folder) for folder in ("src", "wo
 from recam import params as checked_params
 from recam.errors import UserError
 from imports import imported_files
+
+STARTED = time.time()
 
 
 class Section(dict):
@@ -103,6 +106,17 @@ def maps(pattern):
     )
 
 
+def figures(name, category, file):
+    """A folder of figures, one entry each in the report."""
+    return report(
+        directory(f"results/figures/{name}"),
+        patterns=[file],
+        caption=f"workflow/report/{name}.rst",
+        category=category,
+        labels=lambda wildcards: {"figure": wildcards.figure.replace("-", " ")},
+    )
+
+
 def record_in_dvc():
     """Tell DVC what this run made; nothing that goes wrong there fails the run."""
     with open("params.yaml") as file:
@@ -112,4 +126,16 @@ def record_in_dvc():
     elif not numbers_are_saved:
         print("DVC: nothing recorded, for this run's numbers are not those of params.yaml.")
     else:
+        renew_logs()
         subprocess.call([sys.executable, "workflow/engines.py", "record"])
+
+
+def renew_logs():
+    """Make this run's logs newer than the starts that Snakemake noted, by which `record` knows a run.
+
+    For a job that ran on a cluster it notes, as the start, when it learned of the end.
+    """
+    now = time.time()
+    for log in Path("logs").rglob("*.log"):
+        if log.stat().st_mtime >= STARTED:
+            os.utime(log, (now, now))

@@ -11,11 +11,10 @@ from torch.nn import functional
 from recam.artifacts import load_scores
 from recam.build.refiners import Walk, edges_of
 from recam.files import read_image, read_mask
-from recam.labels import top_class
+from recam.labels import class_colours, top_class
 from recam.plots import (
     Picture,
     PictureRow,
-    class_colours,
     draw_picture,
     shown_grey,
     shown_maps,

@@ -29,7 +29,14 @@ SCHEMA = Path(__file__).parents[1] / "schemas" / "params.schema.yaml"
 TYPES: dict[str, type[int | float | str]] = {"integer": int, "number": float, "string": str}
 OPTIONAL = "optional: "  # how the help of a path marks one that may be left empty
 # The marks of paths that do not take exactly one value, with argparse's word for how many.
-COUNTS = {OPTIONAL: "?", "several: ": "+", "out: two": 2, "out: three": 3, "out: four": 4}
+COUNTS = {
+    OPTIONAL: "?",
+    "several: ": "+",
+    "out: two": 2,
+    "out: three": 3,
+    "out: four": 4,
+    "out: five": 5,
+}
 STOPPED = 130  # the shell's exit code for an interrupt
 DISK_FAULTS = {
     errno.ENOSPC: "no space is left on its disk; free some",

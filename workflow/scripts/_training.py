@@ -80,5 +80,6 @@ def _recipe(args: argparse.Namespace, learning_rates: dict[str, float]) -> Recip
         learning_rates=learning_rates,
         momentum=args.momentum,
         weight_decay=args.weight_decay,
+        batch_size=args.batch_size,
         **only_segmenters,
     )

@@ -16,6 +16,7 @@ from recam.errors import UserError
 from recam.evaluation import (
     Truth,
     confusion_table,
+    counts_table,
     curve_table,
     mask_metrics,
     per_class_table,
@@ -25,6 +26,7 @@ from recam.evaluation import (
 from recam.files import write_manifest, write_mask, write_text
 from recam.progress import progress
 from recam.segmentation import masks_of_images
+from recam.style import STAGES
 
 logger = logging.getLogger(__name__)
 
@@ -41,18 +43,19 @@ def main(args: argparse.Namespace) -> None:
     for folder, _ in given.values():
         _require_maps(folder, maps_split)
     _predict(args, maps_split, seg_split)
-    metrics, confusions, curves = {}, {}, {}
+    metrics, confusions, curves, counts = {}, {}, {}, {}
     splits = {split.name: split for split in (maps_split, seg_split)}
     truths = {name: _truth(args.truth, split) for name, split in splits.items()}
     if given:  # the upper bound has no maps
-        truth, counts = truths[args.maps_split]
+        truth, scored = truths[args.maps_split]
         for stage, (folder, threshold) in given.items():
             scores = score_maps(folder, truth, threshold=threshold)
-            metrics[stage] = counts | scores.metrics(threshold=threshold)
+            metrics[stage] = scored | scores.metrics(threshold=threshold)
             confusions[stage], curves[stage] = scores.confusion, scores.curve
-    truth, counts = truths[args.seg_split]
-    confusions["seg"] = score_masks(args.predictions, truth)
-    metrics["seg"] = counts | mask_metrics(confusions["seg"])
+            counts[stage] = scores.counts
+    truth, scored = truths[args.seg_split]
+    confusions["seg"], counts["seg"] = score_masks(args.predictions, truth)
+    metrics["seg"] = scored | mask_metrics(confusions["seg"])
     write_text(args.metrics, json.dumps(metrics, indent=2) + "\n")
     tables = (
         per_class_table(confusions, seg_split.classes),
@@ -61,6 +64,9 @@ def main(args: argparse.Namespace) -> None:
     )
     for path, table in zip(args.plots, tables, strict=True):
         write_text(path, table.to_csv(index=False))
+    write_text(args.counts, counts_table(counts).to_csv(index=False))
+    found = [f"{STAGES[s]} {m['miou']:.1f}" for s, m in metrics.items() if "miou" in m]
+    logger.info("mIoU, %%: %s", ", ".join(found) or "no true masks to tell it by")
 
 
 def _threshold(cut: Path | None) -> float:
@@ -115,7 +121,8 @@ def _predict(args: argparse.Namespace, maps_split: WeakSplit, seg_split: WeakSpl
         crf=crf_of(args) if args.crf else None,
     )
     for position, mask in progress(masks, total=len(left), what="masks", unit="image"):
-        write_mask(folder.partial / f"{left[position]}.png", mask)
+        name = f"{left[position]}.png"
+        write_mask(folder.partial / name, mask, num_classes=len(seg_split.classes))
     folder.finish()
     write_manifest(args.manifest, [args.predictions])
 
@@ -135,6 +142,7 @@ if __name__ == "__main__":
             "manifest": "out: checksums of the predictions",
             "metrics": "out: JSON of mIoU and shares of errors, in percent",
             "plots": "out: three CSVs: IoU by class, mIoU by background score, confusion",
+            "counts": "out: CSV of every image's confusion, from which the errors are drawn",
         },
         section="evaluate",
         common=(

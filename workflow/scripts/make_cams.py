@@ -1,6 +1,7 @@
 """Turn a trained classifier into cams: maps of the present classes, averaged over scales."""
 
 import argparse
+import logging
 
 import _step
 import numpy as np
@@ -15,6 +16,8 @@ from recam.inference import maps_of_images
 from recam.maps import peak_normalised
 from recam.models.backbones import backbone_of
 from recam.progress import progress
+
+logger = logging.getLogger(__name__)
 
 
 def main(args: argparse.Namespace) -> None:
@@ -43,6 +46,7 @@ def main(args: argparse.Namespace) -> None:
         cams = peak_normalised(maps[torch.from_numpy(present).to(device)]).cpu().numpy()
         scored = ScoredClasses(scores=cams, classes=present)
         save_scores(folder.partial / f"{split.ids[index]}.npz", scored)
+    logger.info("cams of %d images, %s", len(split.ids), args.combine)
     folder.finish()
     write_manifest(args.manifest, [args.cams])
 

@@ -60,7 +60,8 @@ def main(args: argparse.Namespace) -> None:
         crf=crf_of(args) if REFINERS[args.refiner].has_crf else None,
     )
     left = [(file, i) for file, i in maps.items() if not masks.has(f"{file.stem}.png")]
-    make = partial(cut_mask, scores=scores.partial, masks=masks.partial, cut=cut, device=device)
+    to = {"scores": scores.partial, "masks": masks.partial}
+    make = partial(cut_mask, **to, cut=cut, num_classes=len(classes), device=device)
     for _ in in_threads(make, left, what="pseudo masks"):
         pass
     used = [(read_mask(masks.partial / f"{f.stem}.png") != IGNORE).mean() for f in maps]

@@ -149,7 +149,7 @@ def write_scenes(
         for number, scene in enumerate(scenes):
             image_id = f"{split}_{number:04d}"
             write_image(root / IMAGES / f"{image_id}.png", scene.image)
-            write_mask(root / MASKS / f"{image_id}.png", scene.mask)
+            write_mask(root / MASKS / f"{image_id}.png", scene.mask, num_classes=len(classes))
             present = labels_of_mask(scene.mask, num_classes=len(classes))
             rows[image_id] = [int(p) for p in present]
             ids.append(image_id)
