@@ -83,7 +83,7 @@ def bind() -> None:
     """Let Snakemake make one file of it."""
     made = REPORT.with_name(".report.html")
     command = [sys.executable, "-m", "snakemake", "--report", str(made)]
-    command += ["--report-html-stylesheet-path", "workflow/report/style.css"]
+    command += ["--report-stylesheet", "workflow/report/style.css"]
     run = subprocess.run([*command, "all", "describe"], check=False, capture_output=True, text=True)
     if run.returncode:
         made.unlink(missing_ok=True)
