@@ -183,6 +183,8 @@ def _mask(run: Run, stage: str, image_id: str) -> np.ndarray | None:
         return None
     if stage != "cams":
         return read_mask(file)
+    if not (run.folder / "metrics.json").is_file():
+        return None  # not evaluated yet
     cams = load_scores(file)
     return seed_mask(cams.scores, cams.classes, threshold=float(run.metrics()["cams"]["threshold"]))
 
