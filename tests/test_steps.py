@@ -552,9 +552,10 @@ def test_cams_that_were_never_made_are_named(run, cams, pseudo_paths):
     refused(run("make_pseudo", pseudo_paths), "cams: not found, or not finished; run the step")
 
 
-def test_every_script_explains_its_arguments(run):
+def test_every_script_explains_its_arguments(monkeypatch):
+    monkeypatch.syspath_prepend(str(SCRIPTS))
     for script in sorted(SCRIPTS.glob("[a-z]*.py")):
-        sys.argv = [str(script), "--help"]
+        monkeypatch.setattr(sys, "argv", [str(script), "--help"])
         with pytest.raises(SystemExit) as stop:
             runpy.run_path(str(script), run_name="__main__")
         assert stop.value.code == 0
@@ -629,6 +630,7 @@ class _Experiment:
             "manifest": f / "predictions.sha256",
             "metrics": f / "metrics.json",
             "plots": [f / f"{name}.csv" for name in ("per_class", "thresholds", "confusion")],
+            "counts": f / "counts.csv",
         }
         return self.step("evaluate", paths, **changes)
 
@@ -669,7 +671,7 @@ def test_a_data_set_is_scored_on_all_some_or_none_of_its_images(run, data):
     said, images, width = experiment.scored()
     assert images == {"cams": (8, 8), "pseudo": (8, 8), "seg": (4, 4)}
     assert "true mask" not in said
-    assert "mIoU of CAM's cams" in said
+    assert "mIoU of cams: CAM" in said
 
     for mask in experiment.truth.glob("train_000[0235-7].png"):  # the first of them, too
         mask.unlink()
@@ -686,7 +688,7 @@ def test_a_data_set_is_scored_on_all_some_or_none_of_its_images(run, data):
     assert "no true masks for split train: nothing to score" in said
     assert "no true masks for split val: nothing to score" in said
     assert "| CAM | no masks | no masks | no masks |" in said
-    assert "mIoU of" not in said
+    assert "mIoU, %: no true masks to tell it by" in said
     assert width_of_none < width  # no column of the truth
     for name, columns in (
         ("thresholds", "stage,threshold,miou"),
