@@ -17,7 +17,7 @@ check_params()
 check_source()
 
 # How many a step asks for; how many there are stands in profiles/.
-GPU = int(config["device"] != "cpu")
+GPU = gpus()
 SEEDS = config["random_seeds"]
 METHODS = config["methods"]
 WITH_MAPS = [method for method in METHODS if method != "supervised"]
@@ -80,6 +80,7 @@ rule download:
         "python {input.script} --data data --check {output.check} --log {log} {params.download}"
 
 
+# Of steps that could begin, the one with most behind it goes first: that is what `priority` says.
 rule train_cam:
     input:
         script="workflow/scripts/train_cam.py",
@@ -92,17 +93,20 @@ rule train_cam:
         "logs/seed{seed}/cam/train_cam.log",
     benchmark:
         "logs/seed{seed}/cam/train_cam.tsv"
-    threads: config["threads"]
+    priority: 5
+    threads: config["train_cam"]["threads"]
     resources:
         gpu=GPU,
     params:
         train_cam=section("train_cam"),
         device=config["device"],
-        threads=config["threads"],
+        devices=config["devices"],
+        precision=config["precision"],
     shell:
         "python {input.script} --data data --checkpoint {output.checkpoint} --curve {output.curve}"
         " --log {log} --random_seed {wildcards.seed}"
-        " --device {params.device} --threads {params.threads} {params.train_cam}"
+        " --device {params.device} --devices {params.devices}"
+        " --precision {params.precision} {params.train_cam}"
 
 
 rule train_recam:
@@ -120,18 +124,22 @@ rule train_recam:
         "logs/seed{seed}/{method}/train_recam.tsv"
     wildcard_constraints:
         method="recam|control",
+    priority: 4
     threads: config["threads"]
     resources:
         gpu=GPU,
     params:
         train_recam=section("train_recam"),
         device=config["device"],
+        devices=config["devices"],
+        precision=config["precision"],
         threads=config["threads"],
     shell:
         "python {input.script} --data data --cam {input.cam} --checkpoint {output.checkpoint}"
         " --curve {output.curve} --log {log} --method {wildcards.method}"
         " --random_seed {wildcards.seed}"
-        " --device {params.device} --threads {params.threads} {params.train_recam}"
+        " --device {params.device} --devices {params.devices}"
+        " --precision {params.precision} --threads {params.threads} {params.train_recam}"
 
 
 rule make_cams:
@@ -147,17 +155,21 @@ rule make_cams:
         "logs/seed{seed}/{method}/make_cams.log",
     benchmark:
         "logs/seed{seed}/{method}/make_cams.tsv"
+    priority: 3
     threads: config["threads"]
     resources:
         gpu=GPU,
     params:
         make_cams=section("make_cams"),
         device=config["device"],
+        devices=config["devices"],
+        precision=config["precision"],
         threads=config["threads"],
     shell:
         "python {input.script} --data data --checkpoint {input.checkpoint} --cams {output.cams}"
         " --manifest {output.manifest} --log {log}"
-        " --device {params.device} --threads {params.threads} {params.make_cams}"
+        " --device {params.device} --devices {params.devices}"
+        " --precision {params.precision} --threads {params.threads} {params.make_cams}"
 
 
 # Trains nothing where the refiner needs no network, so that the graph is the same for all of them.
@@ -175,6 +187,7 @@ rule train_irn:
         "logs/seed{seed}/{method}/train_irn.log",
     benchmark:
         "logs/seed{seed}/{method}/train_irn.tsv"
+    priority: 2
     threads: config["threads"]
     resources:
         gpu=GPU,
@@ -182,12 +195,15 @@ rule train_irn:
         train_irn=section("train_irn"),
         make_pseudo__refiner=config["make_pseudo"]["refiner"],
         device=config["device"],
+        devices=config["devices"],
+        precision=config["precision"],
         threads=config["threads"],
     shell:
         "python {input.script} --data data --cams {input.cams} --checkpoint {output.checkpoint}"
         " --curve {output.curve} --log {log} --random_seed {wildcards.seed}"
         " --refiner {params.make_pseudo__refiner}"
-        " --device {params.device} --threads {params.threads} {params.train_irn}"
+        " --device {params.device} --devices {params.devices}"
+        " --precision {params.precision} --threads {params.threads} {params.train_irn}"
 
 
 rule make_pseudo:
@@ -211,18 +227,20 @@ rule make_pseudo:
         "logs/seed{seed}/{method}/make_pseudo.log",
     benchmark:
         "logs/seed{seed}/{method}/make_pseudo.tsv"
+    priority: 2
     threads: config["threads"]
     resources:
         gpu=GPU,
     params:
         make_pseudo=section("make_pseudo"),
         device=config["device"],
+        devices=config["devices"],
         threads=config["threads"],
     shell:
         "python {input.script} --data data --cams {input.cams} --irn {input.irn}"
         " --masks {output.masks} --scores {output.scores} --manifest {output.manifest}"
         " --cut {output.cut} --picture {output.picture} --log {log}"
-        " --device {params.device} --threads {params.threads} {params.make_pseudo}"
+        " --device {params.device} --devices {params.devices} --threads {params.threads} {params.make_pseudo}"
 
 
 rule train_seg:
@@ -240,18 +258,22 @@ rule train_seg:
         "logs/seed{seed}/{method}/train_seg.log",
     benchmark:
         "logs/seed{seed}/{method}/train_seg.tsv"
+    priority: 1
     threads: config["threads"]
     resources:
         gpu=GPU,
     params:
         train_seg=section("train_seg"),
         device=config["device"],
+        devices=config["devices"],
+        precision=config["precision"],
         threads=config["threads"],
     shell:
         "python {input.script} --data data --masks {input.masks} --classifier {input.classifier}"
         " --checkpoint {output.checkpoint} --curve {output.curve} --log {log}"
         " --random_seed {wildcards.seed}"
-        " --device {params.device} --threads {params.threads} {params.train_seg}"
+        " --device {params.device} --devices {params.devices}"
+        " --precision {params.precision} --threads {params.threads} {params.train_seg}"
 
 
 rule evaluate:
@@ -287,6 +309,8 @@ rule evaluate:
     params:
         evaluate=section("evaluate"),
         device=config["device"],
+        devices=config["devices"],
+        precision=config["precision"],
         threads=config["threads"],
     shell:
         "python {input.script} --data data --truth {input.truth} --checkpoint {input.checkpoint}"
@@ -294,7 +318,8 @@ rule evaluate:
         " --predictions {output.predictions}"
         " --manifest {output.manifest} --metrics {output.run_metrics} --plots {output.tables}"
         " --counts {output.counts}"
-        " --log {log} --device {params.device} --threads {params.threads} {params.evaluate}"
+        " --log {log} --device {params.device} --devices {params.devices}"
+        " --precision {params.precision} --threads {params.threads} {params.evaluate}"
 
 
 rule summarize:

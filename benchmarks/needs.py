@@ -199,7 +199,6 @@ def _evaluate(params: Params, device: torch.device, folder: Path) -> Made:
             paths,
             scales=tuple(numbers["scales"]),
             batch_size=numbers["batch_size"],
-            device=device,
             crf=_crf(numbers) if numbers["crf"] else None,
         ):
             pass

@@ -12,7 +12,7 @@ from pathlib import Path
 
 HERE = Path(__file__).parent
 README = HERE / "README.md"
-TOPICS = ("steps", "contraction", "cams", "evaluation", "crf", "segmenters")
+TOPICS = ("steps", "depthwise", "contraction", "cams", "evaluation", "crf", "segmenters")
 LARGE = "steps_large"
 MIB = 1 << 20
 

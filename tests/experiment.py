@@ -13,7 +13,14 @@ BIN = Path(sys.executable).parent
 METHODS = ["cam", "recam", "supervised"]
 SMALL = {
     "download": {"train_images": 16, "val_images": 4, "image_size": 48},
-    "train_cam": {"epochs": 1, "batch_size": 8, "resize_min": 40, "resize_max": 56, "crop": 48},
+    "train_cam": {
+        "threads": 1,
+        "epochs": 1,
+        "batch_size": 8,
+        "resize_min": 40,
+        "resize_max": 56,
+        "crop": 48,
+    },
     "train_recam": {"epochs": 1, "batch_size": 8, "resize_min": 40, "resize_max": 56, "crop": 48},
     "train_seg": {"epochs": 1, "batch_size": 8, "resize_min": 40, "resize_max": 56, "crop": 48},
     "make_cams": {"scales": [1.0]},

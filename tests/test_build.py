@@ -8,8 +8,9 @@ import torch
 import yaml
 
 from recam.artifacts import Blueprint
+from recam.build import devices
 from recam.build.datasets import MADE, REAL, Made, Sources, fill
-from recam.build.devices import loader_workers, make_device
+from recam.build.devices import how_many, loader_workers, make_device, take
 from recam.build.methods import METHODS, make_classifier, maps_of
 from recam.build.names import REFINERS, needs_irn, unknown
 from recam.build.refiners import (
@@ -23,6 +24,7 @@ from recam.build.refiners import (
     make_spread,
 )
 from recam.build.segmenters import SEGMENTERS
+from recam.cores import usable_cores
 from recam.data.layout import load_weak_split
 from recam.errors import UserError
 from recam.files import read_image
@@ -205,6 +207,49 @@ def test_a_gpu_that_is_not_there_is_told(name):
     assert str(caught.value) == (
         f"device: got {name}, but torch sees no GPU; set device: auto or cpu"
     )
+
+
+def test_more_devices_than_there_are_is_told():
+    cores = usable_cores()
+    assert how_many(cores, device="cpu") == cores
+    with pytest.raises(UserError) as caught:
+        how_many(cores + 1, device="cpu")
+    words = f"devices: asked for {cores + 1}, but there are {cores} cores; lower devices"
+    assert str(caught.value) == words
+
+
+def test_auto_is_every_gpu_and_on_a_cpu_one_process():
+    assert how_many("auto", device="cpu") == 1
+    assert how_many("auto", device="auto") == max(1, torch.cuda.device_count())
+
+
+def test_steps_side_by_side_take_different_gpus_while_there_are_some(monkeypatch, tmp_path):
+    held = []
+    monkeypatch.setattr(devices, "_held", held)
+    assert take(1, of=3, folder=tmp_path) == [0]
+    assert take(2, of=3, folder=tmp_path) == [1, 2]
+    assert take(1, of=3, folder=tmp_path) == [0]  # none is free: one is shared
+    held.pop(1).release()
+    assert take(2, of=3, folder=tmp_path) == [1, 0]
+    assert take(1, of=1, folder=tmp_path) == [0]  # the only one is not fought for
+    for lock in held:
+        lock.release()
+
+
+def test_gpus_are_known_by_the_names_that_a_cluster_gave_them(monkeypatch, tmp_path):
+    """Two jobs that each see a GPU of their own as number 0 must not wait for each other."""
+    held = []
+    monkeypatch.setattr(devices, "_held", held)
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "4,5")
+    assert take(1, of=2, folder=tmp_path) == [0]
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "6,4")
+    assert take(2, of=2, folder=tmp_path) == [0, 1]
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        "recam-gpu-4.lock",
+        "recam-gpu-6.lock",
+    ]
+    for lock in held:
+        lock.release()
 
 
 def test_a_cpu_loads_images_itself():

@@ -52,11 +52,11 @@ def no_traceback(run):
 
 
 def test_every_change_is_seen_by_both_engines_alike(finished):
-    """A third of what `make matrix` asks: half of the code and numbers, every fourth output."""
+    """A part of what `make matrix` asks: a quarter of the code and numbers, half of the outputs."""
     words = [sys.executable, ROOT / "tests/rerun_matrix.py", "--experiment", finished, "--sample"]
     table = command(finished, *words)
     assert table.returncode == 0, "\n".join(r for r in table.stdout.splitlines() if "DEVI" in r)
-    assert re.search(r"^\d{3} cases, 0 deviations$", table.stdout.splitlines()[-1])
+    assert re.search(r"^\d{2,3} cases, 0 deviations$", table.stdout.splitlines()[-1])
 
 
 def test_a_snakemake_run_leaves_nothing_to_do_for_dvc(tree):

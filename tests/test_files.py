@@ -16,6 +16,7 @@ from recam.files import (
     read_mask,
     replace_with,
     replacing,
+    resized,
     sha256,
     write_image,
     write_manifest,
@@ -186,6 +187,73 @@ def test_cmyk_and_palette_images_become_rgb(tmp_path):
     image.putpalette([0, 0, 0, 10, 20, 30])
     image.save(path)
     assert read_image(path).tolist() == [[[10, 20, 30]] * 2]
+
+
+def ramp(width, height=8):
+    """An image that grows brighter from left to right."""
+    row = np.linspace(0, 255, width).round().astype(np.uint8)
+    return Image.fromarray(np.tile(row[:, None], (height, 1, 3)))
+
+
+@pytest.mark.parametrize(
+    ("at_least", "shape"),
+    [
+        ((4, 6), (8, 13)),  # an eighth of 64 x 100
+        ((5, 6), (16, 25)),  # an eighth is less than twice as high
+        ((4, 7), (16, 25)),  # and here less than twice as wide
+        ((16, 25), (32, 50)),
+        ((17, 25), (64, 100)),
+        ((64, 100), (64, 100)),
+        ((200, 1), (64, 100)),
+        (None, (64, 100)),
+    ],
+)
+def test_a_jpeg_is_decoded_twice_as_large_as_needed_or_larger(tmp_path, at_least, shape):
+    Image.new("RGB", (100, 64)).save(tmp_path / "image.jpg")
+    assert read_image(tmp_path / "image.jpg", at_least=at_least).shape == (*shape, 3)
+
+
+@pytest.mark.parametrize(("name", "at_least"), [("image.png", (1, 1)), ("image.jpg", (5, 60))])
+def test_what_is_not_decoded_smaller_is_the_same_to_the_bit(tmp_path, name, at_least):
+    noise = np.random.default_rng(0).integers(256, size=(64, 100, 3), dtype=np.uint8)
+    Image.fromarray(noise).save(tmp_path / name)
+    whole = read_image(tmp_path / name)
+    np.testing.assert_array_equal(read_image(tmp_path / name, at_least=at_least), whole)
+
+
+@pytest.mark.parametrize("width", [120, 121, 127, 128])  # all, one or seven of the last eight
+def test_a_jpeg_that_was_decoded_smaller_is_resized_without_a_shift(tmp_path, width):
+    path, stored = tmp_path / "image.jpg", (64, width)
+    ramp(width, 64).save(path, quality=100)
+    small = read_image(path, at_least=(4, 7))
+    assert small.shape == (8, -(-width // 8), 3)
+    expected = resized(read_image(path), (4, 7), stored=stored)
+    assert expected.shape == (4, 7, 3)
+    np.testing.assert_allclose(
+        resized(small, (4, 7), stored=stored).astype(int), expected.astype(int), atol=2
+    )
+
+
+@pytest.mark.parametrize(("mode", "colour"), [("L", 90), ("CMYK", (0, 255, 255, 0))])
+def test_grey_and_cmyk_jpegs_are_decoded_smaller_too(tmp_path, mode, colour):
+    Image.new(mode, (64, 64), colour).save(tmp_path / "image.jpg", quality=100)
+    whole = read_image(tmp_path / "image.jpg")
+    small = read_image(tmp_path / "image.jpg", at_least=(16, 16))
+    assert small.shape == (32, 32, 3)
+    np.testing.assert_array_equal(small, whole[::2, ::2])
+
+
+def test_a_truncated_jpeg_is_refused_at_any_scale(tmp_path):
+    path = tmp_path / "image.jpg"
+    noise = np.random.default_rng(0).integers(256, size=(64, 64, 3), dtype=np.uint8)
+    Image.fromarray(noise).save(path)
+    path.write_bytes(path.read_bytes()[:-1000])
+    refusals = []
+    for at_least in (None, (30, 30), (16, 16), (4, 4)):
+        with pytest.raises(UserError, match=r"image\.jpg: not a readable image") as caught:
+            read_image(path, at_least=at_least)
+        refusals.append(str(caught.value))
+    assert set(refusals) == {refusals[0]}
 
 
 @pytest.mark.parametrize("mode", ["I;16", "I", "F"])

@@ -1,5 +1,6 @@
 """Maps and masks of whole images: what scales, mirrors and batches may and may not change."""
 
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -258,7 +259,7 @@ def noise(tmp_path):
 
 
 def masks_by_position(model, paths, **changes):
-    options = {"scales": (1.0,), "batch_size": 2, "device": CPU} | changes
+    options = {"scales": (1.0,), "batch_size": 2} | changes
     return dict(masks_of_images(model, paths, **options))
 
 
@@ -367,6 +368,61 @@ def test_images_that_shrink_to_one_size_share_a_batch(tmp_path):
     assert batch.stored == ((20, 40), (5, 10), (40, 80))
     flat = torch.tensor([0, 0.2, 1])[:, None, None].expand(3, 3, 5, 10)
     torch.testing.assert_close(batch.pixels, flat)
+
+
+def photograph(path, size):
+    """Save a JPEG of soft colours."""
+    height, width = size
+    rows, columns = np.mgrid[:height, :width]
+    waves = [127 * (1 + np.sin(rows / 40)), 127 * (1 + np.cos(columns / 50)), columns / 2]
+    Image.fromarray(np.dstack(waves).astype(np.uint8)).save(path, quality=95)
+
+
+def test_a_large_jpeg_is_shrunk_as_if_it_were_decoded_in_full(tmp_path):
+    photograph(tmp_path / "large.jpg", (303, 401))
+    paths = [tmp_path / "large.jpg"]
+    (batch,) = equal_size_batches(paths, batch_size=1, longest_side=40)
+    whole = torch.from_numpy(read_image(paths[0])).permute(2, 0, 1)[None].float() / 255
+    expected = functional.interpolate(whole, size=(30, 40), mode="bicubic", antialias=True)
+    torch.testing.assert_close(batch.pixels, expected, rtol=0, atol=4 / 255)
+    assert batch.stored == ((303, 401),)
+
+
+@pytest.mark.parametrize(("name", "side"), [("image.png", 40), ("image.jpg", 120)])
+def test_what_is_not_decoded_smaller_is_shrunk_as_ever(tmp_path, name, side):
+    photograph(tmp_path / "image.jpg", (300, 400))
+    Image.open(tmp_path / "image.jpg").save(tmp_path / name, quality=95)
+    (batch,) = equal_size_batches([tmp_path / name], batch_size=1, longest_side=side)
+    whole = torch.from_numpy(read_image(tmp_path / name)).permute(2, 0, 1)[None]
+    size = (side * 3 // 4, side)
+    shrunk = functional.interpolate(whole, size=size, mode="bicubic", antialias=True)
+    assert torch.equal(batch.pixels, shrunk.float() / 255)
+
+
+def test_a_broken_image_is_raised_where_its_batch_would_have_come(noise):
+    noise[3].write_bytes(noise[3].read_bytes()[:-300])
+    seen = []
+    with pytest.raises(UserError, match=r"noise3\.png: not a readable image"):
+        seen.extend(batch.positions for batch in equal_size_batches(noise, batch_size=2))
+    assert seen == [(0, 2)]
+
+
+def test_a_fault_is_noted_where_its_batch_comes_and_the_rest_of_it_is_given(noise):
+    noise[0].write_bytes(noise[0].read_bytes()[:-300])
+    noise[3].write_bytes(noise[3].read_bytes()[:-300])
+    faults: list[UserError] = []
+    batches = equal_size_batches(noise, batch_size=2, faults=faults)
+    found = [(batch.positions, len(faults)) for batch in batches]
+    assert found == [((2,), 1), ((1,), 2)]
+
+
+def test_a_pass_that_is_left_early_leaves_no_thread(paths):
+    before = threading.active_count()
+    batches = equal_size_batches(paths, batch_size=1)
+    next(batches)
+    assert threading.active_count() == before + 1
+    batches.close()
+    assert threading.active_count() == before
 
 
 def test_broken_images_are_noted_and_the_others_done(segmenter, noise):

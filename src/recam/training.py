@@ -1,21 +1,30 @@
-"""One training loop, for anything with ``loss(*batch)``, that can be killed and goes on."""
+"""One training loop, for anything with ``loss(*batch)``, that can be killed and goes on.
+
+Several processes may run it together, each on its share of every batch (``recam.share``): their
+gradients, averaged, are those of the whole batch.
+"""
 
 import logging
 import math
 from collections.abc import Callable, Iterable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, cast
 
 import torch
 from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
 from torch.optim import SGD
 from torch.optim.lr_scheduler import LambdaLR
 
 from recam.artifacts import load_state, save_state
 from recam.errors import UserError
 from recam.files import write_text
+from recam.models.backbones import share_batch_norms
+from recam.precision import computing
 from recam.progress import progress
+from recam.share import is_first, processes, summed, wait_for_all
 
 POLYNOMIAL_POWER = 0.9  # of the learning rate's decay to zero, per step (authors' code)
 CHECK_EVERY = 50  # steps between looks at a running epoch, each of which waits for the device
@@ -32,9 +41,10 @@ class Recipe:
     learning_rates: dict[str, float]  # by group; see ``parameter_groups``
     momentum: float
     weight_decay: float
-    batch_size: int = 1  # for progress, which counts images
+    batch_size: int = 1  # of all processes together, for progress, which counts images
     lr_every: int = 1  # steps between changes of the learning rate
     parts: int = 1  # equal parts in which a batch goes through the network, to save memory
+    precision: torch.dtype = torch.float32  # of convolutions and products of matrices
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,11 +75,14 @@ def train(
     keeps the state of the last epoch. Raises UserError where a loss is not finite or a batch
     cannot be divided into parts.
     """
+    if processes() > 1:
+        share_batch_norms(model, device=device)
     model.to(device).to(memory_format=torch.channels_last)
     steps = recipe.epochs * steps_per_epoch
     optimizer, schedule = _optimizer(model, recipe, steps=steps)
     kept = {"model": model, "optimizer": optimizer, "schedule": schedule}
     curve = _resume(state, key=key, kept=kept)
+    losses = _shared(_Losses(model, recipe.precision, device))
     done = max((line.epoch for line in curve), default=0)
     if 0 < done < recipe.epochs:
         logger.info("going on after epoch %d of an unfinished run", done)
@@ -80,11 +93,13 @@ def train(
         images = steps_per_epoch * each
         shown = progress(batches(epoch), total=images, what=what, unit="image", each=each)
         means = _run_epoch(
-            model, shown, schedule, recipe=recipe, steps=steps, device=device, watch=watch
+            losses, shown, schedule, recipe=recipe, steps=steps, device=device, watch=watch
         )
         curve += [EpochLoss(epoch=epoch, loss=name, value=mean) for name, mean in means.items()]
         logger.info("%s: %s", what, ", ".join(f"{n} {m:.4f}" for n, m in means.items()))
-        save_state(state, _state(curve, key=key, kept=kept))
+        if is_first():
+            save_state(state, _state(curve, key=key, kept=kept))
+    wait_for_all()
     return curve
 
 
@@ -122,6 +137,7 @@ def _optimizer(model: nn.Module, recipe: Recipe, *, steps: int) -> tuple[SGD, La
         parameter_groups(model, recipe.learning_rates),
         momentum=recipe.momentum,
         weight_decay=recipe.weight_decay,
+        fused=True,
     )
 
     def decay(step: int) -> float:
@@ -134,8 +150,31 @@ class _WithLosses(Protocol):
     def loss(self, images: Tensor, targets: Tensor, /) -> dict[str, Tensor]: ...
 
 
+class _Losses(nn.Module):
+    """A model's losses by name, in the precision asked for."""
+
+    def __init__(self, model: nn.Module, precision: torch.dtype, device: torch.device):
+        super().__init__()
+        self.model = model
+        self.precision = precision
+        self.device = device
+
+    def forward(self, images: Tensor, targets: Tensor) -> dict[str, Tensor]:
+        """Of this process's part of a batch."""
+        with computing(self.precision, self.device):
+            return cast(_WithLosses, self.model).loss(images, targets)
+
+
+def _shared(losses: _Losses) -> _Losses | DistributedDataParallel:
+    """Where several processes train, gradients are averaged over them while they pass back."""
+    if processes() == 1:
+        return losses
+    # Some networks of timm have layers behind those that are used here.
+    return DistributedDataParallel(losses, find_unused_parameters=True)
+
+
 def _run_epoch(
-    model: nn.Module,
+    losses_of: _Losses | DistributedDataParallel,
     batches: Iterable[list[Tensor]],
     schedule: LambdaLR,
     *,
@@ -149,9 +188,11 @@ def _run_epoch(
     for images, targets in batches:
         first = images.to(device, non_blocking=True, memory_format=torch.channels_last)
         schedule.optimizer.zero_grad(set_to_none=True)
-        for part in _parts(first, targets.to(device, non_blocking=True), recipe.parts):
-            losses = cast(_WithLosses, model).loss(*part)
-            (torch.stack(list(losses.values())).sum() / recipe.parts).backward()
+        parts = _parts(first, targets.to(device, non_blocking=True), recipe.parts)
+        for number, part in enumerate(parts, start=1):
+            with _kept(losses_of, more=number < recipe.parts):
+                losses = losses_of(*part)
+                (torch.stack(list(losses.values())).sum() / recipe.parts).backward()
             for name, loss in losses.items():
                 total = sums.get(name, torch.zeros((), device=device))
                 sums[name] = total + loss.detach() / recipe.parts
@@ -166,6 +207,15 @@ def _run_epoch(
     return _finite_means(sums, count)
 
 
+def _kept(
+    losses: _Losses | DistributedDataParallel, *, more: bool
+) -> AbstractContextManager[object]:
+    """Where more parts of a batch follow, their gradients wait for the last one's to be shared."""
+    if more and isinstance(losses, DistributedDataParallel):
+        return losses.no_sync()
+    return nullcontext()
+
+
 def _parts(images: Tensor, targets: Tensor, parts: int) -> Iterable[tuple[Tensor, Tensor]]:
     if parts == 1:
         return [(images, targets)]
@@ -177,7 +227,8 @@ def _parts(images: Tensor, targets: Tensor, parts: int) -> Iterable[tuple[Tensor
 
 
 def _finite_means(sums: dict[str, Tensor], count: int) -> dict[str, float]:
-    means = {name: float(total) / count for name, total in sums.items()}
+    shared = summed(torch.stack(list(sums.values()))).tolist() if sums else []
+    means = {name: total / (count * processes()) for name, total in zip(sums, shared, strict=True)}
     for name, mean in means.items():
         if not math.isfinite(mean):
             raise UserError(

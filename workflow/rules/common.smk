@@ -2,6 +2,7 @@
 # to DVC when a run ends.
 import hashlib
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -90,6 +91,17 @@ def seen(folders):
 
 def _size_and_time(file):
     return file.stat().st_size, file.stat().st_mtime_ns
+
+
+def gpus():
+    """How many GPUs a step asks for: as many as it works on together."""
+    if config["device"] == "cpu":
+        return 0
+    there = shutil.which("nvidia-smi") if config["devices"] == "auto" else None
+    if not there:
+        return 1 if config["devices"] == "auto" else config["devices"]
+    listed = subprocess.run([there, "--list-gpus"], stdout=subprocess.PIPE, text=True, check=False)
+    return max(1, len(listed.stdout.splitlines()))
 
 
 def masks_to_train_on(wildcards):

@@ -9,6 +9,7 @@ import _step
 import numpy as np
 import torch
 from _crf import crf_of
+from _devices import shared
 from _training import fit, state_file
 
 from recam.artifacts import Blueprint, ResumableFolder
@@ -25,11 +26,13 @@ from recam.randomness import derived_seed, seeded_initialisation
 from recam.refine.irn import STRIDE
 from recam.refine.sharpen import confident_choices
 from recam.refining import in_threads, load_cams, pixels_of
+from recam.share import is_first_after_all, mine
 from recam.training import epochs_done
 
 logger = logging.getLogger(__name__)
 
 
+@shared
 def train_irn(args: argparse.Namespace) -> None:
     """Make the masks, train the heads on them, save the network."""
     _require_room(args)
@@ -66,7 +69,8 @@ def train_irn(args: argparse.Namespace) -> None:
         inputs=inputs,
         keeps_state=True,
     )
-    masks.drop()
+    if is_first_after_all():
+        masks.drop()
 
 
 def _require_room(args: argparse.Namespace) -> None:
@@ -104,9 +108,10 @@ def _make_masks(args: argparse.Namespace, split: WeakSplit, masks: ResumableFold
         write_mask(masks.partial / f"{image_id}.png", mask)
 
     left = [image_id for image_id in split.ids if not masks.has(f"{image_id}.png")]
-    for _ in in_threads(make, left, what="sure pixels"):
+    for _ in in_threads(make, mine(left), what="sure pixels"):
         pass
-    _tell(split, masks.partial)
+    if is_first_after_all():
+        _tell(split, masks.partial)
 
 
 def _tell(split: WeakSplit, folder: Path) -> None:

@@ -10,12 +10,15 @@ import errno
 import hashlib
 import json
 import logging
+import os
+import re
 import sys
 import time
 from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 
 import yaml
+from _memory import lack_of_memory
 from filelock import FileLock, Timeout
 
 # A copy of the project, such as the folder of a queued experiment, runs its own library.
@@ -38,6 +41,9 @@ COUNTS = {
     "out: five": 5,
 }
 STOPPED = 130  # the shell's exit code for an interrupt
+# Set for each of several processes that do a step together: see ``_devices``.
+RANK = "RANK"  # its number, by torchrun
+TOLD = "RECAM_TOLD"  # by the step that started them, which holds the lock: a file, see `_told`
 DISK_FAULTS = {
     errno.ENOSPC: "no space is left on its disk; free some",
     errno.EDQUOT: "your quota of its disk is used up; free some",
@@ -76,6 +82,10 @@ def run(
             main(args)
     except UserError as error:
         sys.exit(_told(f"{section or parser.prog}: {error}"))
+    except (RuntimeError, MemoryError) as error:
+        if not (lack := lack_of_memory(error, args)):
+            raise
+        sys.exit(_told(f"{section or parser.prog}: {lack}"))
     except OSError as error:
         if error.errno not in DISK_FAULTS:
             raise
@@ -151,16 +161,29 @@ def _add(
 
 
 def _checked(spec: dict) -> Callable[[str], object]:
+    kinds = spec["type"] if isinstance(spec["type"], list) else [spec["type"]]
+
     def convert(text: str) -> object:
-        value = TYPES[spec["type"]](text)
+        value = _value(text, kinds)
+        if isinstance(value, str) and not re.search(spec.get("pattern", ""), value):
+            raise argparse.ArgumentTypeError(f"expected {spec['description']}, got {text}")
         if "enum" in spec and value not in spec["enum"]:
             raise argparse.ArgumentTypeError(f"expected one of {spec['enum']}, got {text}")
         if not isinstance(value, str) and not _in_range(value, spec):
             raise argparse.ArgumentTypeError(f"got {text}, out of range: {spec['description']}")
         return value
 
-    convert.__name__ = spec["type"]  # argparse names the type in its message
+    convert.__name__ = " or ".join(kinds)  # argparse names the type in its message
     return convert
+
+
+def _value(text: str, kinds: list[str]) -> int | float | str:
+    """Of the first type that it can be."""
+    *others, last = kinds
+    for kind in others:
+        with contextlib.suppress(ValueError):
+            return TYPES[kind](text)
+    return TYPES[last](text)
 
 
 def _in_range(value: float, spec: dict) -> bool:
@@ -174,6 +197,9 @@ def _in_range(value: float, spec: dict) -> bool:
 @contextlib.contextmanager
 def _exclusive(output: Path) -> Iterator[None]:
     """Two engines, or two people, must not write the same output at once."""
+    if TOLD in os.environ or not _is_first():
+        yield
+        return
     output.parent.mkdir(parents=True, exist_ok=True)
     lock = FileLock(output.with_name(f".{output.name}.lock"), timeout=0)
     try:
@@ -189,18 +215,30 @@ def _start_log(log: Path | None) -> None:
     handlers: list[logging.Handler] = [logging.StreamHandler()]
     if log:
         log.parent.mkdir(parents=True, exist_ok=True)
-        handlers.append(logging.FileHandler(log, mode="w", encoding="utf-8"))
+        mode = "w" if _is_first() else "a"  # of several processes the others only tell mistakes
+        handlers.append(logging.FileHandler(log, mode=mode, encoding="utf-8", delay=True))
     # Steps run side by side: logs/seed0/recam/train_seg.log speaks as seed0/recam/train_seg.
     name = "/".join((log or Path("logs", Path(sys.argv[0]).name)).with_suffix("").parts[1:][-3:])
     logging.basicConfig(
         force=True,
-        level=logging.INFO,
+        level=logging.INFO if _is_first() else logging.ERROR,
         handlers=handlers,
         format=f"%(asctime)s {name}: %(message)s",
         datefmt="%H:%M:%S",
     )
 
 
+def _is_first() -> bool:
+    """Whether this process is the only one of its step, or the first."""
+    return os.environ.get(RANK, "0") == "0"
+
+
 def _told(message: str) -> int:
+    """Tell a mistake, unless another process of this step has made the file that says so."""
+    try:
+        if file := os.environ.get(TOLD):
+            Path(file).touch(exist_ok=False)
+    except FileExistsError:
+        return 1
     logger.error(message)
     return 1

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import _step
+import torch
 from torch import nn
 
 from recam.artifacts import Blueprint, save_checkpoint
@@ -12,6 +13,8 @@ from recam.build.devices import loader_workers, make_device
 from recam.data.loading import Augmentation, LabelledImages, MaskedImages, training_batches
 from recam.errors import UserError
 from recam.models.backbones import backbone_of
+from recam.precision import make_precision
+from recam.share import is_first
 from recam.training import Recipe, train, write_curve
 
 Images = LabelledImages | MaskedImages
@@ -40,12 +43,14 @@ def fit(
         model,
         training_batches(dataset, batch_size=args.batch_size, workers=loader_workers(device)),
         steps_per_epoch=len(dataset) // args.batch_size,
-        recipe=_recipe(args, learning_rates),
+        recipe=_recipe(args, learning_rates, make_precision(args.precision, device)),
         device=device,
         state=state,
         key=_step.fingerprint(args, *inputs),
         watch=watch,
     )
+    if not is_first():
+        return
     write_curve(args.curve, curve)
     save_checkpoint(args.checkpoint, model.state_dict(), blueprint)
     if not keeps_state:
@@ -72,7 +77,9 @@ def _augmentation(args: argparse.Namespace, model: nn.Module) -> Augmentation:
     )
 
 
-def _recipe(args: argparse.Namespace, learning_rates: dict[str, float]) -> Recipe:
+def _recipe(
+    args: argparse.Namespace, learning_rates: dict[str, float], precision: torch.dtype
+) -> Recipe:
     """The section's numbers; only a segmenter's has parts and a staircase of learning rates."""
     only_segmenters = {n: v for n, v in vars(args).items() if n in ("parts", "lr_every")}
     return Recipe(
@@ -81,5 +88,6 @@ def _recipe(args: argparse.Namespace, learning_rates: dict[str, float]) -> Recip
         momentum=args.momentum,
         weight_decay=args.weight_decay,
         batch_size=args.batch_size,
+        precision=precision,
         **only_segmenters,
     )

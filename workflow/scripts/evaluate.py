@@ -3,12 +3,15 @@
 import argparse
 import json
 import logging
+from functools import partial
 from pathlib import Path
 
 import _step
 from _crf import crf_of
+from _devices import shared
 
 from recam.artifacts import ResumableFolder
+from recam.background import writing_behind
 from recam.build.devices import make_device
 from recam.build.segmenters import load_segmenter
 from recam.data.layout import WeakSplit, load_weak_split, require_classes
@@ -24,8 +27,10 @@ from recam.evaluation import (
     score_masks,
 )
 from recam.files import write_manifest, write_mask, write_text
+from recam.precision import make_precision
 from recam.progress import progress
 from recam.segmentation import masks_of_images
+from recam.share import is_first, is_first_after_all, mine
 from recam.style import STAGES
 
 logger = logging.getLogger(__name__)
@@ -43,6 +48,8 @@ def main(args: argparse.Namespace) -> None:
     for folder, _ in given.values():
         _require_maps(folder, maps_split)
     _predict(args, maps_split, seg_split)
+    if not is_first():
+        return
     metrics, confusions, curves, counts = {}, {}, {}, {}
     splits = {split.name: split for split in (maps_split, seg_split)}
     truths = {name: _truth(args.truth, split) for name, split in splits.items()}
@@ -111,25 +118,27 @@ def _predict(args: argparse.Namespace, maps_split: WeakSplit, seg_split: WeakSpl
     folder = ResumableFolder(
         args.predictions, key=_step.fingerprint(args, args.data, args.checkpoint)
     )
-    left = [image_id for image_id in paths if not folder.has(f"{image_id}.png")]
+    left = mine([image_id for image_id in paths if not folder.has(f"{image_id}.png")])
     masks = masks_of_images(
         model.to(device),
         [paths[image_id] for image_id in left],
         scales=tuple(args.scales),
         batch_size=args.batch_size,
-        device=device,
         crf=crf_of(args) if args.crf else None,
+        precision=make_precision(args.precision, device),
     )
-    for position, mask in progress(masks, total=len(left), what="masks", unit="image"):
-        name = f"{left[position]}.png"
-        write_mask(folder.partial / name, mask, num_classes=len(seg_split.classes))
-    folder.finish()
-    write_manifest(args.manifest, [args.predictions])
+    with writing_behind() as write:
+        for position, mask in progress(masks, total=len(left), what="masks", unit="image"):
+            path = folder.partial / f"{left[position]}.png"
+            write(partial(write_mask, path, mask, num_classes=len(seg_split.classes)))
+    if is_first_after_all():
+        folder.finish()
+        write_manifest(args.manifest, [args.predictions])
 
 
 if __name__ == "__main__":
     _step.run(
-        main,
+        shared(main),
         description=__doc__,
         paths={
             "data": "data set in VOC layout",
@@ -145,8 +154,5 @@ if __name__ == "__main__":
             "counts": "out: CSV of every image's confusion, from which the errors are drawn",
         },
         section="evaluate",
-        common=(
-            "device",
-            "threads",
-        ),
+        common=("device", "devices", "precision", "threads"),
     )

@@ -2,12 +2,15 @@
 
 import argparse
 import logging
+from functools import partial
 
 import _step
 import numpy as np
 import torch
+from _devices import shared
 
 from recam.artifacts import ResumableFolder, ScoredClasses, load_checkpoint, save_scores
+from recam.background import writing_behind
 from recam.build.devices import make_device
 from recam.build.methods import make_classifier, maps_of
 from recam.data.layout import load_weak_split, require_classes
@@ -15,7 +18,9 @@ from recam.files import write_manifest
 from recam.inference import maps_of_images
 from recam.maps import peak_normalised
 from recam.models.backbones import backbone_of
+from recam.precision import make_precision
 from recam.progress import progress
+from recam.share import is_first_after_all, mine
 
 logger = logging.getLogger(__name__)
 
@@ -30,7 +35,7 @@ def main(args: argparse.Namespace) -> None:
     model.load_state_dict(tensors)
     model.to(device).to(memory_format=torch.channels_last).eval()
     folder = ResumableFolder(args.cams, key=_step.fingerprint(args, args.data, args.checkpoint))
-    left = [i for i, image_id in enumerate(split.ids) if not folder.has(f"{image_id}.npz")]
+    left = mine([i for i, name in enumerate(split.ids) if not folder.has(f"{name}.npz")])
     all_maps = maps_of_images(
         maps_of(model, combine=args.combine),
         [split.images[i] for i in left],
@@ -39,21 +44,24 @@ def main(args: argparse.Namespace) -> None:
         mean=backbone_of(model).mean,
         std=backbone_of(model).std,
         device=device,
+        precision=make_precision(args.precision, device),
     )
-    for position, maps in progress(all_maps, total=len(left), what="cams", unit="image"):
-        index = left[position]
-        present = np.flatnonzero(split.labels[index])
-        cams = peak_normalised(maps[torch.from_numpy(present).to(device)]).cpu().numpy()
-        scored = ScoredClasses(scores=cams, classes=present)
-        save_scores(folder.partial / f"{split.ids[index]}.npz", scored)
+    with writing_behind() as write:
+        for position, maps in progress(all_maps, total=len(left), what="cams", unit="image"):
+            index = left[position]
+            present = np.flatnonzero(split.labels[index])
+            cams = peak_normalised(maps[torch.from_numpy(present).to(device)]).cpu().numpy()
+            scored = ScoredClasses(scores=cams, classes=present)
+            write(partial(save_scores, folder.partial / f"{split.ids[index]}.npz", scored))
     logger.info("cams of %d images, %s", len(split.ids), args.combine)
-    folder.finish()
-    write_manifest(args.manifest, [args.cams])
+    if is_first_after_all():
+        folder.finish()
+        write_manifest(args.manifest, [args.cams])
 
 
 if __name__ == "__main__":
     _step.run(
-        main,
+        shared(main),
         description=__doc__,
         paths={
             "data": "data set in VOC layout; its masks are not read",
@@ -62,8 +70,5 @@ if __name__ == "__main__":
             "manifest": "out: checksums of the cams",
         },
         section="make_cams",
-        common=(
-            "device",
-            "threads",
-        ),
+        common=("device", "devices", "precision", "threads"),
     )

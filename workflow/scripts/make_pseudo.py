@@ -10,6 +10,7 @@ import _step
 import numpy as np
 import torch
 from _crf import crf_of
+from _devices import shared
 from _pseudo_picture import Shown, draw
 
 from recam.artifacts import ResumableFolder, load_checkpoint
@@ -31,6 +32,7 @@ from recam.refining import (
     spread_maps,
     yen_threshold,
 )
+from recam.share import is_first_after_all, mine, wait_for_all
 
 logger = logging.getLogger(__name__)
 
@@ -59,11 +61,13 @@ def main(args: argparse.Namespace) -> None:
         margin=args.margin,
         crf=crf_of(args) if REFINERS[args.refiner].has_crf else None,
     )
-    left = [(file, i) for file, i in maps.items() if not masks.has(f"{file.stem}.png")]
+    left = mine([(file, i) for file, i in maps.items() if not masks.has(f"{file.stem}.png")])
     to = {"scores": scores.partial, "masks": masks.partial}
     make = partial(cut_mask, **to, cut=cut, num_classes=len(classes), device=device)
     for _ in in_threads(make, left, what="pseudo masks"):
         pass
+    if not is_first_after_all():
+        return
     used = [(read_mask(masks.partial / f"{f.stem}.png") != IGNORE).mean() for f in maps]
     logger.info("%d masks, %.1f %% of their pixels to train on", len(used), 100 * np.mean(used))
     write_text(args.cut, json.dumps(cut.numbers(), indent=2) + "\n")
@@ -109,8 +113,9 @@ def _spread(
     spread = make_spread(args.refiner, numbers)
     common = {"spread": spread, "num_classes": num_classes, "device": device}
     make = partial(spread_maps, folder=folder.partial, **common)
-    for _ in in_threads(make, batches, what="maps"):
+    for _ in in_threads(make, mine(batches), what="maps"):
         pass
+    wait_for_all()
 
 
 def _stages(
@@ -139,7 +144,7 @@ def _background(args: argparse.Namespace, maps: list[Path]) -> float:
 
 if __name__ == "__main__":
     _step.run(
-        main,
+        shared(main),
         description=__doc__,
         paths={
             "data": "data set in VOC layout; its masks are not read",
@@ -152,5 +157,5 @@ if __name__ == "__main__":
             "picture": "out: PNG of some images on their way from map to mask",
         },
         section="make_pseudo",
-        common=("device", "threads"),
+        common=("device", "devices", "threads"),
     )

@@ -4,6 +4,7 @@ import argparse
 from functools import partial
 
 import _step
+from _devices import shared
 from _training import fit
 
 from recam.artifacts import Blueprint
@@ -42,7 +43,7 @@ def main(args: argparse.Namespace) -> None:
 
 if __name__ == "__main__":
     _step.run(
-        main,
+        shared(main),
         description=__doc__,
         paths={
             "data": "data set in VOC layout; its masks are not read",
@@ -50,5 +51,5 @@ if __name__ == "__main__":
             "curve": "out: CSV of the losses by epoch",
         },
         section="train_cam",
-        common=("random_seed", "device", "threads"),
+        common=("random_seed", "device", "devices", "precision"),
     )

@@ -35,5 +35,5 @@ if __name__ == "__main__":
             "curve": "out: CSV of the losses by epoch",
         },
         section="train_irn",
-        common=("refiner", "random_seed", "device", "threads"),
+        common=("refiner", "random_seed", "device", "devices", "precision", "threads"),
     )

@@ -5,6 +5,7 @@ from dataclasses import replace
 from functools import partial
 
 import _step
+from _devices import shared
 from _training import fit
 
 from recam.artifacts import load_checkpoint
@@ -38,7 +39,7 @@ def main(args: argparse.Namespace) -> None:
 
 if __name__ == "__main__":
     _step.run(
-        main,
+        shared(main),
         description=__doc__,
         paths={
             "data": "data set in VOC layout; its masks are not read",
@@ -47,5 +48,5 @@ if __name__ == "__main__":
             "curve": "out: CSV of the losses by epoch",
         },
         section="train_recam",
-        common=("method", "random_seed", "device", "threads"),
+        common=("method", "random_seed", "device", "devices", "precision", "threads"),
     )

@@ -6,6 +6,7 @@ from functools import partial
 from pathlib import Path
 
 import _step
+from _devices import shared
 from _training import fit
 
 from recam.artifacts import Blueprint, load_checkpoint
@@ -72,7 +73,7 @@ def _start_from(classifier: Path, model: Segmenter, blueprint: Blueprint) -> Non
 
 if __name__ == "__main__":
     _step.run(
-        main,
+        shared(main),
         description=__doc__,
         paths={
             "data": "data set in VOC layout; its own masks are not read",
@@ -82,5 +83,5 @@ if __name__ == "__main__":
             "curve": "out: CSV of the losses by epoch",
         },
         section="train_seg",
-        common=("random_seed", "device", "threads"),
+        common=("random_seed", "device", "devices", "precision", "threads"),
     )

@@ -17,9 +17,10 @@ from torch.utils.data import DataLoader, Dataset, Sampler, default_collate
 
 from recam.data.layout import WeakSplit
 from recam.errors import UserError
-from recam.files import check_mask, read_image, read_mask
+from recam.files import check_mask, image_size, read_image, read_mask, resized
 from recam.labels import IGNORE
 from recam.randomness import derived_seed, numpy_generator
+from recam.share import mine, processes
 
 # What DataLoader says where the system stopped a worker: a user can do something about it.
 STOPPED = {
@@ -55,6 +56,17 @@ class Augmentation:
             )
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class View:
+    """All that is random in how a training image is shown. Sizes are heights and widths."""
+
+    stored: tuple[int, int]  # of the image's file
+    size: tuple[int, int]  # that it is resized to
+    mirrored: bool
+    seen: tuple[slice, slice]  # rows and columns of the resized image
+    place: tuple[slice, slice]  # where they come to lie in the square
+
+
 class _Augmented(Dataset[tuple[Tensor, Tensor]]):
     """Images of a split, each varied by a generator of its own."""
 
@@ -66,18 +78,21 @@ class _Augmented(Dataset[tuple[Tensor, Tensor]]):
     def __len__(self) -> int:
         return len(self.split.images)
 
-    def _generator(self, epoch: int, index: int) -> np.random.Generator:
-        return numpy_generator(self.random_seed, "augment", epoch, index)
+    def _image(self, epoch: int, index: int) -> tuple[UInt8[np.ndarray, "h w 3"], View]:
+        """An image decoded no larger than its view needs, which is drawn before."""
+        path = self.split.images[index]
+        generator = numpy_generator(self.random_seed, "augment", epoch, index)
+        view = draw_view(image_size(path), self.augmentation, generator)
+        return read_image(path, at_least=view.size), view
 
 
 class LabelledImages(_Augmented):
     """Augmented images (3, crop, crop) float32 with multi-hot labels (K,) bool. No masks."""
 
     def __getitem__(self, key: tuple[int, int]) -> tuple[Tensor, Tensor]:
-        epoch, index = key
-        image = read_image(self.split.images[index])
-        varied, _ = augment(image, None, self.augmentation, self._generator(epoch, index))
-        return varied, torch.from_numpy(self.split.labels[index])
+        image, view = self._image(*key)
+        varied, _ = augment(image, None, view, self.augmentation)
+        return varied, torch.from_numpy(self.split.labels[key[1]])
 
 
 class MaskedImages(_Augmented):
@@ -93,37 +108,51 @@ class MaskedImages(_Augmented):
         self.masks = masks
 
     def __getitem__(self, key: tuple[int, int]) -> tuple[Tensor, Tensor]:
-        epoch, index = key
-        path = self.masks / f"{self.split.ids[index]}.png"
-        image, mask = read_image(self.split.images[index]), read_mask(path)
-        check_mask(path, mask, size=image.shape[:2], num_ids=len(self.split.classes) + 1)
-        return augment(image, mask, self.augmentation, self._generator(epoch, index))
+        image, view = self._image(*key)
+        path = self.masks / f"{self.split.ids[key[1]]}.png"
+        mask = read_mask(path)
+        check_mask(path, mask, size=view.stored, num_ids=len(self.split.classes) + 1)
+        return augment(image, mask, view, self.augmentation)
+
+
+def draw_view(
+    stored: tuple[int, int], augmentation: Augmentation, generator: np.random.Generator
+) -> View:
+    """Draw the longer side, the flip and the place of the crop, all from an image's size alone."""
+    longer = generator.integers(augmentation.resize_min, augmentation.resize_max, endpoint=True)
+    scale = longer / max(stored)
+    height, width = (max(1, round(length * scale)) for length in stored)
+    mirrored = bool(generator.random() < 0.5)
+    rows, columns = (_overlap(n, augmentation.crop, generator) for n in (height, width))
+    return View(
+        stored=stored,
+        size=(height, width),
+        mirrored=mirrored,
+        seen=(rows[0], columns[0]),
+        place=(rows[1], columns[1]),
+    )
 
 
 def augment(
-    image: UInt8[np.ndarray, "H W 3"],
+    image: UInt8[np.ndarray, "h w 3"],
     mask: UInt8[np.ndarray, "H W"] | None,
+    view: View,
     augmentation: Augmentation,
-    generator: np.random.Generator,
 ) -> tuple[Float[Tensor, "3 crop crop"], UInt8[Tensor, "crop crop"]]:
     """Resize, flip and crop an image and its mask alike; outside is 0 after normalisation, ignored.
 
-    Without a mask the second value is all 255, so that one path serves both.
+    The image may be decoded smaller than its mask is. Without a mask the second value is all 255,
+    so that one path serves both.
     """
-    height, width = image.shape[:2]
-    longer = generator.integers(augmentation.resize_min, augmentation.resize_max, endpoint=True)
-    scale = longer / max(height, width)
-    size = max(1, round(width * scale)), max(1, round(height * scale))
-    pixels = np.asarray(Image.fromarray(image).resize(size, Image.Resampling.BICUBIC))
-    step = -1 if generator.random() < 0.5 else 1  # from right to left, or as it is
-    crop = augmentation.crop
-    seen, place = zip(*(_overlap(n, crop, generator) for n in (size[1], size[0])), strict=True)
+    crop, step = augmentation.crop, -1 if view.mirrored else 1  # from right to left, or as it is
+    pixels = resized(image, view.size, stored=view.stored)
     varied = np.zeros((3, crop, crop), np.float32)
     ids = np.full((crop, crop), IGNORE, np.uint8)
-    _normalise(pixels[:, ::step][seen], augmentation, out=varied[:, *place])
+    _normalise(pixels[:, ::step][view.seen], augmentation, out=varied[:, *view.place])
     if mask is not None:
-        resized = np.asarray(Image.fromarray(mask).resize(size, Image.Resampling.NEAREST))
-        ids[place] = resized[:, ::step][seen]
+        height, width = view.size
+        chosen = Image.fromarray(mask).resize((width, height), Image.Resampling.NEAREST)
+        ids[view.place] = np.asarray(chosen)[:, ::step][view.seen]
     return torch.from_numpy(varied), torch.from_numpy(ids)
 
 
@@ -132,8 +161,14 @@ def training_batches(
 ) -> Callable[[int], Iterator[list[Tensor]]]:
     """A function from the epoch to its shuffled batches. What is left of an epoch is dropped.
 
-    Raises UserError where there are fewer images than the batch holds.
+    Where several processes train together, each gets its share of every batch. Raises UserError
+    where there are fewer images than the batch holds, or a batch cannot be shared out evenly.
     """
+    if batch_size % processes():
+        raise UserError(
+            f"batch_size: expected a multiple of the {processes()} devices that share a batch, got "
+            f"{batch_size}; change batch_size or devices"
+        )
     if len(dataset) < batch_size:
         raise UserError(
             f"the split has {len(dataset)} images, fewer than one batch; "
@@ -200,7 +235,7 @@ class _Shuffled(Sampler[list[tuple[int, int]]]):
     def __iter__(self) -> Iterator[list[tuple[int, int]]]:
         order = np.random.default_rng(self.seed).permutation(self.length)
         for batch in order[: len(self) * self.batch_size].reshape(-1, self.batch_size):
-            yield [(self.epoch, int(index)) for index in batch]
+            yield mine([(self.epoch, int(index)) for index in batch])
 
 
 def _normalise(

@@ -13,6 +13,8 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 from torch.nn import functional
 
+from recam.precision import exact, lengthened
+
 
 class Cam(nn.Module):
     """A multi-label classifier: backbone features, average pooling, linear classifier W."""
@@ -24,7 +26,9 @@ class Cam(nn.Module):
 
     def logits(self, images: Float[Tensor, "B 3 H W"]) -> Float[Tensor, "B K"]:
         """One logit per class: W times the spatial mean of the features."""
-        return pooled_logits(self.classifier, self.backbone(images))
+        features = lengthened(self.backbone(images))
+        with exact(features):
+            return pooled_logits(self.classifier, features)
 
     def loss(
         self, images: Float[Tensor, "B 3 H W"], labels: Bool[Tensor, "B K"]
@@ -34,7 +38,9 @@ class Cam(nn.Module):
 
     def maps(self, images: Float[Tensor, "B 3 H W"]) -> Float[Tensor, "B K h w"]:
         """ReLU(W · f): non-negative, not normalised."""
-        return torch.relu(project(self.classifier, self.backbone(images)))
+        features = lengthened(self.backbone(images))
+        with exact(features):
+            return torch.relu(project(self.classifier, features))
 
 
 def project(

@@ -17,6 +17,7 @@ from torch.nn import functional
 
 from recam.maps import peak_normalised
 from recam.methods.cam import Cam, bias_free_weights, multilabel_loss, pooled_logits, project
+from recam.precision import exact, lengthened
 
 Weights = Float[Tensor, "K C"]
 
@@ -44,18 +45,21 @@ class ReCam(nn.Module):
         self, images: Float[Tensor, "B 3 H W"], labels: Bool[Tensor, "B K"]
     ) -> dict[str, Float[Tensor, ""]]:
         """L_bce and lambda · L_sce. Nothing is detached: V, W, the maps and the backbone learn."""
-        features = self.backbone(images)
-        evidence = peak_normalised(torch.relu(project(self.classifier, features)))
-        class_features = pool_by_class(evidence, features)
-        return {
-            "bce": multilabel_loss(pooled_logits(self.classifier, features), labels),
-            "sce": self.weight * softmax_loss(class_features @ self.reclassifier.T, labels),
-        }
+        features = lengthened(self.backbone(images))
+        with exact(features):
+            evidence = peak_normalised(torch.relu(project(self.classifier, features)))
+            class_features = pool_by_class(evidence, features)
+            return {
+                "bce": multilabel_loss(pooled_logits(self.classifier, features), labels),
+                "sce": self.weight * softmax_loss(class_features @ self.reclassifier.T, labels),
+            }
 
     def maps(self, images: Float[Tensor, "B 3 H W"], *, combine: str) -> Float[Tensor, "B K h w"]:
         """ReLU(U · f) with U the chosen combination of W and V: non-negative, not normalised."""
         weights = COMBINATIONS[combine](self.classifier, self.reclassifier)
-        return torch.relu(project(weights, self.backbone(images)))
+        features = lengthened(self.backbone(images))
+        with exact(features):
+            return torch.relu(project(weights, features))
 
 
 def pool_by_class(

@@ -15,10 +15,12 @@ import timm
 import torch
 import torchvision
 from jaxtyping import Float
+from timm.layers.norm_act import convert_sync_batchnorm
 from torch import Tensor, nn
 from torchvision.models import ResNet
 
 from recam.errors import UserError
+from recam.models.depthwise import quicken_gradients
 
 Images = Float[Tensor, "B 3 H W"]
 Early = Float[Tensor, "B c h4 w4"]
@@ -115,6 +117,7 @@ class TimmBackbone(Backbone):
     def __init__(self, name: str, *, output_stride: int):
         super().__init__()
         self.network = _create_timm(name, output_stride=output_stride)
+        quicken_gradients(self)
         config = self.network.pretrained_cfg
         self.mean, self.std = _triple(config["mean"]), _triple(config["std"])
         self.channels = self.network.num_features
@@ -170,6 +173,29 @@ def freeze_batch_norm(model: nn.Module, *, affine: bool = False) -> None:
             _stay_in_eval(module.eval())
             if affine:
                 module.requires_grad_(requires_grad=False)
+
+
+def share_batch_norms(model: nn.Module, *, device: torch.device) -> None:
+    """Let processes that train together take statistics over the whole batch, not over their parts.
+
+    Frozen batch norms have theirs already. Raises UserError on a CPU, where PyTorch cannot.
+    """
+    trained = [m for m in model.modules() if isinstance(m, BATCH_NORMS) and not _is_frozen(m)]
+    if not trained:
+        return
+    if device.type == "cpu":
+        raise UserError(
+            "devices: batch norms that train cannot be shared between processes on a CPU; set "
+            "devices: 1, or frozen_batch_norm: true"
+        )
+    frozen = [name for name, m in model.named_modules() if _is_frozen(m)]
+    convert_sync_batchnorm(model)
+    for name in frozen:  # converted as well, which forgets it
+        _stay_in_eval(model.get_submodule(name).eval())
+
+
+def _is_frozen(module: nn.Module) -> bool:
+    return "train" in vars(module)
 
 
 def _stay_in_eval(module: nn.Module) -> None:

@@ -8,6 +8,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from recam.labels import BACKGROUND, IGNORE
+from recam.precision import lengthened
+from recam.share import processes, summed
 
 
 class Segmenter(nn.Module, ABC):
@@ -30,13 +32,13 @@ class Segmenter(nn.Module, ABC):
         self, images: Float[Tensor, "B 3 H W"], masks: UInt8[Tensor, "B H W"]
     ) -> dict[str, Float[Tensor, ""]]:
         """Cross-entropy averaged over the pixels that are not ignored; 0 if all are."""
-        logits = resized(self.logits(images), masks.shape[1:])
+        logits = resized(lengthened(self.logits(images)), masks.shape[1:])
         self.foreground.add(logits, masks)
         return {"ce": cross_entropy(logits, masks)}
 
     def maps(self, images: Float[Tensor, "B 3 H W"]) -> Float[Tensor, "B N h w"]:
         """Softmax probabilities of background and classes, on the grid of the logits."""
-        return self.logits(images).softmax(dim=1)
+        return lengthened(self.logits(images)).softmax(dim=1)
 
 
 class ForegroundCounts:
@@ -56,7 +58,8 @@ class ForegroundCounts:
 
     def shares(self) -> tuple[float, float]:
         """Since the last call: shares of foreground in the masks and by the network, 0 to 1."""
-        judged, true, found = self.counts.tolist() if self.counts is not None else (0, 0, 0)
+        counts = summed(self.counts) if self.counts is not None else torch.zeros(3)
+        judged, true, found = counts.tolist()
         self.counts = None
         return true / max(judged, 1), found / max(judged, 1)
 
@@ -64,10 +67,14 @@ class ForegroundCounts:
 def cross_entropy(
     logits: Float[Tensor, "B N H W"], masks: UInt8[Tensor, "B H W"]
 ) -> Float[Tensor, ""]:
-    """The mean over the pixels that are not ignored; 0 if all are."""
+    """The mean over the pixels that are not ignored; 0 if all are.
+
+    Where several processes share the batch, the pixels of all count: the mean of what they return
+    is that of the whole batch.
+    """
     targets = masks.long()
     total = functional.cross_entropy(logits, targets, ignore_index=IGNORE, reduction="sum")
-    return total / (targets != IGNORE).sum().clamp(min=1)
+    return total * processes() / summed((targets != IGNORE).sum()).clamp(min=1)
 
 
 def resized(grid: Float[Tensor, "B N h w"], size: tuple[int, ...]) -> Float[Tensor, "B N H W"]:

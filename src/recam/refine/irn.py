@@ -17,7 +17,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from recam.labels import BACKGROUND, IGNORE
+from recam.precision import lengthened
 from recam.refine.paths import pair_affinities, pair_offsets, pair_sources, pair_targets
+from recam.share import processes, summed
 
 STRIDE = 4  # of edges and displacements, in pixels
 EDGE_WIDTH = 32  # channels of each level in the edge head; this and what follows: authors' code
@@ -143,7 +145,7 @@ class EdgeHead(nn.Module):
 
     def forward(self, features: list[Tensor]) -> Float[Tensor, "B h w"]:
         """One logit for each cell of the grid."""
-        return self.join(_joined(self.levels, features))[:, 0]
+        return lengthened(self.join(_joined(self.levels, features))[:, 0])
 
 
 class DisplacementHead(nn.Module):
@@ -178,11 +180,12 @@ class DisplacementHead(nn.Module):
         fine, coarse = features[: len(self.fine)], features[len(self.fine) :]
         joined = self.up(_joined(self.coarse, coarse))
         finest = [level(f) for level, f in zip(self.fine, fine, strict=True)]
-        displacements = self.last(self.join(_fitted([*finest, joined])))
+        displacements = lengthened(self.last(self.join(_fitted([*finest, joined]))))
         if not self.training:
             return displacements - self.mean[:, None, None]
         with torch.no_grad():
-            self.mean.lerp_(displacements.mean((0, 2, 3)), MOMENTUM)
+            of_all = summed(displacements.mean((0, 2, 3))) / processes()
+            self.mean.lerp_(of_all, MOMENTUM)
         return displacements
 
 
@@ -223,4 +226,5 @@ def reduced(masks: UInt8[Tensor, "B H W"], *, size: Sequence[int]) -> UInt8[Tens
 
 
 def _mean(values: Tensor, which: Bool[Tensor, "..."]) -> Float[Tensor, ""]:
-    return (values * which).sum() / (which.sum() + EPSILON)
+    """Over the pairs of all processes that share the batch, as ``cross_entropy`` over pixels."""
+    return (values * which).sum() * processes() / (summed(which.sum()) + EPSILON)

@@ -1,0 +1,48 @@
+"""Memory that ran out: how much was missing, and what to lower."""
+
+import argparse
+import sys
+
+import pytest
+import torch
+from experiment import ROOT
+
+sys.path.append(str(ROOT / "workflow/scripts"))
+from _memory import lack_of_memory
+
+GPU = (
+    "CUDA out of memory. Tried to allocate 2.50 GiB. GPU 0 has a total capacity of 15.77 GiB of "
+    "which 512.00 MiB is free. Including non-PyTorch memory, this process has 15.2 GiB in use."
+)
+
+
+def told(error, **numbers):
+    return lack_of_memory(error, argparse.Namespace(**numbers))
+
+
+def test_a_gpu_says_by_how_much_it_was_too_small():
+    assert told(RuntimeError(GPU), batch_size=16, crop=512, parts=1, lr=0.1) == (
+        "out of memory: 2.50 GiB more were needed and 0.50 GiB were free, 2.00 GiB too few; "
+        "raise parts (1) or lower batch_size (16) or lower crop (512)"
+    )
+
+
+def test_what_cannot_be_lowered_is_not_named():
+    words = told(RuntimeError(GPU), batch_size=1, scales=[1.0, 2.0])
+    assert words.endswith("too few; leave out the largest of scales (2.0)")
+    assert told(RuntimeError(GPU)).endswith("too few; use a machine with more")
+
+
+def test_a_cpu_says_so_too():
+    with pytest.raises(RuntimeError) as caught:
+        torch.empty(1 << 52)
+    words = told(caught.value, batch_size=4)
+    assert words.startswith("out of memory: 16777216.00 GiB more were needed and ")
+    assert words.endswith(" GiB too few; lower batch_size (4)")
+    assert told(MemoryError(), batch_size=4) == (
+        "out of memory: more memory was needed than there is; lower batch_size (4)"
+    )
+
+
+def test_other_mistakes_are_not_taken_for_it():
+    assert told(RuntimeError("shapes do not fit"), batch_size=4) is None

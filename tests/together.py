@@ -1,0 +1,94 @@
+"""Trains every kind of network for a few steps: alone, or as one of the processes of torchrun.
+
+``torchrun --nproc-per-node 2 tests/together.py DATA MASKS OUT``
+"""
+
+import sys
+from contextlib import nullcontext
+from pathlib import Path
+
+import torch
+
+from recam.artifacts import Blueprint
+from recam.build.methods import make_classifier
+from recam.build.refiners import make_irn
+from recam.build.segmenters import make_segmenter
+from recam.data.layout import load_weak_split
+from recam.data.loading import Augmentation, LabelledImages, MaskedImages, training_batches
+from recam.models.backbones import backbone_of, freeze_batch_norm
+from recam.randomness import seeded_initialisation
+from recam.share import is_first, joined
+from recam.training import Recipe, train
+
+BATCH, EPOCHS, PARTS = 4, 2, 2
+KINDS = {
+    "recam": (make_classifier, {"": 0.001}),
+    "deeplabv2": (make_segmenter, {"": 0.0001}),
+    "irn": (make_irn, {"": 0.01}),
+}
+
+
+def trained(data, masks, folder):
+    """By kind of network: its tensors after training, and its curve's last values."""
+    torch.set_num_threads(1)
+    split = load_weak_split(data, "train")
+    augmentation = Augmentation(
+        resize_min=40, resize_max=72, crop=64, mean=(0.5, 0.5, 0.5), std=(0.2, 0.2, 0.2)
+    )
+    found = {}
+    for kind, (make, rates) in KINDS.items():
+        blueprint = Blueprint(
+            method=kind,
+            backbone="resnet18",
+            output_stride=16,
+            classes=split.classes,
+            frozen_batch_norm=False,
+            frozen_stem=False,
+            weight=1.0,
+            rates=(1, 2),
+            radius=3,
+        )
+        with seeded_initialisation(0, kind):
+            model = make(blueprint)
+            settle(model)
+        dataset = (
+            LabelledImages(split, augmentation, random_seed=0)
+            if kind == "recam"
+            else MaskedImages(split, masks, augmentation, random_seed=0)
+        )
+        curve = train(
+            model,
+            training_batches(dataset, batch_size=BATCH, workers=0),
+            steps_per_epoch=len(dataset) // BATCH,
+            recipe=Recipe(
+                epochs=EPOCHS,
+                learning_rates=rates,
+                momentum=0.9,
+                weight_decay=1e-4,
+                parts=PARTS if kind == "recam" else 1,
+            ),
+            device=torch.device("cpu"),
+            state=folder / f"{kind}.last.pt",
+            key=kind,
+        )
+        losses = {f"loss {line.epoch} {line.loss}": torch.tensor(line.value) for line in curve}
+        found[kind] = {**model.state_dict(), **losses}
+    return found
+
+
+def settle(model):
+    """Freeze batch norms at statistics of noise: with fresh ones activations would explode."""
+    for module in model.modules():
+        if isinstance(module, torch.nn.BatchNorm2d):
+            module.train().momentum = None
+    with torch.no_grad():
+        backbone_of(model)(torch.randn(8, 3, 64, 64))
+    freeze_batch_norm(model)
+
+
+if __name__ == "__main__":
+    given = [Path(word) for word in sys.argv[1:]]
+    with joined() if len(given) == 3 else nullcontext():
+        tensors = trained(given[0], given[1], given[2].parent)
+        if is_first():
+            torch.save(tensors, given[2])

@@ -1,0 +1,63 @@
+"""A step on several devices: one process for each, started and watched by torchrun's own means."""
+
+import argparse
+import logging
+import os
+import sys
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+from _step import RANK, STOPPED, TOLD
+from torch.distributed.elastic.multiprocessing import SignalException
+from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
+from torch.distributed.launcher.api import LaunchConfig, elastic_launch
+
+from recam.build.devices import how_many, take, visible_gpus
+from recam.share import joined
+
+Main = Callable[[argparse.Namespace], None]
+
+
+def shared(main: Main) -> Main:
+    """The same work, in as many processes as `devices` asks for; or together with torchrun's."""
+
+    def work(args: argparse.Namespace) -> None:
+        if RANK in os.environ:
+            with joined():
+                main(args)
+        elif (count := how_many(args.devices, device=args.device)) > 1:
+            _run_together(count, args)
+        else:
+            main(args)
+
+    return work
+
+
+def _run_together(count: int, args: argparse.Namespace) -> None:
+    """Run this very command line in so many processes, and exit as they did."""
+    if args.device != "cpu" and (gpus := visible_gpus()):
+        chosen = [gpus[number] for number in take(count, of=len(gpus))]
+        os.environ["CUDA_VISIBLE_DEVICES"] = ",".join(chosen)
+    logging.getLogger("torch.distributed").setLevel(logging.CRITICAL)  # the step speaks for itself
+    os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")  # it warns that layers may be unused
+    config = LaunchConfig(
+        min_nodes=1,
+        max_nodes=1,
+        nproc_per_node=count,
+        run_id=str(os.getpid()),
+        rdzv_backend="c10d",
+        rdzv_endpoint="localhost:0",
+        local_addr="localhost",
+        max_restarts=0,
+    )
+    with tempfile.TemporaryDirectory() as folder:
+        os.environ[TOLD] = str(Path(folder, "told"))
+        try:
+            elastic_launch(config, sys.executable)(*sys.argv)
+        except ChildFailedError as error:
+            code = error.get_first_failure()[1].exitcode
+            sys.exit(code if code > 0 else 1)
+        except SignalException:
+            sys.exit(STOPPED)
+    sys.exit(0)  # the first of them has said how it ended
