@@ -1,5 +1,6 @@
 """Half the bits where they do no harm: what stays in single precision, and that it matters."""
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -65,12 +66,12 @@ def test_auto_is_single_precision_on_a_cpu():
     assert make_precision("fp32", CPU) == torch.float32
 
 
-def test_no_factor_of_a_product_is_rounded_to_ten_bits(monkeypatch):
-    for library in (torch.backends.cuda.matmul, torch.backends.cudnn):
-        monkeypatch.setattr(library, "allow_tf32", True)
+def test_no_factor_of_a_product_is_rounded_to_ten_bits():
+    switches = (torch.backends.cuda.matmul, torch.backends.cudnn)
+    for library in switches:
+        library.allow_tf32 = True
     make_precision("fp32", CPU)
-    assert not torch.backends.cuda.matmul.allow_tf32
-    assert not torch.backends.cudnn.allow_tf32
+    assert [library.allow_tf32 for library in switches] == [False, False]
 
 
 def test_single_precision_changes_nothing(cam, images):
@@ -111,7 +112,7 @@ def test_short_maps_would_change_masks_and_short_features_hardly_do(cam, images)
 
     def masks(maps):
         scores = peak_normalised(maps).numpy()
-        return [seed_mask(s, [0, 1], threshold=0.6) for s in scores]
+        return [seed_mask(s, np.arange(2), threshold=0.6) for s in scores]
 
     with torch.no_grad():
         exact = masks(cam.maps(images))
