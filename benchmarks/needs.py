@@ -32,6 +32,7 @@ from recam.data import coco14, voc12
 from recam.inference import maps_of_images
 from recam.labels import IGNORE
 from recam.models.backbones import backbone_of
+from recam.precision import computing, make_precision
 from recam.refine.crf import CrfKernels
 from recam.refine.irn import Irn
 from recam.refine.sharpen import Crf, confident_choices, sharpened
@@ -107,13 +108,14 @@ def measured(step: str, params: Params, device: torch.device) -> tuple[float, in
     """Seconds an image, the least of some rounds, and peak bytes."""
     with TemporaryDirectory() as folder:
         run, images = WORKS[step](params, device, Path(folder))
-        run()  # a warm-up
         seconds = []
-        for _ in range(ROUNDS):
-            start = time.perf_counter()
-            run()
-            synchronise(device)
-            seconds.append(time.perf_counter() - start)
+        with computing(make_precision("auto", device), device):
+            run()  # a warm-up
+            for _ in range(ROUNDS):
+                start = time.perf_counter()
+                run()
+                synchronise(device)
+                seconds.append(time.perf_counter() - start)
     return min(seconds) / images, peak_bytes(device)
 
 

@@ -88,3 +88,11 @@ def finished(made_once):
 def tree(finished, tmp_path):
     """The finished experiment once more, for a test to change."""
     return experiment.copied(finished, tmp_path / "experiment")
+
+
+def pytest_collection_modifyitems(items):
+    """Whole runs first, every second one for the other process: at the end both have small tests."""
+    runs = [item for item in items if {"finished", "own"} & set(item.fixturenames)]
+    others = [item for item in items if item not in set(runs)]
+    half = len(others) // 2
+    items[:] = [*runs[::2], *others[:half], *runs[1::2], *others[half:]]

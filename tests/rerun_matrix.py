@@ -260,15 +260,15 @@ def checked_out(name: str) -> Change:
 def cases(*, sample: bool = False) -> Iterator[Case]:
     """Every parameter, every file of code, every data file and every output.
 
-    A sample has every fourth number and file of code, and one of four things happen to every second
+    A sample has every sixth number and file of code, and one of four things happen to every third
     output, in turn, instead of all.
     """
     yield Case("nothing", nullcontext, frozenset())
-    every = 4 if sample else 1
+    every = 6 if sample else 1
     yield from islice(_parameters(), 0, None, every)
     yield from islice(_code(), 0, None, every)
     outputs = [(step, path) for step in GRAPH for path in step.makes]
-    for number, (step, path) in enumerate(outputs[::2] if sample else outputs):
+    for number, (step, path) in enumerate(outputs[::3] if sample else outputs):
         four = list(_output(step, path))
         yield from [four[number % 4]] if sample else four
 
@@ -558,7 +558,7 @@ def main() -> int:
     parser.add_argument(
         "--only", default="", help="a regular expression: the cases with such a name"
     )
-    parser.add_argument("--sample", action="store_true", help="an eighth of what befalls outputs")
+    parser.add_argument("--sample", action="store_true", help="a twelfth of what befalls outputs")
     args = parser.parse_args()
     with tempfile.TemporaryDirectory() as temporary:
         finished = args.experiment or experiment.first_run(Path(temporary, "experiment"))

@@ -44,5 +44,11 @@ def test_a_cpu_says_so_too():
     )
 
 
+def test_a_limit_of_the_process_is_not_called_a_lack():
+    words = told(RuntimeError("you tried to allocate 1 bytes. Error code 12"), batch_size=4)
+    said = "out of memory: 0.00 GiB more were needed than this process may have; lower batch_size"
+    assert words.startswith(said)
+
+
 def test_other_mistakes_are_not_taken_for_it():
     assert told(RuntimeError("shapes do not fit"), batch_size=4) is None

@@ -24,7 +24,9 @@ def lack_of_memory(error: Exception, args: argparse.Namespace) -> str | None:
         needed = _bytes(wanted)
         said = (
             f"{needed / GIB:.2f} GiB more were needed and {there / GIB:.2f} GiB were free, "
-            f"{max(0.0, needed - there) / GIB:.2f} GiB too few"
+            f"{(needed - there) / GIB:.2f} GiB too few"
+            if needed > there
+            else f"{needed / GIB:.2f} GiB more were needed than this process may have"
         )
     else:
         return None
