@@ -91,7 +91,7 @@ def tree(finished, tmp_path):
 
 
 def pytest_collection_modifyitems(items):
-    """Whole runs first, every second one for the other process: at the end both have small tests."""
+    """Whole runs first, half of them for a second process: both end with small tests."""
     runs = [item for item in items if {"finished", "own"} & set(item.fixturenames)]
     others = [item for item in items if item not in set(runs)]
     half = len(others) // 2

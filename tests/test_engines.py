@@ -52,7 +52,7 @@ def no_traceback(run):
 
 
 def test_every_change_is_seen_by_both_engines_alike(finished):
-    """A part of what `make matrix` asks: a sixth of the code and numbers, a third of the outputs."""
+    """Of what `make matrix` asks a sixth of the code and numbers, and a third of the outputs."""
     words = [sys.executable, ROOT / "tests/rerun_matrix.py", "--experiment", finished, "--sample"]
     table = command(finished, *words)
     assert table.returncode == 0, "\n".join(r for r in table.stdout.splitlines() if "DEVI" in r)
