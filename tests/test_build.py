@@ -191,6 +191,11 @@ def test_a_name_like_no_other_is_told_with_some_that_exist():
     assert words == "refiner: there is no 'zzzz'; expected one of 2 names, nearest are none, pamr"
 
 
+def test_a_process_asks_for_its_device_once():
+    """Else its second step would find the GPU taken, by itself."""
+    assert make_device("auto") is make_device("auto")
+
+
 def test_auto_is_the_gpu_where_there_is_one():
     assert make_device("auto").type == ("cuda" if torch.cuda.is_available() else "cpu")
 

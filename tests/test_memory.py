@@ -50,5 +50,12 @@ def test_a_limit_of_the_process_is_not_called_a_lack():
     assert words.startswith(said)
 
 
+def test_cuda_and_its_libraries_say_it_without_numbers():
+    for words in ("CUDA error: out of memory", "CUBLAS_STATUS_ALLOC_FAILED when calling cublas"):
+        assert told(RuntimeError(words), batch_size=4) == (
+            "out of memory: more memory was needed than there is; lower batch_size (4)"
+        )
+
+
 def test_other_mistakes_are_not_taken_for_it():
     assert told(RuntimeError("shapes do not fit"), batch_size=4) is None

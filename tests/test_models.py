@@ -505,4 +505,4 @@ def test_a_cpu_shares_frozen_batch_norms_only():
     share_batch_norms(norms(frozen=True), device=torch.device("cpu"))
     with pytest.raises(UserError) as caught:
         share_batch_norms(norms(frozen=False), device=torch.device("cpu"))
-    assert "set devices: 1, or frozen_batch_norm: true" in str(caught.value)
+    assert "set devices: 1, or for a network without any in its head" in str(caught.value)

@@ -5,10 +5,12 @@ import pytest
 import torch
 from torch import nn
 
+from recam.build.devices import make_device
 from recam.labels import seed_mask
 from recam.maps import peak_normalised
 from recam.methods.cam import Cam, project
 from recam.methods.recam import ReCam
+from recam.models.depthwise import quicken_gradients
 from recam.models.segmenters import Segmenter
 from recam.precision import computing, make_precision
 
@@ -70,7 +72,8 @@ def test_no_factor_of_a_product_is_rounded_to_ten_bits():
     switches = (torch.backends.cuda.matmul, torch.backends.cudnn)
     for library in switches:
         library.allow_tf32 = True
-    make_precision("fp32", CPU)
+    make_device.cache_clear()
+    make_device("cpu")
     assert [library.allow_tf32 for library in switches] == [False, False]
 
 
@@ -148,3 +151,22 @@ def test_probabilities_and_losses_of_a_segmenter_stay_long(images):
         loss = model.loss(images, masks)["ce"]
     assert maps.dtype == loss.dtype == torch.float32
     torch.testing.assert_close(maps.sum(1), torch.ones(4, SIDE, SIDE), rtol=0, atol=1e-6)
+
+
+def test_gradients_of_dilated_depthwise_layers_are_short_where_their_neighbours_are(generator):
+    layer = nn.Conv2d(4, 4, 3, padding=2, dilation=2, groups=4, bias=False)
+    images = torch.randn(2, 4, 6, 6, generator=generator)
+    gradients = []
+    for quick in (False, True):
+        if quick:
+            quicken_gradients(layer)
+        layer.weight.grad = None
+        given = images.clone().requires_grad_()
+        with shortened():
+            made = layer(given)
+        assert made.dtype == torch.bfloat16
+        made.float().square().mean().backward()
+        gradients.append((given.grad, layer.weight.grad))
+    for theirs, ours in zip(*gradients, strict=True):
+        assert ours.dtype == torch.float32
+        torch.testing.assert_close(ours, theirs, rtol=0.02, atol=0.002)

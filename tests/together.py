@@ -21,6 +21,9 @@ from recam.share import is_first, joined
 from recam.training import Recipe, train
 
 BATCH, EPOCHS, PARTS = 4, 2, 2
+AUGMENTATION = Augmentation(
+    resize_min=40, resize_max=72, crop=64, mean=(0.5, 0.5, 0.5), std=(0.2, 0.2, 0.2)
+)
 KINDS = {
     "recam": (make_classifier, {"": 0.001}),
     "deeplabv2": (make_segmenter, {"": 0.0001}),
@@ -29,33 +32,17 @@ KINDS = {
 
 
 def trained(data, masks, folder):
-    """By kind of network: its tensors after training, and its curve's last values."""
+    """By kind of network: its tensors after training, and its curve's values."""
     torch.set_num_threads(1)
     split = load_weak_split(data, "train")
-    augmentation = Augmentation(
-        resize_min=40, resize_max=72, crop=64, mean=(0.5, 0.5, 0.5), std=(0.2, 0.2, 0.2)
-    )
     found = {}
     for kind, (make, rates) in KINDS.items():
-        blueprint = Blueprint(
-            method=kind,
-            backbone="resnet18",
-            output_stride=16,
-            classes=split.classes,
-            frozen_batch_norm=False,
-            frozen_stem=False,
-            weight=1.0,
-            rates=(1, 2),
-            radius=3,
-        )
-        with seeded_initialisation(0, kind):
-            model = make(blueprint)
-            settle(model)
         dataset = (
-            LabelledImages(split, augmentation, random_seed=0)
+            LabelledImages(split, AUGMENTATION, random_seed=0)
             if kind == "recam"
-            else MaskedImages(split, masks, augmentation, random_seed=0)
+            else MaskedImages(split, masks, AUGMENTATION, random_seed=0)
         )
+        model = made(make, kind, split.classes)
         curve = train(
             model,
             training_batches(dataset, batch_size=BATCH, workers=0),
@@ -74,6 +61,25 @@ def trained(data, masks, folder):
         losses = {f"loss {line.epoch} {line.loss}": torch.tensor(line.value) for line in curve}
         found[kind] = {**model.state_dict(), **losses}
     return found
+
+
+def made(make, kind, classes):
+    """A small network of that kind, whose batch norms are frozen."""
+    blueprint = Blueprint(
+        method=kind,
+        backbone="resnet18",
+        output_stride=16,
+        classes=classes,
+        frozen_batch_norm=False,
+        frozen_stem=False,
+        weight=1.0,
+        rates=(1, 2),
+        radius=3,
+    )
+    with seeded_initialisation(0, kind):
+        model = make(blueprint)
+        settle(model)
+    return model
 
 
 def settle(model):

@@ -15,13 +15,7 @@ BITS = {"bf16": torch.bfloat16, "fp32": torch.float32}
 
 
 def make_precision(name: str, device: torch.device) -> torch.dtype:
-    """``auto`` is bf16 on a GPU that computes in it, else fp32.
-
-    TF32, in which GPUs round the factors of single-precision products to 10 bits, is switched off:
-    fp32 means what it says, and what is left in fp32 beside bf16 is there to be exact.
-    """
-    torch.backends.cuda.matmul.allow_tf32 = False
-    torch.backends.cudnn.allow_tf32 = False
+    """``auto`` is bf16 on a GPU that computes in it, else fp32."""
     if name != "auto":
         return BITS[name]
     fast = device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)

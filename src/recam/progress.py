@@ -4,6 +4,7 @@ Under an engine, steps run side by side on one terminal, where bars would overwr
 """
 
 import logging
+import os
 import sys
 import time
 from collections.abc import Iterable, Iterator
@@ -42,5 +43,6 @@ def progress(items: Iterable[T], *, total: int, what: str, unit: str, each: int 
 
 
 def _has_a_terminal_to_itself() -> bool:
+    is_first = os.environ.get("LOCAL_RANK", "0") == "0"  # of several processes, by torchrun
     logs = any(isinstance(h, logging.FileHandler) for h in logging.getLogger().handlers)
-    return sys.stderr.isatty() and not logs  # engines always ask for a log file
+    return sys.stderr.isatty() and not logs and is_first  # engines always ask for a log file

@@ -29,7 +29,10 @@ def is_first() -> bool:
 
 
 def mine(items: Sequence[T]) -> list[T]:
-    """What of it this process does: every n-th, so that none has all the hard ones."""
+    """What of it this process does: every n-th, so that none has all the hard ones.
+
+    Give all there is, and leave out afterwards what is done already: all must share the same.
+    """
     return list(items[distributed.get_rank() :: processes()] if _is_joined() else items)
 
 
@@ -56,12 +59,14 @@ def summed(values: Tensor) -> Tensor:
 
 @contextmanager
 def joined() -> Iterator[None]:
-    """Work together with the processes that torchrun has started beside this one."""
+    """Work together with the processes that torchrun has started beside this one.
+
+    After a mistake nothing is taken leave of: the others may wait for this one, and would be waited
+    for. It is to end at once, and whoever started them ends the others.
+    """
     distributed.init_process_group(timeout=PATIENCE)
-    try:
-        yield
-    finally:
-        distributed.destroy_process_group()
+    yield
+    distributed.destroy_process_group()
 
 
 def _is_joined() -> bool:

@@ -70,10 +70,9 @@ def train(
     """Train in place with SGD and polynomial decay; return the curve.
 
     After every epoch all that is needed to go on is kept in ``state`` under ``key``; a run that
-    finds its own key there goes on and ends with the same numbers as an unbroken one. Every
-    CHECK_EVERY steps ``watch`` gets the steps done and in all; it may raise to end the run, which
-    keeps the state of the last epoch. Raises UserError where a loss is not finite or a batch
-    cannot be divided into parts.
+    finds its own key there goes on and ends with the numbers of an unbroken one. Every CHECK_EVERY
+    steps ``watch`` gets the steps done and in all; it may raise to end the run. Raises UserError
+    where a loss is not finite or a batch cannot be divided.
     """
     if processes() > 1:
         share_batch_norms(model, device=device)
@@ -88,13 +87,11 @@ def train(
         logger.info("going on after epoch %d of an unfinished run", done)
     model.train()
     for epoch in range(done + 1, recipe.epochs + 1):
-        what = f"epoch {epoch}/{recipe.epochs}"
-        each = recipe.batch_size
-        images = steps_per_epoch * each
-        shown = progress(batches(epoch), total=images, what=what, unit="image", each=each)
-        means = _run_epoch(
-            losses, shown, schedule, recipe=recipe, steps=steps, device=device, watch=watch
+        what, images = f"epoch {epoch}/{recipe.epochs}", steps_per_epoch * recipe.batch_size
+        of_epoch = progress(
+            batches(epoch), total=images, what=what, unit="image", each=recipe.batch_size
         )
+        means = _run_epoch(losses, of_epoch, schedule, recipe=recipe, steps=steps, watch=watch)
         curve += [EpochLoss(epoch=epoch, loss=name, value=mean) for name, mean in means.items()]
         logger.info("%s: %s", what, ", ".join(f"{n} {m:.4f}" for n, m in means.items()))
         if is_first():
@@ -180,9 +177,9 @@ def _run_epoch(
     *,
     recipe: Recipe,
     steps: int,
-    device: torch.device,
     watch: Callable[[int, int], None] | None,
 ) -> dict[str, float]:
+    device = next(losses_of.parameters()).device
     sums: dict[str, Tensor] = {}
     count = 0
     for images, targets in batches:
@@ -221,7 +218,8 @@ def _parts(images: Tensor, targets: Tensor, parts: int) -> Iterable[tuple[Tensor
         return [(images, targets)]
     if len(images) % parts:
         raise UserError(
-            f"parts: expected a divisor of batch_size ({len(images)}), got {parts}; change one"
+            f"parts: expected a divisor of batch_size{' / devices' if processes() > 1 else ''} "
+            f"({len(images)}), got {parts}; change one"
         )
     return zip(images.chunk(parts), targets.chunk(parts), strict=True)
 

@@ -97,11 +97,20 @@ def gpus():
     """How many GPUs a step asks for: as many as it works on together."""
     if config["device"] == "cpu":
         return 0
-    there = shutil.which("nvidia-smi") if config["devices"] == "auto" else None
-    if not there:
-        return 1 if config["devices"] == "auto" else config["devices"]
-    listed = subprocess.run([there, "--list-gpus"], stdout=subprocess.PIPE, text=True, check=False)
-    return max(1, len(listed.stdout.splitlines()))
+    # One that is named is for one step at a time: it takes all there are, as `auto` does.
+    is_all = ":" in config["device"] or config["devices"] == "auto"
+    return max(1, gpus_here()) if is_all else config["devices"]
+
+
+def gpus_here():
+    """How many GPUs this machine lets Snakemake use."""
+    if visible := os.environ.get("CUDA_VISIBLE_DEVICES"):
+        return len(visible.split(","))
+    if not shutil.which("nvidia-smi"):
+        return 0
+    words = ["nvidia-smi", "--list-gpus"]
+    listed = subprocess.run(words, stdout=subprocess.PIPE, text=True, check=False).stdout
+    return sum(line.startswith("GPU ") for line in listed.splitlines())
 
 
 def masks_to_train_on(wildcards):

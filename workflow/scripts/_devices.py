@@ -8,12 +8,13 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-from _step import RANK, STOPPED, TOLD
-from torch.distributed.elastic.multiprocessing import SignalException
+from _step import STOPPED, TOLD, is_together
+from torch.distributed.elastic.multiprocessing import DefaultLogsSpecs, SignalException
 from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
 from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
 from recam.build.devices import how_many, take, visible_gpus
+from recam.errors import UserError
 from recam.share import joined
 
 Main = Callable[[argparse.Namespace], None]
@@ -23,7 +24,7 @@ def shared(main: Main) -> Main:
     """The same work, in as many processes as `devices` asks for; or together with torchrun's."""
 
     def work(args: argparse.Namespace) -> None:
-        if RANK in os.environ:
+        if is_together():
             with joined():
                 main(args)
         elif (count := how_many(args.devices, device=args.device)) > 1:
@@ -41,23 +42,32 @@ def _run_together(count: int, args: argparse.Namespace) -> None:
         os.environ["CUDA_VISIBLE_DEVICES"] = ",".join(chosen)
     logging.getLogger("torch.distributed").setLevel(logging.CRITICAL)  # the step speaks for itself
     os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")  # it warns that layers may be unused
-    config = LaunchConfig(
-        min_nodes=1,
-        max_nodes=1,
-        nproc_per_node=count,
-        run_id=str(os.getpid()),
-        rdzv_backend="c10d",
-        rdzv_endpoint="localhost:0",
-        local_addr="localhost",
-        max_restarts=0,
-    )
     with tempfile.TemporaryDirectory() as folder:
+        config = LaunchConfig(
+            min_nodes=1,
+            max_nodes=1,
+            nproc_per_node=count,
+            logs_specs=DefaultLogsSpecs(log_dir=folder),
+            run_id=str(os.getpid()),
+            rdzv_backend="c10d",
+            rdzv_endpoint="localhost:0",
+            local_addr="localhost",
+            max_restarts=0,
+        )
         os.environ[TOLD] = str(Path(folder, "told"))
         try:
             elastic_launch(config, sys.executable)(*sys.argv)
         except ChildFailedError as error:
             code = error.get_first_failure()[1].exitcode
-            sys.exit(code if code > 0 else 1)
         except SignalException:
-            sys.exit(STOPPED)
-    sys.exit(0)  # the first of them has said how it ended
+            code = STOPPED
+        else:
+            code = 0
+        finally:
+            del os.environ[TOLD]
+    if code < 0:
+        raise UserError(
+            f"devices: one of the {count} processes was killed by signal {-code}, perhaps as "
+            "memory ran out; lower batch_size or devices"
+        )
+    sys.exit(code)  # the processes have said how it ended

@@ -107,8 +107,8 @@ def _make_masks(args: argparse.Namespace, split: WeakSplit, masks: ResumableFold
         mask = mask_of_choices(choices.cpu().numpy(), cams.classes)
         write_mask(masks.partial / f"{image_id}.png", mask)
 
-    left = [image_id for image_id in split.ids if not masks.has(f"{image_id}.png")]
-    for _ in in_threads(make, mine(left), what="sure pixels"):
+    left = [image_id for image_id in mine(split.ids) if not masks.has(f"{image_id}.png")]
+    for _ in in_threads(make, left, what="sure pixels"):
         pass
     if is_first_after_all():
         _tell(split, masks.partial)

@@ -9,6 +9,7 @@ UNITS = {"bytes": 1, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": GIB, "TiB": 1 << 40}
 # In PyTorch's words, on a CPU and on a GPU.
 WANTED = re.compile(r"[Tt]ried to allocate (?P<much>[\d.]+) (?P<unit>\w+)")
 FREE = re.compile(r"of which (?P<much>[\d.]+) (?P<unit>\w+) is free")
+SAID = re.compile("out of memory|ALLOC_FAILED")  # by CUDA and its libraries, without numbers
 # What makes a step smaller, the best first.
 LOWERED = ("batch_size", "memory", "crop", "resize_max")
 
@@ -16,7 +17,7 @@ LOWERED = ("batch_size", "memory", "crop", "resize_max")
 def lack_of_memory(error: Exception, args: argparse.Namespace) -> str | None:
     """One sentence where that is what stopped the step: how much was missing, and what to lower."""
     wanted = WANTED.search(str(error))
-    if isinstance(error, MemoryError):
+    if not wanted and (isinstance(error, MemoryError) or SAID.search(str(error))):
         said = "more memory was needed than there is"
     elif wanted:
         free = FREE.search(str(error))

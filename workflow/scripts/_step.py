@@ -42,6 +42,7 @@ COUNTS = {
 }
 STOPPED = 130  # the shell's exit code for an interrupt
 # Set for each of several processes that do a step together: see ``_devices``.
+TOGETHER = "TORCHELASTIC_RUN_ID"  # by torchrun
 RANK = "RANK"  # its number, by torchrun
 TOLD = "RECAM_TOLD"  # by the step that started them, which holds the lock: a file, see `_told`
 DISK_FAULTS = {
@@ -81,18 +82,22 @@ def run(
         with _exclusive(getattr(args, outputs[0])):
             main(args)
     except UserError as error:
-        sys.exit(_told(f"{section or parser.prog}: {error}"))
+        _leave(_told(f"{section or parser.prog}: {error}"))
     except (RuntimeError, MemoryError) as error:
-        if not (lack := lack_of_memory(error, args)):
-            raise
-        sys.exit(_told(f"{section or parser.prog}: {lack}"))
+        if lack := lack_of_memory(error, args):
+            _leave(_told(f"{section or parser.prog}: {lack}"))
+        if (
+            _is_told()
+        ):  # another process of this step has ended, which this one could not do without
+            _leave(1)
+        raise
     except OSError as error:
         if error.errno not in DISK_FAULTS:
             raise
-        sys.exit(_told(f"{error.filename or 'a file'}: {DISK_FAULTS[error.errno]}, then run again"))
+        _leave(_told(f"{error.filename or 'a file'}: {DISK_FAULTS[error.errno]}, then run again"))
     except KeyboardInterrupt:
         _told("stopped; run again to go on from here")
-        sys.exit(STOPPED)
+        _leave(STOPPED)
     logger.info("done in %.0f s", time.monotonic() - start)
 
 
@@ -197,7 +202,7 @@ def _in_range(value: float, spec: dict) -> bool:
 @contextlib.contextmanager
 def _exclusive(output: Path) -> Iterator[None]:
     """Two engines, or two people, must not write the same output at once."""
-    if TOLD in os.environ or not _is_first():
+    if TOLD in os.environ or not _is_first():  # held by the process that started this one
         yield
         return
     output.parent.mkdir(parents=True, exist_ok=True)
@@ -215,8 +220,8 @@ def _start_log(log: Path | None) -> None:
     handlers: list[logging.Handler] = [logging.StreamHandler()]
     if log:
         log.parent.mkdir(parents=True, exist_ok=True)
-        mode = "w" if _is_first() else "a"  # of several processes the others only tell mistakes
-        handlers.append(logging.FileHandler(log, mode=mode, encoding="utf-8", delay=True))
+        mode = "a" if TOLD in os.environ or not _is_first() else "w"
+        handlers.append(logging.FileHandler(log, mode=mode, encoding="utf-8"))
     # Steps run side by side: logs/seed0/recam/train_seg.log speaks as seed0/recam/train_seg.
     name = "/".join((log or Path("logs", Path(sys.argv[0]).name)).with_suffix("").parts[1:][-3:])
     logging.basicConfig(
@@ -230,7 +235,20 @@ def _start_log(log: Path | None) -> None:
 
 def _is_first() -> bool:
     """Whether this process is the only one of its step, or the first."""
-    return os.environ.get(RANK, "0") == "0"
+    return not is_together() or os.environ[RANK] == "0"
+
+
+def is_together() -> bool:
+    """Whether torchrun, or a step by its means, has started this process beside others."""
+    return TOGETHER in os.environ
+
+
+def _leave(code: int) -> None:
+    """Exit; at once where others work on this step, who might be waited for otherwise."""
+    if is_together():
+        logging.shutdown()
+        os._exit(code)
+    sys.exit(code)
 
 
 def _told(message: str) -> int:
@@ -242,3 +260,7 @@ def _told(message: str) -> int:
         return 1
     logger.error(message)
     return 1
+
+
+def _is_told() -> bool:
+    return TOLD in os.environ and Path(os.environ[TOLD]).exists()

@@ -97,23 +97,22 @@ def _draw_errors(
     folder: Path, done: list[Run], counts: pd.DataFrame, classes: tuple[str, ...]
 ) -> None:
     confusion = gathered_table(done, "confusion.csv")
-    for number, stage in enumerate(s for s in STAGES if s in set(counts["stage"])):
+    for number, stage in enumerate((s for s in STAGES if s in set(counts["stage"])), 1):
         table = confusion[confusion["stage"] == stage]
         present = [m for m in LOOKS if m in set(table["method"])]
         before = "cam" if "cam" in present else present[0]
         after = "recam" if before == "cam" and "recam" in present else None
         what = STAGES[stage]
-        start = f"{number + 1}"
         _save(
             mistakes.confusions(table, before=before, after=after, classes=classes),
-            folder / f"{start}a-{what}-object-for-object.png",
+            folder / f"{number}a-{what}-object-for-object.png",
             f"{what.capitalize()}: which object is taken for which, before and after "
             "re-activation, in percent of the true object's pixels. Right: all other classes "
             "together; points that move left are the gain.",
         )
         _save(
             mistakes.by_class(table, methods=present),
-            folder / f"{start}b-{what}-by-class.png",
+            folder / f"{number}b-{what}-by-class.png",
             f"{what.capitalize()}: what is missed and what is wrongly claimed, class by class, "
             "in percent of the class's true pixels; the most frequent class on top.",
         )
@@ -123,13 +122,13 @@ def _draw_errors(
         sized = outcomes(rows.assign(size=size_groups(rows)), "size")
         _save(
             mistakes.by_size(sized),
-            folder / f"{start}c-{what}-by-size.png",
+            folder / f"{number}c-{what}-by-size.png",
             f"{what.capitalize()}: small objects and large ones, a quarter of all objects each. "
             "Extra pixels weigh more in small ones: look how far each method runs over.",
         )
         _save(
             mistakes.together(outcomes(rows, "company")),
-            folder / f"{start}d-{what}-alone-or-together.png",
+            folder / f"{number}d-{what}-alone-or-together.png",
             f"{what.capitalize()}: objects alone in their image against objects beside others, "
             "where classes are mistaken for each other and re-activation should help."
             + (NOT_BY_CHANCE if stage != "seg" else ""),

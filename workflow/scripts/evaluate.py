@@ -118,7 +118,7 @@ def _predict(args: argparse.Namespace, maps_split: WeakSplit, seg_split: WeakSpl
     folder = ResumableFolder(
         args.predictions, key=_step.fingerprint(args, args.data, args.checkpoint)
     )
-    left = mine([image_id for image_id in paths if not folder.has(f"{image_id}.png")])
+    left = [image_id for image_id in mine(list(paths)) if not folder.has(f"{image_id}.png")]
     masks = masks_of_images(
         model.to(device),
         [paths[image_id] for image_id in left],

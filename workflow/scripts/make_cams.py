@@ -35,7 +35,7 @@ def main(args: argparse.Namespace) -> None:
     model.load_state_dict(tensors)
     model.to(device).to(memory_format=torch.channels_last).eval()
     folder = ResumableFolder(args.cams, key=_step.fingerprint(args, args.data, args.checkpoint))
-    left = mine([i for i, name in enumerate(split.ids) if not folder.has(f"{name}.npz")])
+    left = [i for i in mine(range(len(split.ids))) if not folder.has(f"{split.ids[i]}.npz")]
     all_maps = maps_of_images(
         maps_of(model, combine=args.combine),
         [split.images[i] for i in left],

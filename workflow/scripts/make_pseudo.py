@@ -3,6 +3,7 @@
 import argparse
 import json
 import logging
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
@@ -44,11 +45,7 @@ def main(args: argparse.Namespace) -> None:
     irn = _trained_irn(args.irn, classes).to(device) if needs_irn(args.refiner) else None
     images = _images_of_cams(args)
     walk = Walk(radius=args.irn_radius, power=args.irn_power, steps=args.irn_steps)
-    key = _step.fingerprint(args, args.data, args.cams, args.irn)
-    spread, scores, masks = (
-        ResumableFolder(path, key=key)
-        for path in (args.scores.with_name("spread"), args.scores, args.masks)
-    )
+    spread, scores, masks = _folders(args)
     numbers = SpreadNumbers(
         pamr=Pamr(dilations=tuple(args.pamr_dilations), iterations=args.pamr_iterations),
         walk=walk,
@@ -61,7 +58,7 @@ def main(args: argparse.Namespace) -> None:
         margin=args.margin,
         crf=crf_of(args) if REFINERS[args.refiner].has_crf else None,
     )
-    left = mine([(file, i) for file, i in maps.items() if not masks.has(f"{file.stem}.png")])
+    left = [pair for pair in mine(list(maps.items())) if not masks.has(f"{pair[0].stem}.png")]
     to = {"scores": scores.partial, "masks": masks.partial}
     make = partial(cut_mask, **to, cut=cut, num_classes=len(classes), device=device)
     for _ in in_threads(make, left, what="pseudo masks"):
@@ -78,6 +75,13 @@ def main(args: argparse.Namespace) -> None:
         folder.finish()
         write_manifest(manifest, [folder.path])
     spread.drop()
+
+
+def _folders(args: argparse.Namespace) -> Iterator[ResumableFolder]:
+    """For spread maps, final scores and masks."""
+    key = _step.fingerprint(args, args.data, args.cams, args.irn)
+    for path in (args.scores.with_name("spread"), args.scores, args.masks):
+        yield ResumableFolder(path, key=key)
 
 
 def _trained_irn(path: Path, classes: tuple[str, ...]) -> Irn:
@@ -105,7 +109,7 @@ def _spread(
     device: torch.device,
 ) -> None:
     batches = alike_batches(
-        {file: image for file, image in images.items() if not folder.has(file.name)},
+        {file: image for file, image in mine(list(images.items())) if not folder.has(file.name)},
         batch_size=args.batch_size,
         need=partial(bytes_of_walk, radius=args.irn_radius) if numbers.irn else None,
         memory=args.memory * MIB,
@@ -113,7 +117,7 @@ def _spread(
     spread = make_spread(args.refiner, numbers)
     common = {"spread": spread, "num_classes": num_classes, "device": device}
     make = partial(spread_maps, folder=folder.partial, **common)
-    for _ in in_threads(make, mine(batches), what="maps"):
+    for _ in in_threads(make, batches, what="maps"):
         pass
     wait_for_all()
 

@@ -2,6 +2,7 @@
 
 import os
 import tempfile
+from functools import cache
 from pathlib import Path
 
 import torch
@@ -15,13 +16,17 @@ from recam.share import processes
 _held: list[FileLock] = []
 
 
+@cache
 def make_device(name: str, *, threads: int | None = None) -> torch.device:
     """``auto`` is a GPU where there is one, else the CPU, which works with so many threads.
 
     Of several GPUs one that no other step here has taken; of several processes that work together
     each has its own. The number of threads is the order of sums, and so part of what makes results
-    the same.
+    the same; so is TF32, in which GPUs round the factors of products of single precision to 10
+    bits: it is switched off. Asked again, a process gets the same device.
     """
+    torch.backends.cuda.matmul.allow_tf32 = False
+    torch.backends.cudnn.allow_tf32 = False
     if threads:
         torch.set_num_threads(threads)
     if name.startswith("cuda") and not torch.cuda.is_available():
@@ -94,4 +99,5 @@ def _is_ours(lock: FileLock) -> bool:
 
 def loader_workers(device: torch.device) -> int:
     """Processes that load images: none on a CPU, which trains on all its cores; 8 beside a GPU."""
-    return 0 if device.type == "cpu" else min(8, max(1, usable_cores() // processes()))
+    beside = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))  # processes on this machine, by torchrun
+    return 0 if device.type == "cpu" else min(8, max(1, usable_cores() // beside))

@@ -186,7 +186,7 @@ def share_batch_norms(model: nn.Module, *, device: torch.device) -> None:
     if device.type == "cpu":
         raise UserError(
             "devices: batch norms that train cannot be shared between processes on a CPU; set "
-            "devices: 1, or frozen_batch_norm: true"
+            "devices: 1, or for a network without any in its head frozen_batch_norm: true"
         )
     frozen = [name for name, m in model.named_modules() if _is_frozen(m)]
     convert_sync_batchnorm(model)

@@ -21,9 +21,13 @@ class DilatedDepthwise(nn.Conv2d):
 
     def forward(self, input: Tensor) -> Tensor:
         """As torch's."""
-        if input.device.type == "cpu" and self.training and torch.is_grad_enabled():
-            return cast(Tensor, _Convolution.apply(input, self.weight, self.dilation[0]))
-        return super().forward(input)
+        if input.device.type != "cpu" or not self.training or not torch.is_grad_enabled():
+            return super().forward(input)
+        weight = self.weight
+        if torch.is_autocast_enabled("cpu"):  # which does not look into functions of ours
+            short = torch.get_autocast_dtype("cpu")
+            input, weight = input.to(short), weight.to(short)
+        return cast(Tensor, _Convolution.apply(input, weight, self.dilation[0]))
 
 
 def quicken_gradients(network: nn.Module) -> None:
