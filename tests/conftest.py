@@ -91,8 +91,16 @@ def tree(finished, tmp_path):
 
 
 def pytest_collection_modifyitems(items):
-    """Whole runs first, half of them for a second process: both end with small tests."""
+    """Whole runs early, half of them for a second process: both end with small tests.
+
+    The second one begins with small ones, too, while the first makes the experiment for both.
+    """
     runs = [item for item in items if {"finished", "own"} & set(item.fixturenames)]
     others = [item for item in items if item not in set(runs)]
-    half = len(others) // 2
-    items[:] = [*runs[::2], *others[:half], *runs[1::2], *others[half:]]
+    some = len(others) // 4
+    first, while_waiting, second = (
+        others[: 2 * some],
+        others[2 * some : 3 * some],
+        others[3 * some :],
+    )
+    items[:] = [*runs[::2], *first, *while_waiting, *runs[1::2], *second]
