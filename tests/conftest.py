@@ -91,16 +91,8 @@ def tree(finished, tmp_path):
 
 
 def pytest_collection_modifyitems(items):
-    """Whole runs early, half of them for a second process: both end with small tests.
-
-    The second one begins with small ones, too, while the first makes the experiment for both.
-    """
+    """Whole runs first, half of them for a second process: both end with small tests."""
     runs = [item for item in items if {"finished", "own"} & set(item.fixturenames)]
     others = [item for item in items if item not in set(runs)]
-    some = len(others) // 4
-    first, while_waiting, second = (
-        others[: 2 * some],
-        others[2 * some : 3 * some],
-        others[3 * some :],
-    )
-    items[:] = [*runs[::2], *first, *while_waiting, *runs[1::2], *second]
+    half = len(others) // 2
+    items[:] = [*runs[::2], *others[:half], *runs[1::2], *others[half:]]
