@@ -13,16 +13,13 @@ from PIL import Image
 from recam.artifacts import (
     Blueprint,
     ResumableFolder,
-    ScoredClasses,
     load_checkpoint,
-    load_classes,
-    load_scores,
     load_state,
     save_checkpoint,
-    save_scores,
     save_state,
 )
 from recam.errors import UserError
+from recam.scores import ScoredClasses, load_classes, load_scores, save_scores
 
 BLUEPRINT = Blueprint(
     method="recam",

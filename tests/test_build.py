@@ -30,7 +30,7 @@ from recam.errors import UserError
 from recam.files import read_image
 from recam.methods.cam import Cam
 from recam.methods.recam import COMBINATIONS, ReCam
-from recam.randomness import seeded_initialisation
+from recam.models.initialisation import seeded_initialisation
 from recam.refine.walk import walk_bytes, walked
 
 ROOT = Path(__file__).parents[1]

@@ -88,7 +88,9 @@ def agreement(one, other):
 
 
 def posteriors(pixels, unary, *, kernels=IRN, iterations=10, **mode):
-    return DenseCrf(pixels, kernels=kernels, **mode).posteriors(unary, iterations=iterations)
+    """Of one image."""
+    field = DenseCrf(pixels[None], kernels=kernels, **mode)
+    return field.posteriors(unary[None], iterations=iterations)[0]
 
 
 @cache
@@ -194,11 +196,24 @@ def test_labels_have_no_order(exact_up_to):
 @MODES
 def test_sets_of_labels_do_not_mix(exact_up_to):
     pixels, unary = scene(20, 24, seed=0)
-    sets = torch.stack([unary, 2 * unary.flip(0), unary.flip(1)]).view(3, 1, 3, 20, 24)
-    crf = DenseCrf(pixels, kernels=IRN, exact_up_to=exact_up_to)
+    sets = torch.stack([unary, 2 * unary.flip(0), unary.flip(1)]).view(1, 3, 1, 3, 20, 24)
+    crf = DenseCrf(pixels[None], kernels=IRN, exact_up_to=exact_up_to)
     together = crf.posteriors(sets, iterations=3)
-    alone = [crf.posteriors(one[0], iterations=3) for one in sets]
-    torch.testing.assert_close(together[:, 0], torch.stack(alone), rtol=0, atol=1e-4)
+    alone = [crf.posteriors(sets[:, number, 0], iterations=3) for number in range(3)]
+    torch.testing.assert_close(together[0, :, 0], torch.cat(alone), rtol=0, atol=1e-4)
+
+
+@MODES
+def test_images_of_a_batch_do_not_mix(exact_up_to):
+    pixels, unaries = map(torch.stack, zip(*(scene(20, 24, seed=s) for s in range(3)), strict=True))
+    pixels[2], unaries[2] = 1 - pixels[0], unaries[0]  # far from the first in its colours
+    crf = DenseCrf(pixels, kernels=IRN, exact_up_to=exact_up_to)
+    together = crf.posteriors(unaries, iterations=3)
+    alone = [
+        posteriors(*inputs, iterations=3, exact_up_to=exact_up_to)
+        for inputs in zip(pixels, unaries, strict=True)
+    ]
+    torch.testing.assert_close(together, torch.stack(alone), rtol=0, atol=1e-5)
 
 
 @MODES
@@ -262,10 +277,15 @@ def test_the_inputs_are_not_changed_and_the_dtype_is_kept():
     assert all(torch.equal(*pair) for pair in zip(given, copies, strict=True))
 
 
+def places(height, width):
+    """Columns and rows of one image's pixels, row by row."""
+    y, x = torch.meshgrid(torch.arange(height), torch.arange(width), indexing="ij")
+    return torch.stack([x, y]).flatten(1)[None]
+
+
 def filters(height, width):
     """The three filters on the pixels' places, 2 pixels wide; the grid knows no other features."""
-    y, x = torch.meshgrid(torch.arange(height), torch.arange(width), indexing="ij")
-    features = torch.stack([x, y]).flatten(1) / 2
+    features = places(height, width) / 2
     grid = Grid(height, width, sigma=2.0, device=torch.device("cpu"))
     return features, [AllPairs(features), grid, Lattice(features)]
 
@@ -274,13 +294,13 @@ def test_what_is_its_own_normalisation_is_kept_by_a_normalised_filter():
     features, all_filters = filters(5, 7)
     for unnormalised in all_filters:
         normalised = _Normalised(unnormalised, features, weight=4.0)
-        sums = unnormalised(torch.ones(35, 1))
+        sums = unnormalised(torch.ones(1, 35, 1))
         torch.testing.assert_close(normalised(sums.sqrt()), 4 * sums.sqrt())
 
 
 def test_all_pairs_by_hand():
-    points = torch.tensor([[0.0, 3.0, 0.0], [0.0, 4.0, 1.0]])  # distances 5, 1 and sqrt(18)
-    sums = AllPairs(points)(torch.tensor([[1.0], [2.0], [3.0]]))
+    points = torch.tensor([[[0.0, 3.0, 0.0], [0.0, 4.0, 1.0]]])  # distances 5, 1 and sqrt(18)
+    sums = AllPairs(points)(torch.tensor([[[1.0], [2.0], [3.0]]]))
     far, near, between = math.exp(-12.5), math.exp(-0.5), math.exp(-9)
     expected = [1 + 2 * far + 3 * near, far + 2 + 3 * between, near + 2 * between + 3]
     assert sums.flatten().tolist() == pytest.approx(expected)
@@ -288,9 +308,8 @@ def test_all_pairs_by_hand():
 
 @pytest.mark.parametrize(("height", "width", "sigma"), [(3, 150, 2.0), (70, 2, 3.0), (4, 5, 50.0)])
 def test_the_grid_gives_the_sums_of_all_pairs(height, width, sigma, generator):
-    y, x = torch.meshgrid(torch.arange(height), torch.arange(width), indexing="ij")
-    values = torch.rand(height * width, 2, generator=generator)
-    expected = AllPairs(torch.stack([x, y]).flatten(1) / sigma)(values)
+    values = torch.rand(3, height * width, 2, generator=generator)
+    expected = AllPairs(places(height, width).expand(3, -1, -1) / sigma)(values)
     found = Grid(height, width, sigma=sigma, device=torch.device("cpu"))(values)
     torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-4)
 
@@ -298,7 +317,7 @@ def test_the_grid_gives_the_sums_of_all_pairs(height, width, sigma, generator):
 def test_the_lattice_blurs_like_a_gaussian_of_deviation_one():
     line = torch.arange(-5, 5, 0.01)
     middle = slice(300, 700, 7)
-    found = Lattice(line[None])(torch.eye(1000)[:, middle])
+    found = Lattice(line[None, None])(torch.eye(1000)[None, :, middle])[0]
     weights = found / found.sum(0)
     away = line[:, None] - line[middle]
     variances = (weights * away**2).sum(0)  # they depend on the place
@@ -311,28 +330,39 @@ def test_the_lattice_blurs_like_a_gaussian_of_deviation_one():
 def test_points_far_away_change_nothing_in_the_lattice(generator):
     near = 0.3 * torch.rand(5, 20, generator=generator)
     far = torch.cat([near, torch.full((5, 1), 30.0), torch.full((5, 1), -30.0)], dim=1)
-    alone = Lattice(near)(torch.eye(20))
-    together = Lattice(far)(torch.eye(22))
+    alone = Lattice(near[None])(torch.eye(20)[None])[0]
+    together = Lattice(far[None])(torch.eye(22)[None])[0]
     torch.testing.assert_close(together[:20, :20], alone)
     assert together[:20, 20:].abs().max() == 0
 
 
+def test_clouds_in_one_place_do_not_see_each_other(generator):
+    cloud = 0.3 * torch.rand(5, 20, generator=generator)
+    for make in (AllPairs, Lattice):
+        values = torch.zeros(2, 20, 1)
+        values[0] = 1
+        first, second = make(torch.stack([cloud, cloud]))(values)
+        torch.testing.assert_close(first, make(cloud[None])(values[:1])[0])
+        assert second.abs().max() == 0
+
+
 def test_the_lattice_is_linear_column_by_column(generator):
-    lattice = Lattice(2 * torch.rand(3, 40, generator=generator))
-    values = torch.rand(40, 3, generator=generator)
-    columns = [lattice(values[:, i : i + 1]) for i in range(3)]
-    torch.testing.assert_close(lattice(values), torch.cat(columns, dim=1))
+    lattice = Lattice(2 * torch.rand(2, 3, 40, generator=generator))
+    values = torch.rand(2, 40, 3, generator=generator)
+    columns = [lattice(values[..., i : i + 1]) for i in range(3)]
+    torch.testing.assert_close(lattice(values), torch.cat(columns, dim=2))
     torch.testing.assert_close(lattice(2 * values), 2 * lattice(values))
 
 
 def test_kernels_too_narrow_for_the_lattice_are_refused():
     with pytest.raises(ValueError, match="too narrow"):
-        Lattice(torch.tensor([[0.0, 1e6]]).expand(5, 2))
+        Lattice(torch.tensor([[0.0, 1e6]]).expand(1, 5, 2))
 
 
 def test_energies_of_labels():
     mask = torch.tensor([[0, 2]], dtype=torch.uint8)
     unary = unary_of_labels(mask, num_labels=3, certainty=0.7)
+    assert torch.equal(unary_of_labels(mask[None], num_labels=3, certainty=0.7), unary[None])
     sure, unsure = -math.log(0.7), -math.log(0.15)
     assert unary[:, 0, 0].tolist() == pytest.approx([sure, unsure, unsure])
     assert unary[:, 0, 1].tolist() == pytest.approx([unsure, unsure, sure])
@@ -369,7 +399,7 @@ def test_numbers_that_are_none_are_refused(value):
         posteriors(pixels, unary)
     pixels[1, 2, 3] = value
     with pytest.raises(ValueError, match="pixels: expected finite"):
-        DenseCrf(pixels, kernels=IRN)
+        DenseCrf(pixels[None], kernels=IRN)
 
 
 def test_a_unary_of_another_size_is_refused():

@@ -14,7 +14,7 @@ from recam.build.segmenters import make_segmenter
 from recam.labels import IGNORE
 from recam.models.backbones import TorchvisionResNet, freeze_batch_norm
 from recam.models.deeplabv2 import DeepLabV2, _resized_masks
-from recam.randomness import seeded_initialisation
+from recam.models.initialisation import seeded_initialisation
 
 BLUEPRINT = Blueprint(
     method="deeplabv2",

@@ -3,7 +3,6 @@
 import numpy as np
 import pytest
 
-from recam.artifacts import ScoredClasses, save_scores
 from recam.errors import UserError
 from recam.evaluation import (
     Truth,
@@ -17,6 +16,7 @@ from recam.evaluation import (
 )
 from recam.files import write_mask
 from recam.labels import IGNORE
+from recam.scores import ScoredClasses, save_scores
 
 CLASSES = ("cat", "dog")
 

@@ -299,9 +299,10 @@ def test_a_crf_sees_the_pixels_and_the_probabilities(segmenter, noise):
     masks = masks_by_position(segmenter, noise, crf=Crf(kernels=kernels, iterations=3))
     for position, mask in masks.items():
         pixels, probabilities = probabilities_of(segmenter, noise[position])
-        field = DenseCrf(pixels, kernels=kernels)
-        posteriors = field.posteriors(unary_of_probabilities(probabilities), iterations=3)
-        np.testing.assert_array_equal(mask, posteriors.argmax(dim=0).numpy())
+        field = DenseCrf(pixels[None], kernels=kernels)
+        unary = unary_of_probabilities(probabilities)
+        posteriors = field.posteriors(unary[None], iterations=3)
+        np.testing.assert_array_equal(mask, posteriors[0].argmax(dim=0).numpy())
         assert (mask != probabilities.argmax(dim=0).numpy()).any()
 
 

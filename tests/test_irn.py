@@ -9,7 +9,7 @@ from torch.nn import functional
 
 from recam.labels import IGNORE
 from recam.models.backbones import TimmBackbone, TorchvisionResNet
-from recam.randomness import seeded_initialisation
+from recam.models.initialisation import seeded_initialisation
 from recam.refine.irn import Irn, displacement_differences, reduced, sure_pairs
 from recam.refine.paths import pair_offsets, path
 

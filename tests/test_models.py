@@ -24,8 +24,8 @@ from recam.models.backbones import (
     share_batch_norms,
 )
 from recam.models.deeplab import DeepLab
+from recam.models.initialisation import seeded_initialisation
 from recam.models.weights import load_weights
-from recam.randomness import seeded_initialisation
 
 BLUEPRINT = Blueprint(
     method="cam",

@@ -2,7 +2,8 @@
 
 import torch
 
-from recam.randomness import derived_seed, numpy_generator, seeded_initialisation
+from recam.models.initialisation import seeded_initialisation
+from recam.randomness import derived_seed, numpy_generator
 
 
 def test_the_same_names_give_the_same_seed():

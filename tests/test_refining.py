@@ -8,7 +8,6 @@ import pytest
 import torch
 from PIL import Image
 
-from recam.artifacts import ScoredClasses, load_scores, save_scores
 from recam.errors import UserError
 from recam.files import read_mask, write_image
 from recam.labels import IGNORE, banded_mask
@@ -19,13 +18,14 @@ from recam.refining import (
     MIB,
     Cut,
     alike_batches,
-    cut_mask,
+    cut_masks,
     in_threads,
     pixels_of,
     score_histogram,
     spread_maps,
     yen_threshold,
 )
+from recam.scores import ScoredClasses, load_scores, save_scores
 
 CPU = torch.device("cpu")
 KERNELS = CrfKernels(
@@ -245,13 +245,18 @@ def cut(tmp_path):
 
     def make(pair, *, background, margin, iterations=None):
         crf = None if iterations is None else Crf(kernels=KERNELS, iterations=iterations)
-        how = Cut(background=background, margin=margin, crf=crf)
-        scores, masks = tmp_path / "scores", tmp_path / "masks"
-        cut_mask(pair, scores=scores, masks=masks, cut=how, num_classes=3, device=CPU)
-        name = pair[0].stem
-        return read_mask(masks / f"{name}.png"), load_scores(scores / f"{name}.npz")
+        (made,) = cut_batch([pair], Cut(background=background, margin=margin, crf=crf), tmp_path)
+        return made
 
     return make
+
+
+def cut_batch(batch, how, folder):
+    """A mask and the scores that were saved with it, of every image of a batch."""
+    scores, masks = folder / "scores", folder / "masks"
+    cut_masks(batch, scores=scores, masks=masks, cut=how, num_classes=3, device=CPU)
+    names = [file.stem for file, _ in batch]
+    return [(read_mask(masks / f"{n}.png"), load_scores(scores / f"{n}.npz")) for n in names]
 
 
 def strip(made, *maps, classes=(2,)):
@@ -300,6 +305,27 @@ def test_rounds_of_a_crf_let_a_pixel_follow_those_of_its_colour(made, cut):
     after, _ = cut(pair, background=0.4, margin=0.0, iterations=10)
     assert before[3, 5] == 0
     assert (after == 5).all()
+
+
+@pytest.mark.parametrize("count", [0, 2])
+def test_images_of_a_batch_get_the_masks_that_they_get_alone(made, tmp_path, count):
+    generator = np.random.default_rng(0)
+    pairs = [
+        made(
+            name,
+            generator.random((count, 9, 7)),
+            range(first, first + count),  # other classes in each
+            generator.integers(256, size=(9, 7, 3)),
+        )
+        for first, name in enumerate("abc")
+    ]
+    how = Cut(background=0.5, margin=0.05, crf=Crf(kernels=KERNELS, iterations=3))
+    together = cut_batch(pairs, how, tmp_path)
+    alone = [cut_batch([pair], how, tmp_path / "alone")[0] for pair in pairs]
+    for (mask, scored), (expected, scored_alone) in zip(together, alone, strict=True):
+        np.testing.assert_array_equal(mask, expected)
+        np.testing.assert_array_equal(scored.classes, scored_alone.classes)
+        np.testing.assert_allclose(scored.scores, scored_alone.scores, atol=1 / 200 + 1e-6)
 
 
 def test_a_crf_looks_at_the_image(made, cut):
@@ -445,8 +471,8 @@ def test_without_a_pixel_there_is_no_threshold():
 
 def test_results_are_those_of_map_in_the_order_of_the_items():
     torch.set_num_threads(2)
-    items = list(range(50))
-    assert list(in_threads(lambda i: i * i, items, what="squares")) == [i * i for i in items]
+    items = [[i] * (i % 3) for i in range(50)]
+    assert list(in_threads(sum, items, what="sums")) == [sum(item) for item in items]
 
 
 def test_a_slow_item_comes_before_those_that_overtook_it():
@@ -454,13 +480,13 @@ def test_a_slow_item_comes_before_those_that_overtook_it():
     overtaken = threading.Event()
 
     def work(item):
-        if item == "slow":
+        if item == ["slow"]:
             assert overtaken.wait(timeout=60)
-        elif item == "last":
+        elif item == ["last"]:
             overtaken.set()
         return item
 
-    items = ["slow", "fast", "last"]
+    items = [["slow"], ["fast"], ["last"]]
     assert list(in_threads(work, items, what="items")) == items
 
 
@@ -472,24 +498,24 @@ def test_as_many_items_at_once_as_torch_had_threads_each_with_one():
         together.wait()
         return torch.get_num_threads()
 
-    assert list(in_threads(work, [0, 1, 2], what="items")) == [1, 1, 1]
+    assert list(in_threads(work, [[0], [1], [2]], what="items")) == [1, 1, 1]
 
 
 class Told(list):
-    """A list that tells when it was read to its end: when all of it was handed to threads."""
+    """A list that tells when, counted before, it was read: when all was handed to threads."""
 
     def __init__(self, items):
         super().__init__(items)
-        self.read = threading.Event()
+        self.counted, self.read = threading.Event(), threading.Event()
 
     def __iter__(self):
         yield from super().__iter__()
-        self.read.set()
+        (self.read if self.counted.is_set() else self.counted).set()
 
 
 def test_no_more_items_at_once_than_torch_had_threads():
     torch.set_num_threads(2)
-    items = Told(range(8))
+    items = Told([i] for i in range(8))
     before = set(threading.enumerate())
 
     def work(_):
@@ -505,7 +531,7 @@ def test_no_item_gives_nothing():
 
 def test_torch_has_its_threads_again_afterwards():
     torch.set_num_threads(2)
-    assert list(in_threads(str, [1], what="items")) == ["1"]
+    assert list(in_threads(str, [[1]], what="items")) == ["[1]"]
     assert torch.get_num_threads() == 2
 
 
@@ -513,10 +539,10 @@ def test_an_error_is_passed_on_and_torch_has_its_threads_again():
     torch.set_num_threads(2)
 
     def work(item):
-        if item == 1:
+        if item == [1]:
             raise UserError("item 1 is broken")
         return item
 
     with pytest.raises(UserError, match="item 1 is broken"):
-        list(in_threads(work, [0, 1, 2], what="items"))
+        list(in_threads(work, [[0], [1], [2]], what="items"))
     assert torch.get_num_threads() == 2

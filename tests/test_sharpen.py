@@ -44,15 +44,21 @@ def rows(*values):
 
 
 def sharp(scores, *, background=0.4, crf=STILL):
-    return sharpened(scores, grey(*scores.shape[1:]), background=background, crf=crf)
+    pixels = grey(*scores.shape[1:])
+    return sharpened(scores[None], pixels[None], background=background, crf=crf)[0]
 
 
 def chosen(scores, pixels, *, crf=STILL, foreground=0.6, background=0.3):
     choices = confident_choices(
-        scores, pixels, foreground=foreground, background=background, certainty=0.7, crf=crf
+        scores[None],
+        pixels[None],
+        foreground=foreground,
+        background=background,
+        certainty=0.7,
+        crf=crf,
     )
     assert choices.dtype == torch.uint8
-    return choices.tolist()
+    return choices[0].tolist()
 
 
 def test_before_any_iteration_a_score_is_divided_by_the_backgrounds_and_the_best():
@@ -133,7 +139,7 @@ def test_regions_of_different_colours_keep_their_own_scores():
         bilateral_weight=10.0,
     )
     crf = Crf(kernels=near, iterations=10)
-    refined = sharpened(scores, halves(8, 12), background=0.4, crf=crf)
+    refined = sharpened(scores[None], halves(8, 12)[None], background=0.4, crf=crf)[0]
     assert ((refined > 0.5) == (halves(8, 12)[:1] == 1)).all()
 
 

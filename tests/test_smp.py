@@ -14,9 +14,9 @@ from recam.build.backbones import make_backbone
 from recam.build.segmenters import SEGMENTERS, make_segmenter
 from recam.errors import UserError
 from recam.models.backbones import TimmBackbone, TorchvisionResNet, backbone_of
+from recam.models.initialisation import seeded_initialisation
 from recam.models.smp import ARCHITECTURES, OUTPUT_STRIDES, SmpSegmenter
 from recam.models.weights import load_backbone, load_weights
-from recam.randomness import seeded_initialisation
 from recam.training import parameter_groups
 
 LITE = "tf_efficientnet_lite0"

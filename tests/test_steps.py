@@ -18,8 +18,8 @@ import yaml
 from filelock import FileLock
 from PIL import Image
 
-from recam.artifacts import ScoredClasses, load_scores, save_scores
 from recam.files import read_mask, write_manifest
+from recam.scores import ScoredClasses, load_scores, save_scores
 
 ROOT = Path(__file__).parents[1]
 SCRIPTS = ROOT / "workflow" / "scripts"

@@ -9,7 +9,6 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Float, UInt8
 
-from recam.artifacts import load_scores
 from recam.errors import UserError
 from recam.files import check_mask, read_mask
 from recam.labels import IGNORE, class_names_with_background, seed_mask, top_class
@@ -24,6 +23,7 @@ from recam.metrics import (
     miou,
     thresholds,
 )
+from recam.scores import load_scores
 
 PERCENT = 100.0
 # Of how many pixels of an image an id (as in masks) was taken for which; no row for pairs that

@@ -8,7 +8,7 @@ import os
 import sys
 import time
 from collections.abc import Iterable, Iterator
-from itertools import count
+from itertools import accumulate, repeat
 from typing import TypeVar
 
 from tqdm import tqdm
@@ -20,19 +20,22 @@ T = TypeVar("T")
 logger = logging.getLogger(__name__)
 
 
-def progress(items: Iterable[T], *, total: int, what: str, unit: str, each: int = 1) -> Iterator[T]:
+def progress(
+    items: Iterable[T], *, total: int, what: str, unit: str, each: int | Iterable[int] = 1
+) -> Iterator[T]:
     """Pass items through, telling how many of ``total`` are done, how fast, and what is left.
 
     Items count ``each`` units, such as the images of a batch; so does ``total``.
     """
+    sizes = repeat(each) if isinstance(each, int) else each
     if _has_a_terminal_to_itself():
         with tqdm(total=total, desc=what, unit=unit, leave=False) as bar:
-            for item in items:
+            for size, item in zip(sizes, items, strict=False):
                 yield item
-                bar.update(each)
+                bar.update(size)
         return
     start = last = time.monotonic()
-    for done, item in zip(count(each, each), items, strict=False):
+    for done, item in zip(accumulate(sizes), items, strict=False):
         yield item
         now = time.monotonic()
         if now - last > SECONDS_BETWEEN_LINES:

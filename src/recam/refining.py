@@ -12,13 +12,13 @@ import torch
 from jaxtyping import Float, Int64, UInt8
 from torch import Tensor
 
-from recam.artifacts import ScoredClasses, load_classes, load_scores, save_scores
 from recam.errors import UserError
 from recam.files import image_size, read_image, write_mask
 from recam.labels import banded_mask, top_class
 from recam.metrics import LEVELS, levels_of
 from recam.progress import progress
 from recam.refine.sharpen import EVEN, Crf, sharpened
+from recam.scores import ScoredClasses, load_classes, load_scores, save_scores
 
 # Score maps (B, n, H, W) and pixels (B, 3, H, W) in [0, 1] -> score maps that follow the image.
 Spread = Callable[[Tensor, Tensor], Tensor]
@@ -31,22 +31,24 @@ T = TypeVar("T")
 R = TypeVar("R")
 
 
-def in_threads(work: Callable[[T], R], items: list[T], *, what: str) -> Iterator[R]:
-    """Results in order, made on all of torch's threads, one item a thread, with progress.
+def in_threads(work: Callable[[list[T]], R], batches: list[list[T]], *, what: str) -> Iterator[R]:
+    """Results in order, made on all of torch's threads, one batch a thread, with progress.
 
     One image a core is far faster than all cores on one small image.
     """
+    sizes = [len(batch) for batch in batches]
     workers = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
         with ThreadPoolExecutor(max_workers=workers) as pool:
-            yield from progress(pool.map(work, items), total=len(items), what=what, unit="image")
+            made = pool.map(work, batches)
+            yield from progress(made, total=sum(sizes), what=what, unit="image", each=sizes)
     finally:
         torch.set_num_threads(workers)
 
 
 def alike_batches(
-    cams: dict[Path, Path], *, batch_size: int, need: Need | None, memory: int
+    cams: dict[Path, Path], *, batch_size: int, need: Need | None = None, memory: int = 0
 ) -> list[list[tuple[Path, Path]]]:
     """Pairs of cams and image, in batches of one size and one number of classes.
 
@@ -58,8 +60,8 @@ def alike_batches(
         alike[(*image_size(image), len(load_classes(file)))].append((file, image))
     batches: list[list[tuple[Path, Path]]] = []
     for (height, width, count), pairs in alike.items():
-        needed = need(height, width, count) if need and count else 1
-        fitting = memory // needed
+        needed = need(height, width, count) if need and count else 0
+        fitting = memory // needed if needed else batch_size
         if not fitting:
             raise UserError(
                 f"{pairs[0][1]}: its random walk takes {needed / MIB:.0f} MiB, memory allows "
@@ -126,8 +128,8 @@ class Cut:
         return {"background": self.background, "threshold": self.threshold, "margin": self.margin}
 
 
-def cut_mask(
-    pair: tuple[Path, Path],
+def cut_masks(
+    batch: list[tuple[Path, Path]],
     *,
     scores: Path,
     masks: Path,
@@ -135,25 +137,26 @@ def cut_mask(
     num_classes: int,
     device: torch.device,
 ) -> None:
-    """From a file of maps and its image to final scores and a mask, both under the file's name.
+    """From a batch of ``alike_batches`` to final scores and masks, both under the files' names.
 
-    The mask is cut from the scores as they are saved.
+    Masks are cut from the scores as they are saved.
     """
-    file, path = pair
-    scored = load_scores(file)
-    if cut.crf and len(scored.classes):
-        final = sharpened(
-            torch.from_numpy(scored.scores).to(device),
-            pixels_of([read_image(path)], device)[0],
+    loaded = [load_scores(file) for file, _ in batch]
+    final = np.stack([scored.scores for scored in loaded])
+    if cut.crf and final.shape[1]:
+        refined = sharpened(
+            torch.from_numpy(final).to(device),
+            pixels_of([read_image(path) for _, path in batch], device),
             background=cut.background,
             crf=cut.crf,
         )
-        scored = ScoredClasses(scores=final.cpu().numpy(), classes=scored.classes)
-    save_scores(scores / file.name, scored)
-    saved = load_scores(scores / file.name)
+        final = refined.cpu().numpy()
     low, high = (max(0.0, cut.threshold - cut.margin), min(1.0, cut.threshold + cut.margin))
-    mask = banded_mask(saved.scores, saved.classes, background=low, foreground=high)
-    write_mask(masks / f"{file.stem}.png", mask, num_classes=num_classes)
+    for (file, _), scored, own in zip(batch, loaded, final, strict=True):
+        save_scores(scores / file.name, ScoredClasses(scores=own, classes=scored.classes))
+        saved = load_scores(scores / file.name)
+        mask = banded_mask(saved.scores, saved.classes, background=low, foreground=high)
+        write_mask(masks / f"{file.stem}.png", mask, num_classes=num_classes)
 
 
 def yen_threshold(counts: Int64[np.ndarray, "levels"]) -> float:

@@ -49,7 +49,7 @@ def masks_of_images(
             with torch.inference_mode():
                 probabilities = averaged[row]
                 if crf:
-                    probabilities = _posteriors(probabilities, pixels[row], crf)
+                    probabilities = _posteriors(probabilities[None], pixels[row, None], crf)[0]
                 mask = mask_of_probabilities(probabilities, size=batch.stored[row])
             yield position, mask.cpu().numpy()
 

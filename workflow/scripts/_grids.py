@@ -9,7 +9,6 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from recam.artifacts import load_scores
 from recam.data.layout import IMAGES, find_image
 from recam.files import read_image, read_mask
 from recam.labels import class_colours, seed_mask, top_class
@@ -22,6 +21,7 @@ from recam.plots import (
     shown_maps,
     shown_mask,
 )
+from recam.scores import load_scores
 from recam.style import LOOKS
 from recam.summary import Run
 

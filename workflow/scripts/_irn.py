@@ -21,11 +21,12 @@ from recam.errors import UserError
 from recam.files import read_image, read_mask, write_mask
 from recam.labels import BACKGROUND, IGNORE, mask_of_choices
 from recam.models.backbones import backbone_of
+from recam.models.initialisation import seeded_initialisation
 from recam.models.weights import load_weights
-from recam.randomness import derived_seed, seeded_initialisation
+from recam.randomness import derived_seed
 from recam.refine.irn import STRIDE
 from recam.refine.sharpen import confident_choices
-from recam.refining import in_threads, load_cams, pixels_of
+from recam.refining import alike_batches, in_threads, load_cams, pixels_of
 from recam.share import is_first_after_all, mine
 from recam.training import epochs_done
 
@@ -90,25 +91,30 @@ def _make_masks(args: argparse.Namespace, split: WeakSplit, masks: ResumableFold
         )
     device = make_device(args.device, threads=args.threads)
     crf = crf_of(args)
-    images = dict(zip(split.ids, split.images, strict=True))
 
-    def make(image_id: str) -> None:
-        image = read_image(images[image_id])
-        file = args.cams / f"{image_id}.npz"
-        cams = load_cams(file, image, num_classes=len(split.classes))
+    def make(batch: list[tuple[Path, Path]]) -> None:
+        images = [read_image(path) for _, path in batch]
+        cams = [
+            load_cams(file, image, num_classes=len(split.classes))
+            for (file, _), image in zip(batch, images, strict=True)
+        ]
         choices = confident_choices(
-            torch.from_numpy(cams.scores).to(device),
-            pixels_of([image], device)[0],
+            torch.from_numpy(np.stack([scored.scores for scored in cams])).to(device),
+            pixels_of(images, device),
             foreground=args.foreground,
             background=args.background,
             certainty=args.certainty,
             crf=crf,
         )
-        mask = mask_of_choices(choices.cpu().numpy(), cams.classes)
-        write_mask(masks.partial / f"{image_id}.png", mask)
+        for (file, _), scored, chosen in zip(batch, cams, choices.cpu().numpy(), strict=True):
+            mask = mask_of_choices(chosen, scored.classes)
+            write_mask(masks.partial / f"{file.stem}.png", mask)
 
-    left = [image_id for image_id in mine(split.ids) if not masks.has(f"{image_id}.png")]
-    for _ in in_threads(make, left, what="sure pixels"):
+    images = {args.cams / f"{i}.npz": path for i, path in zip(split.ids, split.images, strict=True)}
+    left = {f: path for f, path in mine(list(images.items())) if not masks.has(f"{f.stem}.png")}
+    # On a CPU one image for each thread is fastest.
+    at_once = args.batch_size if device.type == "cuda" else 1
+    for _ in in_threads(make, alike_batches(left, batch_size=at_once), what="sure pixels"):
         pass
     if is_first_after_all():
         _tell(split, masks.partial)

@@ -8,7 +8,6 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from recam.artifacts import load_scores
 from recam.build.refiners import Walk, edges_of
 from recam.files import read_image, read_mask
 from recam.labels import class_colours, top_class
@@ -23,6 +22,7 @@ from recam.plots import (
 from recam.refine.irn import STRIDE, Irn
 from recam.refine.walk import random_walk
 from recam.refining import pixels_of
+from recam.scores import load_scores
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

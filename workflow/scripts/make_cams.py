@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from _devices import shared
 
-from recam.artifacts import ResumableFolder, ScoredClasses, load_checkpoint, save_scores
+from recam.artifacts import ResumableFolder, load_checkpoint
 from recam.background import writing_behind
 from recam.build.devices import make_device
 from recam.build.methods import make_classifier, maps_of
@@ -20,6 +20,7 @@ from recam.maps import peak_normalised
 from recam.models.backbones import backbone_of
 from recam.precision import make_precision
 from recam.progress import progress
+from recam.scores import ScoredClasses, save_scores
 from recam.share import is_first_after_all, mine
 
 logger = logging.getLogger(__name__)

@@ -27,7 +27,7 @@ from recam.refining import (
     MIB,
     Cut,
     alike_batches,
-    cut_mask,
+    cut_masks,
     in_threads,
     score_histogram,
     spread_maps,
@@ -58,10 +58,11 @@ def main(args: argparse.Namespace) -> None:
         margin=args.margin,
         crf=crf_of(args) if REFINERS[args.refiner].has_crf else None,
     )
-    left = [pair for pair in mine(list(maps.items())) if not masks.has(f"{pair[0].stem}.png")]
+    left = {f: image for f, image in mine(list(maps.items())) if not masks.has(f"{f.stem}.png")}
+    batches = alike_batches(left, batch_size=args.batch_size)
     to = {"scores": scores.partial, "masks": masks.partial}
-    make = partial(cut_mask, **to, cut=cut, num_classes=len(classes), device=device)
-    for _ in in_threads(make, left, what="pseudo masks"):
+    make = partial(cut_masks, **to, cut=cut, num_classes=len(classes), device=device)
+    for _ in in_threads(make, batches, what="pseudo masks"):
         pass
     if not is_first_after_all():
         return

@@ -12,8 +12,9 @@ from recam.build.methods import make_classifier
 from recam.data.layout import load_weak_split
 from recam.data.loading import LabelledImages
 from recam.models.backbones import backbone_of
+from recam.models.initialisation import seeded_initialisation
 from recam.models.weights import load_weights
-from recam.randomness import derived_seed, seeded_initialisation
+from recam.randomness import derived_seed
 
 
 def main(args: argparse.Namespace) -> None:

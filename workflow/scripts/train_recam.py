@@ -12,7 +12,8 @@ from recam.artifacts import load_checkpoint
 from recam.build.methods import METHODS, make_classifier
 from recam.data.layout import load_weak_split, require_classes
 from recam.data.loading import LabelledImages
-from recam.randomness import derived_seed, seeded_initialisation
+from recam.models.initialisation import seeded_initialisation
+from recam.randomness import derived_seed
 
 
 def main(args: argparse.Namespace) -> None:

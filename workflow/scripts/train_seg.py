@@ -15,10 +15,11 @@ from recam.data.layout import load_weak_split
 from recam.data.loading import MaskedImages
 from recam.errors import UserError
 from recam.models.backbones import backbone_of
+from recam.models.initialisation import seeded_initialisation
 from recam.models.segmenters import Segmenter
 from recam.models.weights import load_backbone, load_weights
 from recam.preflight import Watch, look_at_masks, odd_about
-from recam.randomness import derived_seed, seeded_initialisation
+from recam.randomness import derived_seed
 
 logger = logging.getLogger(__name__)
 

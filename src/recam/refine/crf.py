@@ -47,23 +47,23 @@ class CrfKernels:
 
 
 class DenseCrf:
-    """The filters of one image, made once for any number of unaries.
+    """The filters of images of one size, made once for any number of unaries.
 
-    ``pixels`` range from 0 to 1. Images of at most ``exact_up_to`` pixels are filtered by all pairs
-    of them, larger ones by the permutohedral lattice, as the authors' program does; what that costs
-    in agreement is measured in ``benchmarks/crf.py``.
+    ``pixels`` range from 0 to 1; no image sees another. Images of at most ``exact_up_to`` pixels
+    are filtered by all pairs of them, larger ones by the permutohedral lattice, as the authors'
+    program does; what that costs in agreement is measured in ``benchmarks/crf.py``.
     """
 
     def __init__(
         self,
-        pixels: Float[Tensor, "3 H W"],
+        pixels: Float[Tensor, "B 3 H W"],
         *,
         kernels: CrfKernels,
         exact_up_to: int = EXACT_UP_TO,
     ):
         if not pixels.isfinite().all():
             raise ValueError("pixels: expected finite numbers; some are NaN or infinite")
-        height, width = self.shape = pixels.shape[1:]
+        height, width = self.shape = pixels.shape[2:]
         sigma = kernels.gaussian_sxy
         features = _features(pixels.float(), kernels)
         near = Grid(height, width, sigma=sigma, device=pixels.device)
@@ -76,8 +76,8 @@ class DenseCrf:
 
     @torch.no_grad()
     def posteriors(
-        self, unary: Float[Tensor, "*sets N H W"], *, iterations: int
-    ) -> Float[Tensor, "*sets N H W"]:
+        self, unary: Float[Tensor, "B *sets N H W"], *, iterations: int
+    ) -> Float[Tensor, "B *sets N H W"]:
         """Every pixel's distribution over the N labels, from energies (-log of probabilities).
 
         Each set of labels is a field of its own; all are filtered together.
@@ -86,32 +86,33 @@ class DenseCrf:
             raise ValueError(f"unary: expected maps of {self.shape}, got {unary.shape[-2:]}")
         if not unary.isfinite().all():
             raise ValueError("unary: expected finite energies; some are NaN or infinite")
-        labels, pixels = unary.shape[-3], math.prod(self.shape)
-        energies = unary.float().reshape(-1, labels, pixels)
-        beliefs = (-energies).softmax(dim=1)
+        images, labels, pixels = len(unary), unary.shape[-3], math.prod(self.shape)
+        energies = unary.float().reshape(images, -1, labels, pixels)
+        beliefs = (-energies).softmax(dim=2)
         for _ in range(iterations):
-            columns = beliefs.view(-1, pixels).T.contiguous()
-            messages = (self.near(columns) + self.alike(columns)).T.reshape(energies.shape)
-            beliefs = (messages - energies).softmax(dim=1)
+            columns = beliefs.flatten(1, 2).transpose(1, 2).contiguous()
+            messages = (self.near(columns) + self.alike(columns)).transpose(1, 2)
+            beliefs = (messages.reshape(energies.shape) - energies).softmax(dim=2)
         return beliefs.view(unary.shape).to(unary.dtype)
 
 
 def unary_of_labels(
-    mask: Integer[Tensor, "H W"], *, num_labels: int, certainty: float
-) -> Float[Tensor, "num_labels H W"]:
+    masks: Integer[Tensor, "*sets H W"], *, num_labels: int, certainty: float
+) -> Float[Tensor, "*sets num_labels H W"]:
     """Energies that give a pixel's label the probability ``certainty``; the others share the rest.
 
     Labels are 0 to ``num_labels`` - 1. A single label has the energy -log(certainty).
     """
     if not 0 < certainty < 1:
         raise ValueError(f"certainty: expected a number between 0 and 1, got {certainty}")
-    least, most = int(mask.min()), int(mask.max())
+    least, most = int(masks.min()), int(masks.max())
     if least < 0 or most >= num_labels:
         expected = f"0 to {num_labels - 1}"
-        raise ValueError(f"mask: expected labels from {expected}, got {least} to {most}")
+        raise ValueError(f"masks: expected labels from {expected}, got {least} to {most}")
     others = -math.log((1 - certainty) / max(num_labels - 1, 1))
-    unary = torch.full((num_labels, *mask.shape), others, device=mask.device)
-    return unary.scatter_(0, mask[None].long(), -math.log(certainty))
+    *sets, height, width = masks.shape
+    unary = torch.full((*sets, num_labels, height, width), others, device=masks.device)
+    return unary.scatter_(-3, masks.unsqueeze(-3).long(), -math.log(certainty))
 
 
 def unary_of_probabilities(
@@ -121,12 +122,12 @@ def unary_of_probabilities(
     return -probabilities.clamp(min=LEAST_PROBABILITY).log()
 
 
-def _features(pixels: Float[Tensor, "3 H W"], kernels: CrfKernels) -> Float[Tensor, "5 n"]:
+def _features(pixels: Float[Tensor, "B 3 H W"], kernels: CrfKernels) -> Float[Tensor, "B 5 n"]:
     """Column, row, red, green and blue in units of the bilateral kernel's widths."""
-    rows, columns = (torch.arange(length, device=pixels.device) for length in pixels.shape[1:])
+    rows, columns = (torch.arange(length, device=pixels.device) for length in pixels.shape[2:])
     places = torch.stack(torch.meshgrid(columns, rows, indexing="xy")) / kernels.bilateral_sxy
     colours = pixels * (COLOURS / kernels.bilateral_srgb)
-    return torch.cat([places, colours]).flatten(1)
+    return torch.cat([places.expand(len(pixels), -1, -1, -1), colours], dim=1).flatten(2)
 
 
 class _Normalised:
@@ -134,9 +135,9 @@ class _Normalised:
 
     def __init__(self, unnormalised: GaussianFilter, features: Tensor, *, weight: float):
         self.unnormalised = unnormalised
-        ones = features.new_ones(features.shape[1], 1)
+        ones = features.new_ones(len(features), features.shape[2], 1)
         self.scales = unnormalised(ones).rsqrt()
         self.weight = weight
 
-    def __call__(self, values: Float[Tensor, "n c"]) -> Float[Tensor, "n c"]:
+    def __call__(self, values: Float[Tensor, "B n c"]) -> Float[Tensor, "B n c"]:
         return self.unnormalised(values * self.scales) * (self.scales * self.weight)

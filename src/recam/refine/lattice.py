@@ -3,6 +3,8 @@
 Three ways to the same sums, all linear in the values and alike on CPU and GPU: every pair of points
 (exact, few points), a grid's rows and columns (exact, features are the pixels' places), and the
 permutohedral lattice (approximate, any number of points, few feature dimensions).
+
+Points come in B clouds of n, the pixels of B images; a point sees those of its own cloud alone.
 """
 
 import math
@@ -17,15 +19,15 @@ TILE = 64  # pixels of a row that one product of matrices computes
 
 
 class AllPairs:
-    """The sums to the letter. Holds n x n weights: 4 bytes each, 340 MB for 96 x 96 pixels."""
+    """The sums to the letter. Holds B x n x n weights: 4 bytes each, 340 MB for 96 x 96 pixels."""
 
-    def __init__(self, features: Float[Tensor, "d n"]):
-        points = features.T.contiguous()
+    def __init__(self, features: Float[Tensor, "B d n"]):
+        points = features.transpose(1, 2).contiguous()
         # Differences one by one: the shorter way by products loses digits where points are close.
         distances = torch.cdist(points, points, compute_mode="donot_use_mm_for_euclid_dist")
         self.weights = distances.square_().mul_(-0.5).exp_()
 
-    def __call__(self, values: Float[Tensor, "n c"]) -> Float[Tensor, "n c"]:
+    def __call__(self, values: Float[Tensor, "B n c"]) -> Float[Tensor, "B n c"]:
         """The sum at every point, of every column of values."""
         return self.weights @ values
 
@@ -38,12 +40,13 @@ class Grid:
         reaches = (min(math.ceil(REACH * sigma), length - 1) for length in (width, height))
         self.bands = [_band(reach, sigma=sigma).to(device) for reach in reaches]
 
-    def __call__(self, values: Float[Tensor, "n c"]) -> Float[Tensor, "n c"]:
+    def __call__(self, values: Float[Tensor, "B n c"]) -> Float[Tensor, "B n c"]:
         """The sum at every pixel, of every column of values; pixels row by row."""
-        rows = values.T.reshape(-1, *self.shape)
+        clouds, pixels, columns = values.shape
+        rows = values.transpose(1, 2).reshape(-1, *self.shape)
         for band in self.bands:
             rows = _filtered_rows(rows, band).transpose(1, 2)
-        return rows.flatten(1).T
+        return rows.reshape(clouds, columns, pixels).transpose(1, 2)
 
 
 class Lattice:
@@ -60,9 +63,10 @@ class Lattice:
     220 MB for a photograph of 480 x 640 pixels, d = 5 and 3 columns.
     """
 
-    def __init__(self, features: Float[Tensor, "d n"]):
-        dims, number = features.shape
-        codes, weights, steps = _simplices(features)
+    def __init__(self, features: Float[Tensor, "B d n"]):
+        clouds, dims, points = features.shape
+        number = clouds * points
+        codes, weights, steps = _simplices(features.transpose(0, 1).flatten(1), clouds=clouds)
         codes, order = codes.flatten().sort(stable=True)
         vertices, owners, counts = torch.unique_consecutive(
             codes, return_inverse=True, return_counts=True
@@ -76,11 +80,11 @@ class Lattice:
         self.weights = weights.T.contiguous()
         self.neighbours = [_neighbours(vertices, step) for step in steps]
 
-    def __call__(self, values: Float[Tensor, "n c"]) -> Float[Tensor, "n c"]:
+    def __call__(self, values: Float[Tensor, "B n c"]) -> Float[Tensor, "B n c"]:
         """The sum at every point, of every column of values."""
         held = functional.embedding_bag(
             self.members,
-            values.contiguous(),
+            values.flatten(0, 1).contiguous(),
             self.starts,
             mode="sum",
             per_sample_weights=self.member_weights,
@@ -88,9 +92,10 @@ class Lattice:
         for neighbours in self.neighbours:  # in one direction after another
             received = functional.embedding_bag(neighbours, held, mode="sum")
             held = torch.add(held, received, alpha=0.5)  # weights 1/4, 1/2, 1/4, doubled
-        return functional.embedding_bag(
+        sums = functional.embedding_bag(
             self.simplices, held, mode="sum", per_sample_weights=self.weights
         )
+        return sums.view(values.shape)
 
 
 def _band(reach: int, *, sigma: float) -> Float[Tensor, "reached tile"]:
@@ -109,12 +114,13 @@ def _filtered_rows(rows: Tensor, band: Tensor) -> Tensor:
 
 
 def _simplices(
-    features: Float[Tensor, "d n"],
+    features: Float[Tensor, "d n"], *, clouds: int
 ) -> tuple[Int[Tensor, "vertices n"], Float[Tensor, "vertices n"], list[int]]:
     """Every point's vertices as codes, their weights, and a code's step in each direction.
 
     The steps of Adams et al., section 3.1: lift points to the plane in d + 1 dimensions whose
-    coordinates sum to 0, round to the nearest vertex of remainder 0, sort what remains.
+    coordinates sum to 0, round to the nearest vertex of remainder 0, sort what remains. Points come
+    cloud by cloud; no two clouds share a code.
     """
     size = len(features) + 1
     lifted = _lifted(features) / size
@@ -126,8 +132,9 @@ def _simplices(
     rest = torch.empty_like(lifted).scatter_(0, rank, lifted - base).flip(0)  # ascending
     weights = torch.cat([1 + rest[:1] - rest[-1:], rest[1:] - rest[:-1]])
     base = base.long() * size
-    lowest, radices, steps = _radices(base)
+    lowest, radices, steps, span = _radices(base, clouds=clouds)
     first = (radices[:, None] * (base - lowest)).sum(0, keepdim=True)
+    first.view(clouds, -1).add_(span * torch.arange(clouds, device=features.device)[:, None])
     # From one vertex to the next all coordinates grow by 1, and the next in rank falls by d + 1.
     falls = torch.empty_like(rank).scatter_(0, rank, radices[:, None].expand_as(rank))
     climbs = radices.sum() - size * falls[1:].flip(0)
@@ -144,11 +151,11 @@ def _lifted(features: Float[Tensor, "d n"]) -> Float[Tensor, "vertices n"]:
 
 
 def _radices(
-    base: Int[Tensor, "vertices n"],
-) -> tuple[Int[Tensor, "vertices 1"], Int[Tensor, " vertices"], list[int]]:
+    base: Int[Tensor, "vertices n"], *, clouds: int
+) -> tuple[Int[Tensor, "vertices 1"], Int[Tensor, " vertices"], list[int], int]:
     """What makes one number of a vertex's coordinates, without the last, which follows from them.
 
-    Coordinates range d around the base; neighbours d further.
+    Coordinates range d around the base; neighbours d further. Last, how many numbers that takes.
     """
     size = len(base)
     margin = 2 * size
@@ -156,11 +163,11 @@ def _radices(
     radices = [1]
     for span in (highest - lowest + 1).flatten().tolist()[:-1]:
         radices.append(radices[-1] * span)
-    if radices[-1] >= 1 << 62:
+    numbers = radices.pop()
+    if clouds * numbers >= 1 << 62:
         raise ValueError("kernels are too narrow for the range of the features; widen them")
-    radices[-1:] = []
     steps = [size * radix - sum(radices) for radix in (*radices, 0)]
-    return lowest, torch.tensor([*radices, 0], device=base.device), steps
+    return lowest, torch.tensor([*radices, 0], device=base.device), steps, numbers
 
 
 def _neighbours(vertices: Int[Tensor, " m"], step: int) -> Int[Tensor, "m_and_hole 2"]:
