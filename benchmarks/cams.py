@@ -20,6 +20,7 @@ from recam.maps import peak_normalised
 from recam.methods.cam import Cam
 from recam.methods.recam import ReCam
 from recam.models.backbones import TimmBackbone
+from recam.models.folding import folded
 
 IMAGES = 32
 DEFAULT_BATCH = 4  # of params.yaml
@@ -46,11 +47,13 @@ def model_on(device: torch.device) -> Model:
     return model.to(device).to(memory_format=torch.channels_last).eval()
 
 
-def batched(batch_size: int) -> Maker:
+def batched(batch_size: int, *, is_folded: bool = True) -> Maker:
     """The library's pass over all images; mirror images always share a batch with their images."""
 
     def make(setting: Setting) -> Variant:
         paths, model = drawn_images(setting.folder), model_on(setting.device)
+        if is_folded:
+            model = folded(model, lambda network, images: network.backbone(images))
         backbone = cast(TimmBackbone, model.backbone)
 
         def run() -> Tensor:
@@ -71,7 +74,7 @@ def batched(batch_size: int) -> Maker:
 
 
 def view_by_view(setting: Setting) -> Variant:
-    """One image, one scale and one mirror image at a time."""
+    """One image, one scale and one mirror image at a time; batch norms are not folded."""
     paths, model = drawn_images(setting.folder), model_on(setting.device)
     maps = maps_of(model, combine="product")
     backbone = cast(TimmBackbone, model.backbone)
@@ -102,6 +105,7 @@ COMPARISONS = [
         name=f"{IMAGES} images of 128 px, 2 scales",
         variants={
             f"batches of {DEFAULT_BATCH}, the default": batched(DEFAULT_BATCH),
+            "the same, batch norms not folded": batched(DEFAULT_BATCH, is_folded=False),
             f"batches of {IMAGES}": batched(IMAGES),
             "image by image": batched(1),
             "view by view": view_by_view,

@@ -62,13 +62,25 @@ def scene(height: int, width: int, *, seed: int = 0) -> tuple[np.ndarray, Tensor
     return image.round().clip(0, 255).astype(np.uint8), unary
 
 
+def labelled(
+    scenes: list[tuple[np.ndarray, Tensor]],
+    kernels: CrfKernels,
+    *,
+    exact_up_to: int,
+    device: torch.device,
+) -> Tensor:
+    """The labels (B, H, W) of images of one size with their energies, by one ``DenseCrf``."""
+    images, unaries = zip(*scenes, strict=True)
+    pixels = torch.from_numpy(np.stack(images)).to(device).permute(0, 3, 1, 2) / 255
+    crf = DenseCrf(pixels, kernels=kernels, exact_up_to=exact_up_to)
+    return crf.posteriors(torch.stack(unaries).to(device), iterations=ITERATIONS).argmax(1)
+
+
 def ours(*, exact_up_to: int, device: torch.device) -> Labeller:
     """``DenseCrf``, made anew for every image."""
 
     def run(image: np.ndarray, unary: Tensor, kernels: CrfKernels) -> Tensor:
-        pixels = torch.from_numpy(image).to(device).permute(2, 0, 1) / 255
-        crf = DenseCrf(pixels, kernels=kernels, exact_up_to=exact_up_to)
-        return crf.posteriors(unary.to(device), iterations=ITERATIONS).argmax(0)
+        return labelled([(image, unary)], kernels, exact_up_to=exact_up_to, device=device)[0]
 
     return run
 

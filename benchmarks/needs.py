@@ -32,6 +32,7 @@ from recam.data import coco14, voc12
 from recam.inference import maps_of_images
 from recam.labels import IGNORE
 from recam.models.backbones import backbone_of
+from recam.models.folding import folded
 from recam.precision import computing, make_precision
 from recam.refine.crf import CrfKernels
 from recam.refine.irn import Irn
@@ -173,6 +174,7 @@ def _segmenter_blueprint(params: Params) -> Blueprint:
 def _cams(params: Params, device: torch.device, folder: Path) -> Made:
     model = make_classifier(_blueprint(params, "train_cam", method="recam", weight=1.0))
     model.to(device).to(memory_format=torch.channels_last).eval()
+    model = folded(model, lambda network, images: network.backbone(images))
     numbers, paths = params["make_cams"], _some_photographs(params, "make_cams", device, folder)
 
     def run() -> None:
@@ -193,6 +195,7 @@ def _cams(params: Params, device: torch.device, folder: Path) -> Made:
 def _evaluate(params: Params, device: torch.device, folder: Path) -> Made:
     model = make_segmenter(_segmenter_blueprint(params))
     model.to(device).to(memory_format=torch.channels_last).eval()
+    model = folded(model, lambda network, images: network.logits(images))
     numbers, paths = params["evaluate"], _some_photographs(params, "evaluate", device, folder)
 
     def run() -> None:
@@ -231,16 +234,22 @@ def _crf(numbers: Params) -> Crf:
     return Crf(kernels=kernels, iterations=numbers["crf_iterations"])
 
 
-def _scored_photograph(params: Params, device: torch.device, folder: Path) -> tuple[Tensor, Tensor]:
-    return made_scores(folder, size=SETS[params["download"]["dataset"]][1], device=device)
+def _scored_photographs(
+    params: Params, section: str, device: torch.device, folder: Path
+) -> tuple[Tensor, Tensor]:
+    """As many as the step works on at once: on a CPU one in each thread."""
+    count = params[section]["batch_size"] if device.type == "cuda" else 1
+    one = made_scores(folder, size=SETS[params["download"]["dataset"]][1], device=device)
+    scores, pixels = (grid.repeat(count, 1, 1, 1) for grid in one)
+    return scores, pixels
 
 
 def _sure_pixels(params: Params, device: torch.device, folder: Path) -> Made:
     numbers = params["train_irn"]
-    scores, pixels = _scored_photograph(params, device, folder)
+    scores, pixels = _scored_photographs(params, "train_irn", device, folder)
     given = {name: numbers[name] for name in ("foreground", "background", "certainty")}
     crf = _crf(numbers)
-    return lambda: confident_choices(scores[0], pixels[0], crf=crf, **given), 1
+    return lambda: confident_choices(scores, pixels, crf=crf, **given), len(scores)
 
 
 def _train_irn(params: Params, device: torch.device, _: Path) -> Made:
@@ -270,16 +279,16 @@ def _pseudo(params: Params, device: torch.device, folder: Path) -> Made:
         irn=_irn(params, device).eval(),
     )
     spread = make_spread(numbers["refiner"], spread_numbers)
-    scores, pixels = _scored_photograph(params, device, folder)
+    scores, pixels = _scored_photographs(params, "make_pseudo", device, folder)
     crf = _crf(numbers)
 
     def run() -> None:
         with torch.inference_mode():
-            maps = spread(scores, pixels)[0]
+            maps = spread(scores, pixels)
             if REFINERS[numbers["refiner"]].has_crf:
-                sharpened(maps, pixels[0], background=numbers["crf_background"], crf=crf)
+                sharpened(maps, pixels, background=numbers["crf_background"], crf=crf)
 
-    return run, 1
+    return run, len(scores)
 
 
 WORKS: dict[str, Work] = {

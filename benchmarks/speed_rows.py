@@ -34,6 +34,7 @@ from recam.files import read_image
 from recam.inference import maps_of_images, normalise
 from recam.maps import EPSILON, peak_normalised
 from recam.models.backbones import IMAGENET_MEAN, IMAGENET_STD
+from recam.models.folding import folded
 from recam.refine.paths import pair_offsets
 from recam.refine.walk import chebyshev_shares, random_walk
 
@@ -57,7 +58,8 @@ def make_cams(device: torch.device) -> Work:
         if plain:
             maps = maps_of(model.to(device), combine="product")
             return as_plain()(partial(plain_cams, maps, paths, device))
-        maps = as_ours(maps_of(prepared(model, device), combine="product"), device)
+        network = folded(prepared(model, device), lambda network, images: network.backbone(images))
+        maps = as_ours(maps_of(network, combine="product"), device)
         return partial(our_cams, maps, paths, device)
 
     return Work(
@@ -140,27 +142,36 @@ def walk(device: torch.device) -> Work:
 
 
 def crf(device: torch.device) -> Work:
-    """Filters made and ten rounds of mean field.
+    """Filters made and ten rounds of mean field; on a GPU of a batch of images.
 
     A round moves at least: all labels' values six times (read and written by either filter, the
     energies read, the beliefs written), and of every pixel the numbers and the weights of its six
     vertices of the lattice twice. What making the filters moves is not counted.
     """
-    from crf import INSTALLED, ITERATIONS, KERNELS, LABELS, lattice, scene, theirs  # noqa: PLC0415
+    from crf import INSTALLED, ITERATIONS, KERNELS, LABELS, labelled, scene, theirs  # noqa: PLC0415
 
+    images = IMAGES_AT_ONCE if device.type == "cuda" else 1
     height, width = 375, 500
-    image, unary = scene(height, width)
+    scenes = [scene(height, width, seed=seed) for seed in range(images)]
     values, vertices = 6 * LABELS, 2 * 6 * 2
-    least = FLOAT * ITERATIONS * height * width * (values + vertices)
+    least = FLOAT * ITERATIONS * images * height * width * (values + vertices)
     kernels = KERNELS["irn"]
-    ours = lattice(device=device)
-    forms: dict[str, Make | None] = {
-        "ours": lambda _: lambda: ours(image, unary, kernels),
-        "pydensecrf2": (lambda _: lambda: theirs(image, unary, kernels)) if INSTALLED else None,
-    }
+    label = partial(labelled, kernels=kernels, exact_up_to=0, device=device)
+
+    def one_by_one() -> Tensor:
+        return torch.cat([label([one]) for one in scenes])
+
+    def program() -> Tensor:
+        return torch.stack([theirs(*one, kernels) for one in scenes])
+
+    forms: dict[str, Make | None] = {"ours": lambda _: partial(label, scenes)}
+    if images > 1:
+        forms["image by image"] = lambda _: one_by_one
+    forms["pydensecrf2"] = (lambda _: program) if INSTALLED else None
     return Work(
         name=f"crf, {height} x {width} px, {LABELS} labels",
         forms=forms,
+        images=images,
         least_bytes=dict.fromkeys(forms, least),
         agree=False,
     )

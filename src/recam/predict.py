@@ -8,12 +8,14 @@ import math
 import re
 import sys
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 from jaxtyping import UInt8
 from PIL import Image, ImageDraw, ImageFont
 
+from recam.background import writing_behind
 from recam.build.devices import make_device
 from recam.build.segmenters import load_segmenter
 from recam.commands import run_command
@@ -21,6 +23,7 @@ from recam.errors import UserError
 from recam.files import IMAGE_SUFFIXES, read_image, write_image, write_mask, write_text
 from recam.inference import shrunk_size
 from recam.labels import BACKGROUND, class_colours, class_names_with_background
+from recam.models.folding import folded
 from recam.plots import shown_mask
 from recam.precision import BITS, make_precision
 from recam.progress import progress
@@ -67,7 +70,7 @@ def _predict(args: argparse.Namespace) -> int:
     faults: list[UserError] = []
     paths = list(images.values())
     masks = masks_of_images(
-        model.to(device),
+        folded(model.to(device), lambda network, images: network.logits(images)),
         paths,
         scales=tuple(args.scales),
         batch_size=args.batch_size,
@@ -76,16 +79,22 @@ def _predict(args: argparse.Namespace) -> int:
         longest_side=args.longest_side or blueprint.longest_side or None,
         faults=faults,
     )
-    for position, mask in progress(masks, total=len(paths), what="masks", unit="image"):
-        name = f"{paths[position].stem}.png"
-        picture = overlay(read_image(paths[position]), mask, blueprint.classes)
-        write_image(args.out / "overlays" / name, picture)
-        write_mask(args.out / name, mask, num_classes=len(blueprint.classes))
+    with writing_behind() as write:
+        for position, mask in progress(masks, total=len(paths), what="masks", unit="image"):
+            write(partial(_save, args.out, paths[position], mask, blueprint.classes))
     for fault in faults:
         logger.error("%s", fault)
     made = len(paths) - len(faults)
     logger.info("%d of %d masks written to %s", made, len(paths), args.out)
     return 1 if faults else 0
+
+
+def _save(
+    folder: Path, image: Path, mask: UInt8[np.ndarray, "H W"], classes: tuple[str, ...]
+) -> None:
+    name = f"{image.stem}.png"
+    write_image(folder / "overlays" / name, overlay(read_image(image), mask, classes))
+    write_mask(folder / name, mask, num_classes=len(classes))
 
 
 def overlay(

@@ -27,6 +27,7 @@ from recam.evaluation import (
     score_masks,
 )
 from recam.files import write_manifest, write_mask, write_text
+from recam.models.folding import folded
 from recam.precision import make_precision
 from recam.progress import progress
 from recam.segmentation import masks_of_images
@@ -120,7 +121,7 @@ def _predict(args: argparse.Namespace, maps_split: WeakSplit, seg_split: WeakSpl
     )
     left = [image_id for image_id in mine(list(paths)) if not folder.has(f"{image_id}.png")]
     masks = masks_of_images(
-        model.to(device),
+        folded(model.to(device), lambda network, images: network.logits(images)),
         [paths[image_id] for image_id in left],
         scales=tuple(args.scales),
         batch_size=args.batch_size,

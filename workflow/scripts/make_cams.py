@@ -18,6 +18,7 @@ from recam.files import write_manifest
 from recam.inference import maps_of_images
 from recam.maps import peak_normalised
 from recam.models.backbones import backbone_of
+from recam.models.folding import folded
 from recam.precision import make_precision
 from recam.progress import progress
 from recam.scores import ScoredClasses, save_scores
@@ -35,6 +36,7 @@ def main(args: argparse.Namespace) -> None:
     model = make_classifier(blueprint)
     model.load_state_dict(tensors)
     model.to(device).to(memory_format=torch.channels_last).eval()
+    model = folded(model, lambda network, images: network.backbone(images))
     folder = ResumableFolder(args.cams, key=_step.fingerprint(args, args.data, args.checkpoint))
     left = [i for i in mine(range(len(split.ids))) if not folder.has(f"{split.ids[i]}.npz")]
     all_maps = maps_of_images(
