@@ -1,10 +1,12 @@
 """Memory that ran out: how much was missing, and what to lower."""
 
 import argparse
+import subprocess
 import sys
 
 import pytest
 import torch
+import yaml
 from experiment import ROOT
 
 sys.path.append(str(ROOT / "workflow/scripts"))
@@ -39,6 +41,8 @@ def test_a_cpu_says_so_too():
     words = told(caught.value, batch_size=4)
     assert words.startswith("out of memory: 16777216.00 GiB more were needed and ")
     assert words.endswith(" GiB too few; lower batch_size (4)")
+    of_numpy = told(MemoryError("Unable to allocate 9.00 TiB for an array"), batch_size=4)
+    assert of_numpy.startswith("out of memory: 9216.00 GiB more were needed and ")
     assert told(MemoryError(), batch_size=4) == (
         "out of memory: more memory was needed than there is; lower batch_size (4)"
     )
@@ -59,3 +63,32 @@ def test_cuda_and_its_libraries_say_it_without_numbers():
 
 def test_other_mistakes_are_not_taken_for_it():
     assert told(RuntimeError("shapes do not fit"), batch_size=4) is None
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems do not keep to such a limit")
+def test_a_step_that_runs_out_of_it_says_so_in_one_line(voc, tmp_path):
+    """Images of 100 GiB each, and a limit that the step's libraries alone stay well below."""
+    (voc / "images.sha256").write_text("of no interest here\n")
+    numbers = yaml.safe_load((ROOT / "params.yaml").read_text())["train_cam"]
+    numbers |= {"backbone": "resnet18", "weights": "none", "batch_size": 4, "random_seed": 0}
+    numbers |= dict.fromkeys(("resize_min", "resize_max", "crop"), 200_000)
+    numbers |= {"device": "cpu", "devices": 1, "precision": "fp32", "data": voc}
+    numbers |= {"checkpoint": tmp_path / "cam.pt", "curve": tmp_path / "curve.csv"}
+    words = [sys.executable, ROOT / "workflow/scripts/train_cam.py"]
+    for name, value in numbers.items():
+        if value is not False:
+            words += [f"--{name}", *([] if value is True else [str(value)])]
+    limited = 'ulimit -v $((16 << 20)) && exec "$@"'
+    run = subprocess.run(
+        ["bash", "-c", limited, "bash", *words],
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        check=False,
+    )
+    assert run.returncode == 1
+    assert len(run.stdout.splitlines()) == 1
+    assert run.stdout.endswith(
+        "train_cam: out of memory: more memory was needed than there is; lower batch_size (4) or "
+        "lower crop (200000) or lower resize_max (200000)\n"
+    )

@@ -1,8 +1,12 @@
 """Several processes on one step: the numbers of one, and plain words where they cannot be."""
 
 import os
+import signal
 import subprocess
 import sys
+from argparse import Namespace
+from functools import partial
+from itertools import islice
 
 import numpy as np
 import pytest
@@ -10,10 +14,46 @@ import torch
 import yaml
 from experiment import ROOT
 from PIL import Image
-from together import trained
+from together import blueprint_of, made, trained
 
+from recam.artifacts import save_checkpoint
+from recam.build.methods import make_classifier
 from recam.labels import IGNORE
 from recam.share import is_first, mine, processes, summed
+
+sys.path.append(str(ROOT / "workflow/scripts"))
+import make_cams
+
+SMALL = {
+    "backbone": "resnet18",
+    "weights": "none",
+    "epochs": 1,
+    "batch_size": 4,
+    "lr": 0.001,
+    "resize_min": 48,
+    "resize_max": 60,
+    "crop": 48,
+    "scales": [1.0, 1.5],
+}
+MACHINE = {"device": "cpu", "devices": 2, "precision": "fp32", "threads": 1}
+# A step whose first process would never notice by itself that another is gone.
+PATIENT_STEP = """
+import os, sys, threading
+sys.path.insert(0, {scripts!r})
+import _step
+from _devices import shared
+from recam.share import is_first, wait_for_all
+
+def main(args):
+    os.write(1, f"at work: {{os.getpid()}}\\n".encode())  # in one piece
+    wait_for_all()
+    if is_first():
+        threading.Event().wait()
+    {of_the_other}
+
+paths = {{"made": "out: nothing"}}
+_step.run(shared(main), description=None, paths=paths, common=("device", "devices"))
+"""
 
 
 @pytest.fixture
@@ -66,27 +106,31 @@ def test_two_processes_give_the_numbers_of_one(data, tmp_path):
 
 
 @pytest.fixture
-def train(data, tmp_path):
-    """Run train_cam as a user would, on the CPU with few and small images; what it said."""
+def step(data):
+    """Run a step as a user would, on the CPU with few and small images; what it said."""
 
-    def run(**changes):
-        params = yaml.safe_load((ROOT / "params.yaml").read_text())["train_cam"]
-        small = {"backbone": "resnet18", "weights": "none", "epochs": 1, "batch_size": 4}
-        small |= {"resize_min": 48, "resize_max": 60, "crop": 48, "threads": 1, "lr": 0.001}
-        machine = {"device": "cpu", "devices": 2, "precision": "fp32", "random_seed": 0}
-        out = tmp_path / "out"
-        paths = {"data": data, "checkpoint": out / "cam.pt", "curve": out / "curve.csv"}
-        paths |= {"log": out / "cam.log"}
-        words = [sys.executable, ROOT / "workflow/scripts/train_cam.py"]
-        for name, value in (params | small | machine | paths | changes).items():
+    def run(name, **arguments):
+        params = yaml.safe_load((ROOT / "params.yaml").read_text())[name]
+        params |= {key: value for key, value in SMALL.items() if key in params}
+        words = [sys.executable, ROOT / f"workflow/scripts/{name}.py"]
+        for key, value in (params | MACHINE | {"data": data} | arguments).items():
+            values = value if isinstance(value, list) else [value]
             if value is not False:
-                words += [f"--{name}", *([] if value is True else [str(value)])]
+                words += [f"--{key}", *([] if value is True else map(str, values))]
         return subprocess.run(
             words, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False
         )
 
     (data / "images.sha256").write_text("of no interest here\n")
     return run
+
+
+@pytest.fixture
+def train(step, tmp_path):
+    """Run train_cam; what it said."""
+    out = tmp_path / "out"
+    paths = {"checkpoint": out / "cam.pt", "curve": out / "curve.csv", "log": out / "cam.log"}
+    return partial(step, "train_cam", random_seed=0, **paths)
 
 
 def test_a_step_starts_its_processes_itself_and_is_told_and_logged_once(train, tmp_path):
@@ -105,6 +149,72 @@ def test_a_mistake_that_all_processes_find_is_told_once(train, tmp_path):
     assert words in run.stdout
     assert (tmp_path / "out/cam.log").read_text() == run.stdout
     assert not (tmp_path / "out/cam.pt").exists()
+
+
+def test_cams_made_by_two_processes_are_those_of_one_to_the_byte(step, data, tmp_path):
+    checkpoint, classes = tmp_path / "cam.pt", ("cat", "dog")
+    tensors = made(make_classifier, "cam", classes).state_dict()
+    save_checkpoint(checkpoint, tensors, blueprint_of("cam", classes))
+    numbers = yaml.safe_load((ROOT / "params.yaml").read_text())["make_cams"] | SMALL | MACHINE
+    alone, together = (
+        {"checkpoint": checkpoint, "cams": out / "cams", "manifest": out / "cams.sha256"}
+        for out in (tmp_path / "alone", tmp_path / "together")
+    )
+    make_cams.main(Namespace(**numbers, data=data, **alone))
+    run = step("make_cams", **together)
+    assert run.returncode == 0, run.stdout
+    checksums = alone["manifest"].read_text()
+    assert len(checksums.splitlines()) == 8
+    assert together["manifest"].read_text() == checksums
+
+
+@pytest.fixture
+def patient(tmp_path):
+    """The command line of a step of two processes, the first of which waits for ever."""
+
+    def words(of_the_other):
+        scripts = str(ROOT / "workflow/scripts")
+        script = tmp_path / "step.py"
+        script.write_text(PATIENT_STEP.format(scripts=scripts, of_the_other=of_the_other))
+        made = str(tmp_path / "made")
+        return [sys.executable, script, "--made", made, "--device", "cpu", "--devices", "2"]
+
+    return words
+
+
+def test_processes_end_when_the_step_that_started_them_is_killed(patient):
+    """They hold the other end of its output, which ends with the last of them."""
+    pipe = {"text": True, "stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
+    with subprocess.Popen(patient("wait_for_all()"), **pipe) as starter:
+        lines = iter(starter.stdout.readline, "")
+        at_work = (int(line.split()[-1]) for line in lines if "at work" in line)
+        others = list(islice(at_work, 2))
+        starter.kill()
+        try:
+            said, _ = starter.communicate(timeout=30)
+        except subprocess.TimeoutExpired:
+            for pid in others:
+                os.kill(pid, signal.SIGKILL)
+            raise
+    assert len(others) == 2
+    assert len(said.splitlines()) == 1
+    assert "devices: the process that started the others was killed" in said
+
+
+def test_a_process_that_fails_alone_ends_the_step(patient):
+    """Its traceback is all that is said beside what they print."""
+    run = subprocess.run(
+        patient("raise ValueError('of one process only')"),
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        check=False,
+        timeout=60,
+    )
+    assert run.returncode == 1
+    assert run.stdout.count("at work") == 2
+    assert run.stdout.count("Traceback") == 1
+    assert "ValueError: of one process only" in run.stdout
 
 
 def test_alone_a_process_does_everything():

@@ -16,7 +16,7 @@ from recam.build.segmenters import make_segmenter
 from recam.data.layout import load_weak_split
 from recam.data.loading import Augmentation, LabelledImages, MaskedImages, training_batches
 from recam.models.backbones import backbone_of, freeze_batch_norm
-from recam.randomness import seeded_initialisation
+from recam.models.initialisation import seeded_initialisation
 from recam.share import is_first, joined
 from recam.training import Recipe, train
 
@@ -65,7 +65,15 @@ def trained(data, masks, folder):
 
 def made(make, kind, classes):
     """A small network of that kind, whose batch norms are frozen."""
-    blueprint = Blueprint(
+    with seeded_initialisation(0, kind):
+        model = make(blueprint_of(kind, classes))
+        settle(model)
+    return model
+
+
+def blueprint_of(kind, classes):
+    """What it is made of."""
+    return Blueprint(
         method=kind,
         backbone="resnet18",
         output_stride=16,
@@ -76,10 +84,6 @@ def made(make, kind, classes):
         rates=(1, 2),
         radius=3,
     )
-    with seeded_initialisation(0, kind):
-        model = make(blueprint)
-        settle(model)
-    return model
 
 
 def settle(model):

@@ -5,10 +5,12 @@ import logging
 import os
 import sys
 import tempfile
+import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 
-from _step import STOPPED, TOLD, is_together
+from _step import STOPPED, TOGETHER, TOLD, is_together, told
 from torch.distributed.elastic.multiprocessing import DefaultLogsSpecs, SignalException
 from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
 from torch.distributed.launcher.api import LaunchConfig, elastic_launch
@@ -25,6 +27,8 @@ def shared(main: Main) -> Main:
 
     def work(args: argparse.Namespace) -> None:
         if is_together():
+            if TOLD in os.environ:
+                _end_with_starter()
             with joined():
                 main(args)
         elif (count := how_many(args.devices, device=args.device)) > 1:
@@ -48,7 +52,7 @@ def _run_together(count: int, args: argparse.Namespace) -> None:
             max_nodes=1,
             nproc_per_node=count,
             logs_specs=DefaultLogsSpecs(log_dir=folder),
-            run_id=str(os.getpid()),
+            run_id=str(os.getpid()),  # by which they know who started them
             rdzv_backend="c10d",
             rdzv_endpoint="localhost:0",
             local_addr="localhost",
@@ -71,3 +75,25 @@ def _run_together(count: int, args: argparse.Namespace) -> None:
             "memory ran out; lower batch_size or devices"
         )
     sys.exit(code)  # the processes have said how it ended
+
+
+def _end_with_starter() -> None:
+    """Let this process end by itself when the step that started it is gone.
+
+    A step that ends in order ends its processes. One that is killed cannot: they would go on, and
+    hold their devices, perhaps for ever.
+    """
+    starter = int(os.environ[TOGETHER])
+
+    def watch() -> None:
+        while os.getppid() == starter:
+            time.sleep(1)
+        try:
+            told(
+                "devices: the process that started the others was killed, perhaps as memory ran "
+                "out; lower batch_size or devices"
+            )
+        finally:
+            os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()

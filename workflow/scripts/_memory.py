@@ -6,8 +6,8 @@ import re
 
 GIB = 1 << 30
 UNITS = {"bytes": 1, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": GIB, "TiB": 1 << 40}
-# In PyTorch's words, on a CPU and on a GPU.
-WANTED = re.compile(r"[Tt]ried to allocate (?P<much>[\d.]+) (?P<unit>\w+)")
+# In the words of PyTorch, on a CPU and on a GPU, and of NumPy.
+WANTED = re.compile(r"([Tt]ried|Unable) to allocate (?P<much>[\d.]+) (?P<unit>\w+)")
 FREE = re.compile(r"of which (?P<much>[\d.]+) (?P<unit>\w+) is free")
 SAID = re.compile("out of memory|ALLOC_FAILED")  # by CUDA and its libraries, without numbers
 # What makes a step smaller, the best first.

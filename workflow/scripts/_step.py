@@ -44,7 +44,7 @@ STOPPED = 130  # the shell's exit code for an interrupt
 # Set for each of several processes that do a step together: see ``_devices``.
 TOGETHER = "TORCHELASTIC_RUN_ID"  # by torchrun
 RANK = "RANK"  # its number, by torchrun
-TOLD = "RECAM_TOLD"  # by the step that started them, which holds the lock: a file, see `_told`
+TOLD = "RECAM_TOLD"  # by the step that started them, which holds the lock: a file, see `told`
 DISK_FAULTS = {
     errno.ENOSPC: "no space is left on its disk; free some",
     errno.EDQUOT: "your quota of its disk is used up; free some",
@@ -82,21 +82,19 @@ def run(
         with _exclusive(getattr(args, outputs[0])):
             main(args)
     except UserError as error:
-        _leave(_told(f"{section or parser.prog}: {error}"))
+        _leave(told(f"{section or parser.prog}: {error}"))
     except (RuntimeError, MemoryError) as error:
         if lack := lack_of_memory(error, args):
-            _leave(_told(f"{section or parser.prog}: {lack}"))
-        if (
-            _is_told()
-        ):  # another process of this step has ended, which this one could not do without
+            _leave(told(f"{section or parser.prog}: {lack}"))
+        if _another_has_told():  # and has ended, and this one cannot do without it
             _leave(1)
         raise
     except OSError as error:
         if error.errno not in DISK_FAULTS:
             raise
-        _leave(_told(f"{error.filename or 'a file'}: {DISK_FAULTS[error.errno]}, then run again"))
+        _leave(told(f"{error.filename or 'a file'}: {DISK_FAULTS[error.errno]}, then run again"))
     except KeyboardInterrupt:
-        _told("stopped; run again to go on from here")
+        told("stopped; run again to go on from here")
         _leave(STOPPED)
     logger.info("done in %.0f s", time.monotonic() - start)
 
@@ -251,7 +249,7 @@ def _leave(code: int) -> None:
     sys.exit(code)
 
 
-def _told(message: str) -> int:
+def told(message: str) -> int:
     """Tell a mistake, unless another process of this step has made the file that says so."""
     try:
         if file := os.environ.get(TOLD):
@@ -262,5 +260,6 @@ def _told(message: str) -> int:
     return 1
 
 
-def _is_told() -> bool:
+def _another_has_told() -> bool:
+    """Whether another process of this step has told a mistake."""
     return TOLD in os.environ and Path(os.environ[TOLD]).exists()
