@@ -94,7 +94,7 @@ rule train_cam:
     benchmark:
         "logs/seed{seed}/cam/train_cam.tsv"
     priority: 5
-    threads: config["train_cam"]["threads"]
+    threads: cores(config["train_cam"]["threads"])
     resources:
         gpu=GPU,
     params:
@@ -125,7 +125,7 @@ rule train_recam:
     wildcard_constraints:
         method="recam|control",
     priority: 4
-    threads: config["threads"]
+    threads: cores(config["threads"])
     resources:
         gpu=GPU,
     params:
@@ -156,7 +156,7 @@ rule make_cams:
     benchmark:
         "logs/seed{seed}/{method}/make_cams.tsv"
     priority: 3
-    threads: config["threads"]
+    threads: cores(config["threads"])
     resources:
         gpu=GPU,
     params:
@@ -188,7 +188,7 @@ rule train_irn:
     benchmark:
         "logs/seed{seed}/{method}/train_irn.tsv"
     priority: 2
-    threads: config["threads"]
+    threads: cores(config["threads"])
     resources:
         gpu=GPU,
     params:
@@ -228,7 +228,7 @@ rule make_pseudo:
     benchmark:
         "logs/seed{seed}/{method}/make_pseudo.tsv"
     priority: 2
-    threads: config["threads"]
+    threads: cores(config["threads"])
     resources:
         gpu=GPU,
     params:
@@ -259,7 +259,7 @@ rule train_seg:
     benchmark:
         "logs/seed{seed}/{method}/train_seg.tsv"
     priority: 1
-    threads: config["threads"]
+    threads: cores(config["threads"])
     resources:
         gpu=GPU,
     params:
@@ -303,7 +303,7 @@ rule evaluate:
         "logs/seed{seed}/{method}/evaluate.log",
     benchmark:
         "logs/seed{seed}/{method}/evaluate.tsv"
-    threads: config["threads"]
+    threads: cores(config["threads"])
     resources:
         gpu=GPU,
     params:

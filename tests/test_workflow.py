@@ -2,6 +2,8 @@
 
 import json
 import re
+import subprocess
+import sys
 
 import pytest
 from experiment import METHODS, ROOT, set_up, small_params, snakemake, write_params
@@ -93,3 +95,30 @@ def test_a_mistake_in_params_is_named_before_anything_runs(tmp_path, change, mes
     assert run.returncode != 0
     assert message in run.stdout
     assert "Traceback" not in run.stdout
+
+
+def test_steps_without_a_network_start_without_torch():
+    steps = "check_data, download, draw, summarize"
+    code = f"import sys; sys.path.insert(0, '.'); import {steps}; print(*sys.modules)"
+    modules = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=ROOT / "workflow" / "scripts",
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
+    assert "recam.scores" in modules.split()
+    assert "torch" not in modules.split()
+
+
+def test_a_step_takes_the_cores_of_all_its_processes(tmp_path):
+    params = small_params() | {"device": "cpu", "devices": 2, "threads": 2}
+    params["train_cam"]["threads"] = 3
+    set_up(tmp_path, params)
+    run = snakemake(tmp_path, "--dry-run", "--cores", "8", "--quiet", "host")
+    assert run.returncode == 0, run.stdout
+    found = dict(
+        re.findall(r"^rule (\w+):\n(?: .*\n)*? +threads: (\d+)$", run.stdout, re.MULTILINE)
+    )
+    steps = ["train_recam", "make_cams", "train_irn", "make_pseudo", "train_seg", "evaluate"]
+    assert found == {"train_cam": "6", **dict.fromkeys(steps, "4")}

@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 import time
+from functools import cache
 from pathlib import Path
 
 import yaml
@@ -102,6 +103,7 @@ def gpus():
     return max(1, gpus_here()) if is_all else config["devices"]
 
 
+@cache
 def gpus_here():
     """How many GPUs this machine lets Snakemake use."""
     if visible := os.environ.get("CUDA_VISIBLE_DEVICES"):
@@ -111,6 +113,12 @@ def gpus_here():
     words = ["nvidia-smi", "--list-gpus"]
     listed = subprocess.run(words, stdout=subprocess.PIPE, text=True, check=False).stdout
     return sum(line.startswith("GPU ") for line in listed.splitlines())
+
+
+def cores(threads):
+    """What a step takes of a CPU: the threads of all the processes that it starts there."""
+    has_gpu = config["device"] != "cpu" and gpus_here()
+    return threads if has_gpu or config["devices"] == "auto" else threads * config["devices"]
 
 
 def masks_to_train_on(wildcards):
