@@ -105,13 +105,18 @@ def graph(methods: list[str] = METHODS, seeds: tuple[int, ...] = (0,)) -> list[S
             add("evaluate", [*TRUTH, f"{here}/segmenter.pt", *maps], made)
             summed += [f"{here}/{file}" for file in [*TABLES, "segmenter_curve.csv"]]
             summed += [] if seed else [f"{here}/predictions.sha256"]
+    return [*steps, *_last(summed)]
+
+
+def _last(summed: list[str]) -> list[Step]:
+    """What all runs come together in."""
     makes = tuple(f"results/{file}" for file in SUMMARY)
     last = Step("summarize", "summarize", tuple(WEAK + TRUTH + summed), makes)
     drawn = [file for file in summed if not file.endswith("per_class.csv")]
     drawn += [f"{Path(file).parent}/counts.csv" for file in summed if "metrics.json" in file]
     figures = tuple(f"results/figures/{part}" for part in FIGURES)
     reads = (*WEAK, *TRUTH, *drawn, "results/picture.png")
-    return [*steps, last, Step("draw", "draw", reads, figures)]
+    return [last, Step("draw", "draw", reads, figures)]
 
 
 def _add(

@@ -89,23 +89,16 @@ def draw_picture(
 
     ``named`` are the mask ids that the legend tells; all of them where none are given.
     """
-    titles = list(rows[0].cells)
     patches = _patches(classes, named=named, shows_change=shows_change)
     left = LABEL if any(row.label for row in rows) else 0.01
-    width = left + CELL * len(titles)
+    width = left + CELL * len(rows[0].cells)
     columns = min(len(patches), max(2, int(width / NAME)))
     words = textwrap.wrap(caption, int(16 * width))
     below = 0.3 + LINE * (-(-len(patches) // columns) + len(words))
     height = CELL * len(rows) + 0.4 + below
     with rc_context(STYLE):
         figure = Figure(figsize=(width, height), dpi=DOTS, layout=None)
-        cells = figure.subplots(
-            len(rows), len(titles), squeeze=False, gridspec_kw={"wspace": 0.04, "hspace": 0.04}
-        )
-        for line, row in zip(cells, rows, strict=True):
-            _draw_row(list(line), row)
-        for axis, title in zip(cells[0], titles, strict=True):
-            axis.set_title(title, fontsize=8, loc="center", fontweight="normal")
+        _draw_rows(figure, rows)
         bottom, top = below / height, 1 - 0.4 / height
         figure.subplots_adjust(left=left / width, right=0.995, bottom=bottom, top=top)
         figure.legend(
@@ -120,6 +113,17 @@ def draw_picture(
         text = "\n".join(words)
         figure.text(0.5, 0.06 / height, text, ha="center", va="bottom", fontsize=7.5, color=GREY)
         _write(figure, path)
+
+
+def _draw_rows(figure: Figure, rows: list[PictureRow]) -> None:
+    titles = list(rows[0].cells)
+    cells = figure.subplots(
+        len(rows), len(titles), squeeze=False, gridspec_kw={"wspace": 0.04, "hspace": 0.04}
+    )
+    for line, row in zip(cells, rows, strict=True):
+        _draw_row(list(line), row)
+    for axis, title in zip(cells[0], titles, strict=True):
+        axis.set_title(title, fontsize=8, loc="center", fontweight="normal")
 
 
 def _draw_row(axes: list[Axes], row: PictureRow) -> None:

@@ -80,13 +80,10 @@ def train(
     steps = recipe.epochs * steps_per_epoch
     optimizer, schedule = _optimizer(model, recipe, steps=steps)
     kept = {"model": model, "optimizer": optimizer, "schedule": schedule}
-    curve = _resume(state, key=key, kept=kept)
+    curve = _resume(state, key=key, kept=kept, epochs=recipe.epochs)
     losses = _shared(_Losses(model, recipe.precision, device))
-    done = max((line.epoch for line in curve), default=0)
-    if 0 < done < recipe.epochs:
-        logger.info("going on after epoch %d of an unfinished run", done)
     model.train()
-    for epoch in range(done + 1, recipe.epochs + 1):
+    for epoch in range(_epochs_of(curve) + 1, recipe.epochs + 1):
         what, images = f"epoch {epoch}/{recipe.epochs}", steps_per_epoch * recipe.batch_size
         of_epoch = progress(
             batches(epoch), total=images, what=what, unit="image", each=recipe.batch_size
@@ -240,10 +237,17 @@ def _state(curve: list[EpochLoss], *, key: str, kept: dict) -> dict[str, object]
     return {"key": key, "curve": lines, **{n: part.state_dict() for n, part in kept.items()}}
 
 
-def _resume(state: Path, *, key: str, kept: dict) -> list[EpochLoss]:
+def _resume(state: Path, *, key: str, kept: dict, epochs: int) -> list[EpochLoss]:
     content = load_state(state)
     if content is None or content.get("key") != key:
         return []
     for name, part in kept.items():
         part.load_state_dict(content[name])
-    return [EpochLoss(epoch=e, loss=name, value=value) for e, name, value in content["curve"]]
+    curve = [EpochLoss(epoch=e, loss=name, value=value) for e, name, value in content["curve"]]
+    if _epochs_of(curve) < epochs:
+        logger.info("going on after epoch %d of an unfinished run", _epochs_of(curve))
+    return curve
+
+
+def _epochs_of(curve: list[EpochLoss]) -> int:
+    return max((line.epoch for line in curve), default=0)

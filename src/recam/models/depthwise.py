@@ -1,8 +1,8 @@
 """Depthwise convolutions with holes, whose gradients PyTorch computes slowly on a CPU.
 
 Where a mobile network keeps a fine grid, its last stages are dilated. PyTorch passes images through
-such a layer fast, and gradients back fifty times slower: a quarter of a training step of the
-default experiment. Here each gradient is made of what is fast (``benchmarks/depthwise.py``).
+such a layer fast, and gradients back slowly: a quarter of a training step of the default
+experiment. Here each gradient is made of what is fast (``benchmarks/depthwise.py``).
 """
 
 from itertools import product
