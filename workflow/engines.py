@@ -100,9 +100,11 @@ def record() -> str:
     changed = dvc_status()
     made = {"check_graph"} | {job.name for job in jobs if job.made}
     steps = [stage for stage in changed if stage in made]
-    if steps:
-        _dvc("commit", "--force", "--quiet", *steps)
     left = sorted(set(changed) - made)
+    if steps:
+        # DVC reads and writes its whole lock for every stage that is named, so where all may be
+        # committed none is: what is not changed stays as it is.
+        _dvc("commit", "--force", "--quiet", *(steps if left else []))
     said = ["dvc.yaml written anew"] if rewritten else []
     said.append(f"steps recorded in dvc.lock: {len(set(steps) - {'check_graph'})}")
     said += [f"not up to date: {_listed(left)}"] if left else []
