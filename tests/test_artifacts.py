@@ -265,6 +265,13 @@ def test_the_same_key_keeps_what_a_killed_run_left(tmp_path):
     assert not again.has("b.npz")
 
 
+def test_a_file_that_a_killed_run_was_writing_is_dropped(tmp_path):
+    fill(ResumableFolder(tmp_path / "cams", key="a"), "1.npz", ".2.npz.123.tmp")
+    folder = ResumableFolder(tmp_path / "cams", key="a")
+    folder.finish()
+    assert [file.name for file in (tmp_path / "cams").iterdir()] == ["1.npz"]
+
+
 def test_another_key_drops_what_a_killed_run_left(tmp_path):
     fill(ResumableFolder(tmp_path / "cams", key="k"), "a.npz")
     assert not ResumableFolder(tmp_path / "cams", key="other").has("a.npz")

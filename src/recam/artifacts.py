@@ -93,9 +93,12 @@ class ResumableFolder:
         self.path = path
         self.partial = path.with_name(f".{path.name}.partial")
         key_file = self.partial / ".key"
-        if is_first() and (not key_file.is_file() or key_file.read_text() != key):
-            shutil.rmtree(self.partial, ignore_errors=True)
-            write_text(key_file, key)
+        if is_first():
+            if not key_file.is_file() or key_file.read_text() != key:
+                shutil.rmtree(self.partial, ignore_errors=True)
+                write_text(key_file, key)
+            for unfinished in self.partial.glob(".*.tmp"):
+                unfinished.unlink()
         wait_for_all()  # processes that fill it together
 
     def has(self, name: str) -> bool:
