@@ -235,10 +235,8 @@ def _crf(numbers: Params) -> Crf:
 
 
 def _scored_photographs(
-    params: Params, section: str, device: torch.device, folder: Path
+    params: Params, count: int, device: torch.device, folder: Path
 ) -> tuple[Tensor, Tensor]:
-    """As many as the step works on at once: on a CPU one in each thread."""
-    count = params[section]["batch_size"] if device.type == "cuda" else 1
     one = made_scores(folder, size=SETS[params["download"]["dataset"]][1], device=device)
     scores, pixels = (grid.repeat(count, 1, 1, 1) for grid in one)
     return scores, pixels
@@ -246,7 +244,8 @@ def _scored_photographs(
 
 def _sure_pixels(params: Params, device: torch.device, folder: Path) -> Made:
     numbers = params["train_irn"]
-    scores, pixels = _scored_photographs(params, "train_irn", device, folder)
+    at_once = 4 if device.type == "cuda" else 1
+    scores, pixels = _scored_photographs(params, at_once, device, folder)
     given = {name: numbers[name] for name in ("foreground", "background", "certainty")}
     crf = _crf(numbers)
     return lambda: confident_choices(scores, pixels, crf=crf, **given), len(scores)
@@ -279,7 +278,7 @@ def _pseudo(params: Params, device: torch.device, folder: Path) -> Made:
         irn=_irn(params, device).eval(),
     )
     spread = make_spread(numbers["refiner"], spread_numbers)
-    scores, pixels = _scored_photographs(params, "make_pseudo", device, folder)
+    scores, pixels = _scored_photographs(params, numbers["batch_size"], device, folder)
     crf = _crf(numbers)
 
     def run() -> None:

@@ -102,9 +102,10 @@ def record() -> str:
     steps = [stage for stage in changed if stage in made]
     left = sorted(set(changed) - made)
     if steps:
-        # DVC reads and writes its whole lock for every stage that is named, so where all may be
-        # committed none is: what is not changed stays as it is.
-        _dvc("commit", "--force", "--quiet", *(steps if left else []))
+        # DVC reads and writes its whole lock for every stage that is named. Where none is it does
+        # so once, and looks at all of them: less work where most have changed and all may be kept.
+        is_all = not left and 2 * len(steps) > len(jobs)
+        _dvc("commit", "--force", "--quiet", *([] if is_all else steps))
     said = ["dvc.yaml written anew"] if rewritten else []
     said.append(f"steps recorded in dvc.lock: {len(set(steps) - {'check_graph'})}")
     said += [f"not up to date: {_listed(left)}"] if left else []

@@ -69,8 +69,9 @@ def _predict(args: argparse.Namespace) -> int:
     _claim(args.out, blueprint.classes, images)
     faults: list[UserError] = []
     paths = list(images.values())
+    model = folded(model.to(device), lambda network, images: network.logits(images))
     masks = masks_of_images(
-        folded(model.to(device), lambda network, images: network.logits(images)),
+        model,
         paths,
         scales=tuple(args.scales),
         batch_size=args.batch_size,

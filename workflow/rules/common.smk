@@ -106,8 +106,9 @@ def gpus():
 @cache
 def gpus_here():
     """How many GPUs this machine lets Snakemake use."""
-    if visible := os.environ.get("CUDA_VISIBLE_DEVICES"):
-        return len(visible.split(","))
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if visible is not None:
+        return sum(gpu.strip() not in ("", "-1") for gpu in visible.split(","))
     if not shutil.which("nvidia-smi"):
         return 0
     words = ["nvidia-smi", "--list-gpus"]

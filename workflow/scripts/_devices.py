@@ -81,8 +81,10 @@ def _end_with_starter() -> None:
     """Let this process end by itself when the step that started it is gone.
 
     A step that ends in order ends its processes. One that is killed cannot: they would go on, and
-    hold their devices, perhaps for ever.
+    hold their devices, perhaps for ever. (On Windows a process does not learn of that.)
     """
+    if sys.platform == "win32":
+        return
     starter = int(os.environ[TOGETHER])
 
     def watch() -> None:

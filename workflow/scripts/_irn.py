@@ -30,6 +30,8 @@ from recam.refining import alike_batches, in_threads, load_cams, pixels_of
 from recam.share import is_first_after_all, mine
 from recam.training import epochs_done
 
+IMAGES_ON_A_GPU = 4  # of one size, that a CRF works on together
+
 logger = logging.getLogger(__name__)
 
 
@@ -112,8 +114,7 @@ def _make_masks(args: argparse.Namespace, split: WeakSplit, masks: ResumableFold
 
     images = {args.cams / f"{i}.npz": path for i, path in zip(split.ids, split.images, strict=True)}
     left = {f: path for f, path in mine(list(images.items())) if not masks.has(f"{f.stem}.png")}
-    # On a CPU one image for each thread is fastest.
-    at_once = args.batch_size if device.type == "cuda" else 1
+    at_once = IMAGES_ON_A_GPU if device.type == "cuda" else 1  # on a CPU one for each thread
     for _ in in_threads(make, alike_batches(left, batch_size=at_once), what="sure pixels"):
         pass
     if is_first_after_all():

@@ -120,8 +120,9 @@ def _predict(args: argparse.Namespace, maps_split: WeakSplit, seg_split: WeakSpl
         args.predictions, key=_step.fingerprint(args, args.data, args.checkpoint)
     )
     left = [image_id for image_id in mine(list(paths)) if not folder.has(f"{image_id}.png")]
+    model = folded(model.to(device), lambda network, images: network.logits(images))
     masks = masks_of_images(
-        folded(model.to(device), lambda network, images: network.logits(images)),
+        model,
         [paths[image_id] for image_id in left],
         scales=tuple(args.scales),
         batch_size=args.batch_size,

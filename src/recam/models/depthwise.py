@@ -17,11 +17,12 @@ Grid = Float[Tensor, "B C h w"]
 
 
 class DilatedDepthwise(nn.Conv2d):
-    """A convolution of each channel by itself, of stride 1 and without bias, size kept."""
+    """A convolution of each channel by itself, of stride 1, size kept; torch's if it has a bias."""
 
     def forward(self, input: Tensor) -> Tensor:
         """As torch's."""
-        if input.device.type != "cpu" or not self.training or not torch.is_grad_enabled():
+        is_training = self.training and torch.is_grad_enabled()
+        if input.device.type != "cpu" or not is_training or self.bias is not None:
             return super().forward(input)
         weight = self.weight
         if torch.is_autocast_enabled("cpu"):  # which does not look into functions of ours

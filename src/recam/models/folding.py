@@ -43,13 +43,11 @@ def folded(network: Network, compute: Callable[[Network, Tensor], Tensor]) -> Ne
             expected, pairs = _pairs(copy, lambda: compute(copy, image))
             for convolution, norm in pairs:
                 _fold(copy, convolution, norm)
-            found = compute(copy, image) if pairs else None
+            difference = (compute(copy, image) - expected).abs().max()
     except Exception:  # networks refuse sizes of images in many ways
         return network
-    if found is None:
-        return network
-    is_same = (found - expected).abs().max() <= TOLERANCE * expected.abs().max()
-    return copy if is_same else network  # also where something is not finite
+    is_same = difference <= TOLERANCE * expected.abs().max()  # not where something is not finite
+    return copy if pairs and is_same else network
 
 
 def _pairs(
