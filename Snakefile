@@ -449,3 +449,7 @@ onsuccess:
 
 onerror:
     record_in_dvc()
+    print(
+        "What a failed step had made before is deleted. If DVC recorded it, these bring it back: `git checkout"
+        " params.yaml dvc.lock results && dvc checkout --force`, then `make adopt`."
+    )

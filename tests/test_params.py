@@ -94,7 +94,8 @@ def test_a_number_that_yaml_reads_as_text_is_told(params):
     # YAML 1.1 wants a dot in 1.0e-4; without it 1e-4 is text.
     params["train_cam"]["lr"] = yaml.safe_load("1e-4")
     assert refusal(params) == (
-        f"params.yaml: train_cam.lr: expected a value of type number ({LR}), got '1e-4'"
+        f"params.yaml: train_cam.lr: expected a value of type number ({LR}), got '1e-4'; "
+        "write 0.0001"
     )
 
 
@@ -207,6 +208,25 @@ def test_a_number_of_devices_is_one_at_least_or_auto(params, devices, expected):
         f"params.yaml: devices: expected {expected} (how many devices a step works on together: "
         f"1, 2, ... or auto (all GPUs of the machine)), got {devices!r}"
     )
+
+
+def test_a_batch_that_the_devices_cannot_share_is_told(params):
+    params["devices"] = 2
+    params["train_recam"]["batch_size"] = 15
+    assert refusal(params) == (
+        "params.yaml: train_recam.batch_size: expected a multiple of the 2 devices that share a "
+        "batch, got 15; change it or devices"
+    )
+    params["devices"] = "auto"
+    check(params, SCHEMA, source=SOURCE)
+
+
+def test_a_batch_of_a_step_that_trains_nothing_is_not_looked_at(params):
+    params["devices"] = 2
+    params["train_irn"]["batch_size"] = 15
+    check(params, SCHEMA, source=SOURCE)
+    params["make_pseudo"]["refiner"] = "irn+crf"
+    assert "train_irn.batch_size" in refusal(params)
 
 
 @pytest.mark.parametrize("device", ["auto", "cpu", "cuda", "cuda:1"])

@@ -2,6 +2,7 @@
 
 import difflib
 from collections.abc import Iterable, Mapping
+from decimal import Decimal, InvalidOperation
 from typing import Any
 
 from jsonschema import Draft202012Validator
@@ -9,13 +10,34 @@ from jsonschema.exceptions import ValidationError
 
 from recam.errors import UserError
 
+TRAINING = ("train_cam", "train_recam", "train_irn", "train_seg")
+
 
 def check(params: Mapping[str, Any], schema: Mapping[str, Any], *, source: str) -> None:
-    """Raise UserError for the first unknown, missing, mistyped or out-of-range key, by its name."""
+    """Raise UserError for the first unknown, missing, mistyped or out-of-range key, by its name.
+
+    And for batches that ``devices`` does not divide: a step that refuses its numbers comes too
+    late, when what it made before is deleted.
+    """
     validator = Draft202012Validator(schema)
     errors = sorted(validator.iter_errors(params), key=lambda e: [str(p) for p in e.absolute_path])
     if errors:
         raise UserError(f"{source}: {_sentence(errors[0])}")
+    _require_equal_shares(params, source=source)
+
+
+def _require_equal_shares(params: Mapping[str, Any], *, source: str) -> None:
+    devices = params["devices"]
+    if devices == "auto":
+        return  # how many there are is known where the step runs
+    has_irn = "irn" in params["make_pseudo"]["refiner"]
+    for section in TRAINING:
+        size = params[section]["batch_size"]
+        if size % devices and (has_irn or section != "train_irn"):
+            raise UserError(
+                f"{source}: {section}.batch_size: expected a multiple of the {devices} devices "
+                f"that share a batch, got {size}; change it or devices"
+            )
 
 
 def _sentence(error: ValidationError) -> str:
@@ -32,7 +54,8 @@ def _sentence(error: ValidationError) -> str:
         what_to_do = "add it" if key else "add this section"
         meaning = known.get(missing, {}).get("description", what_to_do)
         return f"{place}{missing} is missing; {meaning}"
-    return f"{key}: expected {_expected(error)}, got {error.instance!r}{_nearest(error)}"
+    hint = _nearest(error) or _as_number(error)
+    return f"{key}: expected {_expected(error)}, got {error.instance!r}{hint}"
 
 
 def _nearest(error: ValidationError) -> str:
@@ -43,6 +66,17 @@ def _nearest(error: ValidationError) -> str:
         else []
     )
     return f"; did you mean {' or '.join(near)}?" if near else ""
+
+
+def _as_number(error: ValidationError) -> str:
+    """For a number that YAML reads as text, such as 2e-2, how it is written there."""
+    if error.validator != "type" or not isinstance(error.instance, str):
+        return ""
+    try:
+        number = Decimal(error.instance)
+    except InvalidOperation:
+        return ""
+    return f"; write {number:f}" if number.is_finite() else ""
 
 
 def _expected(error: ValidationError) -> str:

@@ -220,7 +220,8 @@ def _parser() -> argparse.ArgumentParser:
         type=_scale,
         nargs="+",
         default=[1.0],
-        help="sizes at which the network sees an image, each also mirrored (default: 1)",
+        help="sizes at which the network sees an image, each also mirrored (default: 1, which is "
+        "fast; those of evaluate.scales give the masks that the experiment scores)",
     )
     add(
         "--longest_side",
