@@ -115,6 +115,11 @@ echo "== a second run, and what DVC says"
 "${run[@]}" 2>&1 | grep "Nothing to be done"
 dvc status | grep "up to date"
 
+echo "== a step of two processes"
+sed -i "s/^devices: .*/devices: 2/; s/frozen_batch_norm: .*/frozen_batch_norm: true/" params.yaml
+"${run[@]}" results/seed0/cam/classifier.pt
+tail -n 1 "$folder/jobs.txt" | grep --only-matching "ProcCnt=2"
+
 echo "== a GPU that the cluster has not"
 sed -i "s/^device: .*/device: auto/" params.yaml
 if "${run[@]}" --retries 0 > "$folder/refused.txt" 2>&1; then echo "was not refused"; exit 1; fi
