@@ -62,7 +62,7 @@ experiments: $(READY) ## what DVC's experiments changed, and ReCAM's mIoU
 	@COLUMNS=160 dvc exp show --no-pager --only-changed --drop 'Created|State|Executor|$(HIDDEN)'
 
 matrix: $(READY) ## what each engine runs next, after every possible change
-	python tests/rerun_matrix.py
+	python workflow/matrix.py
 
 bench: $(READY) ## timings, as ratios measured side by side
 	python benchmarks/run.py

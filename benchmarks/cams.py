@@ -12,15 +12,14 @@ from steps import DEFAULT
 from torch import Tensor
 from torch.nn import functional
 
-from recam.build.methods import make_classifier, maps_of
-from recam.data.shapes import CLASSES, draw_scenes
-from recam.files import read_image, write_image
-from recam.inference import maps_of_images, normalise
-from recam.maps import peak_normalised
-from recam.methods.cam import Cam
+from recam.catalogue.methods import make_classifier, maps_of
+from recam.datasets.shapes import CLASSES, draw_scenes
+from recam.io.images import read_image, write_image
+from recam.methods.cam import Cam, peak_normalised
 from recam.methods.recam import ReCam
 from recam.models.backbones import TimmBackbone
 from recam.models.folding import folded
+from recam.pipeline.inference import maps_of_images
 
 IMAGES = 32
 DEFAULT_BATCH = 4  # of params.yaml
@@ -43,7 +42,7 @@ def drawn_images(folder: Path) -> list[Path]:
 @cache
 def model_on(device: torch.device) -> Model:
     """The default network with fresh weights."""
-    model = make_classifier(replace(DEFAULT.blueprint, method="recam", classes=CLASSES))
+    model = make_classifier(replace(DEFAULT.model_config, method="recam", classes=CLASSES))
     return model.to(device).to(memory_format=torch.channels_last).eval()
 
 
@@ -62,8 +61,7 @@ def batched(batch_size: int, *, is_folded: bool = True) -> Maker:
                 paths,
                 scales=SCALES,
                 batch_size=batch_size,
-                mean=backbone.mean,
-                std=backbone.std,
+                normalise=backbone.normalise,
                 device=setting.device,
             )
             return torch.stack([peak_normalised(maps) for _, maps in pairs])
@@ -81,7 +79,7 @@ def view_by_view(setting: Setting) -> Variant:
 
     def image(path: Path) -> Tensor:
         pixels = torch.from_numpy(read_image(path).copy()).permute(2, 0, 1)[None]
-        return normalise(pixels.to(setting.device) / 255, mean=backbone.mean, std=backbone.std)
+        return backbone.normalise(pixels.to(setting.device) / 255)
 
     return torch.inference_mode()(lambda: torch.stack([_cams(maps, image(path)) for path in paths]))
 

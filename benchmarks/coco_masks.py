@@ -15,8 +15,8 @@ from statistics import median
 
 import numpy as np
 
-from recam.data.coco14 import TRAIN, read_annotations
-from recam.data.regions import write_masks
+from recam.datasets.coco14 import TRAIN, read_annotations
+from recam.datasets.regions import write_masks
 
 IMAGES, ROUNDS = 4_000, 3
 WIDTH, HEIGHT = 640, 480

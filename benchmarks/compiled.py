@@ -15,9 +15,9 @@ from steps_large import published
 from torch import Tensor
 from torch.optim import SGD
 
-from recam.build.devices import make_device
-from recam.build.methods import make_classifier
-from recam.precision import computing, make_precision
+from recam.catalogue.methods import make_classifier
+from recam.runtime.devices import make_device
+from recam.runtime.precision import autocast, make_precision
 
 ROUNDS = 15
 
@@ -42,10 +42,10 @@ def main() -> None:
 
 
 def step(device: torch.device, *, compile_it: bool) -> Callable[[], None]:
-    """Losses, forward and backward, and SGD, as ``recam.training`` does them."""
+    """Losses, forward and backward, and SGD, as ``recam.pipeline.training`` does them."""
     setup = published(device) if device.type == "cuda" else DEFAULT
     torch.manual_seed(0)
-    model = make_classifier(setup.blueprint).train()
+    model = make_classifier(setup.model_config).train()
     model.to(device).to(memory_format=torch.channels_last)
     images, labels = noise_batch(setup, device=device)
     loss: Callable[[Tensor, Tensor], dict[str, Tensor]] = model.loss
@@ -54,7 +54,7 @@ def step(device: torch.device, *, compile_it: bool) -> Callable[[], None]:
     optimizer = SGD(model.parameters(), lr=LEARNING_RATE, momentum=0.9, fused=True)
 
     def run() -> None:
-        with computing(make_precision("auto", device), device):
+        with autocast(make_precision("auto", device), device):
             losses = loss(images, labels)
         optimizer.zero_grad(set_to_none=True)
         torch.stack(list(losses.values())).sum().backward()

@@ -8,8 +8,8 @@ from steps import DEFAULT, noise_batch
 from torch import Tensor, nn
 from torch.optim import SGD
 
-from recam.build.methods import make_classifier
-from recam.models.depthwise import DilatedDepthwise, quicken_gradients
+from recam.catalogue.methods import make_classifier
+from recam.models.depthwise import DilatedDepthwise, use_fast_depthwise_gradients
 
 B, C, SIDE = 16, 1152, 8  # of the default's last stage but one, in training
 TOLERANCE = 1e-2  # of gradients of weights, around 100
@@ -22,7 +22,7 @@ def layer(*, ours: bool) -> Maker:
         torch.manual_seed(0)
         convolution = nn.Conv2d(C, C, 5, padding=4, dilation=2, groups=C, bias=False)
         if ours:
-            quicken_gradients(convolution)
+            use_fast_depthwise_gradients(convolution)
         images, back = (
             torch.randn(B, C, SIDE, SIDE).to(memory_format=torch.channels_last) for _ in range(2)
         )
@@ -42,7 +42,7 @@ def step(*, ours: bool) -> Maker:
 
     def make(_: Setting) -> Variant:
         device = torch.device("cpu")
-        model = make_classifier(DEFAULT.blueprint).train().to(memory_format=torch.channels_last)
+        model = make_classifier(DEFAULT.model_config).train().to(memory_format=torch.channels_last)
         if not ours:
             for module in model.modules():
                 if isinstance(module, DilatedDepthwise):

@@ -10,16 +10,16 @@ from jaxtyping import Float, UInt8
 from protocol import Comparison, Maker, Setting, Variant
 from sklearn.metrics import confusion_matrix as sklearn_confusion_matrix
 
-from recam.evaluation import Truth, score_masks
-from recam.files import read_mask, write_mask
-from recam.labels import BACKGROUND, IGNORE
-from recam.metrics import (
+from recam.core.labels import BACKGROUND, IGNORE
+from recam.core.metrics import (
     LEVELS,
     confusion_matrix,
     confusions_by_threshold,
     level_histogram,
     thresholds,
 )
+from recam.io.images import read_mask, write_mask
+from recam.pipeline.evaluation import Truth, score_masks
 
 IMAGES = 16
 HEIGHT, WIDTH = 375, 500  # pixels, of most images of VOC
@@ -59,7 +59,7 @@ def truth_and_predictions(folder: Path) -> tuple[Truth, Path]:
     return Truth(ids=ids, masks=folder / "truth", classes=classes), folder / "predicted"
 
 
-def summed(per_image: PerImage) -> Maker:
+def all_reduce_sum(per_image: PerImage) -> Maker:
     """The sum over all images of what one image gives."""
 
     def make(_: Setting) -> Variant:
@@ -160,8 +160,8 @@ COMPARISONS = [
         (
             "confusion of arrays",
             {
-                "confusion_matrix": summed(our_confusion),
-                "scikit-learn": summed(sklearn_confusion),
+                "confusion_matrix": all_reduce_sum(our_confusion),
+                "scikit-learn": all_reduce_sum(sklearn_confusion),
             },
             20,
             300.0,
@@ -170,7 +170,7 @@ COMPARISONS = [
             f"sweep of {LEVELS} thresholds",
             {
                 "level_histogram": swept_at_once,
-                "a mask and a confusion each": summed(cut_and_counted),
+                "a mask and a confusion each": all_reduce_sum(cut_and_counted),
             },
             7,
             None,

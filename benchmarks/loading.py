@@ -23,10 +23,10 @@ from torchvision import tv_tensors
 from torchvision.transforms import v2
 from torchvision.transforms.v2 import functional
 
+from recam.core.labels import IGNORE
 from recam.data.layout import WeakSplit
 from recam.data.loading import Augmentation, LabelledImages, MaskedImages, training_batches
-from recam.files import write_mask
-from recam.labels import IGNORE
+from recam.io.images import write_mask
 
 IMAGES = 64
 SIZES = ((500, 375), (375, 500))  # width and height, of most images of VOC

@@ -19,7 +19,7 @@ import numpy as np
 import torch
 from protocol import Comparison, Setting, Variant
 
-from recam.build.devices import make_device
+from recam.runtime.devices import make_device
 
 MEMORY_RUNS = 2  # an optimiser's momentum is there from the second step on
 BYTES_OF_MAXRSS = 1 if sys.platform == "darwin" else 1024  # its unit, see getrusage(2)

@@ -22,22 +22,24 @@ from photographs import made_photographs, made_scores
 from torch import Tensor
 from torch.optim import SGD
 
-from recam.artifacts import Blueprint
-from recam.build.devices import make_device
-from recam.build.methods import make_classifier, maps_of
-from recam.build.names import REFINERS, needs_irn
-from recam.build.refiners import Pamr, SpreadNumbers, Walk, make_irn, make_spread
-from recam.build.segmenters import make_segmenter
-from recam.data import coco14, voc12
-from recam.inference import maps_of_images
-from recam.labels import IGNORE
+from recam.catalogue.methods import make_classifier, maps_of
+from recam.catalogue.names import REFINERS, needs_irn
+from recam.catalogue.refiners import RefinerNumbers, make_irn, make_propagator
+from recam.catalogue.segmenters import make_segmenter
+from recam.core.labels import IGNORE
+from recam.datasets import coco14, voc12
+from recam.io.checkpoints import ModelConfig
 from recam.models.backbones import backbone_of
 from recam.models.folding import folded
-from recam.precision import computing, make_precision
+from recam.pipeline.inference import maps_of_images
+from recam.pipeline.segmentation import masks_of_images
 from recam.refine.crf import CrfKernels
+from recam.refine.crf_masks import Crf, confident_labels, crf_refined
 from recam.refine.irn import Irn
-from recam.refine.sharpen import Crf, confident_choices, sharpened
-from recam.segmentation import masks_of_images
+from recam.refine.pamr import Pamr
+from recam.refine.random_walk import Walk
+from recam.runtime.devices import make_device
+from recam.runtime.precision import autocast, make_precision
 
 # Of each data set: number of classes, an image's usual width and height, and classes in an image.
 SETS = {"voc12": (20, (500, 375), 1.5), "coco14": (80, (640, 480), 2.9)}
@@ -110,7 +112,7 @@ def measured(step: str, params: Params, device: torch.device) -> tuple[float, in
     with TemporaryDirectory() as folder:
         run, images = WORKS[step](params, device, Path(folder))
         seconds = []
-        with computing(make_precision("auto", device), device):
+        with autocast(make_precision("auto", device), device):
             run()  # a warm-up
             for _ in range(ROUNDS):
                 start = time.perf_counter()
@@ -120,13 +122,13 @@ def measured(step: str, params: Params, device: torch.device) -> tuple[float, in
     return min(seconds) / images, peak_bytes(device)
 
 
-def _blueprint(params: Params, section: str, **more: Any) -> Blueprint:
+def _blueprint(params: Params, section: str, **more: Any) -> ModelConfig:
     numbers = params["train_cam"] | params[section]
     names = ("backbone", "output_stride", "frozen_batch_norm")
     classes = tuple(f"class {k}" for k in range(SETS[params["download"]["dataset"]][0]))
     values: dict[str, Any] = {name: numbers[name] for name in names} | {"frozen_stem": False}
     values |= {"classes": classes} | more
-    return Blueprint(**values)
+    return ModelConfig(**values)
 
 
 def _training(section: str, method: str = "") -> Work:
@@ -139,7 +141,9 @@ def _training(section: str, method: str = "") -> Work:
         model = make(print_of).train().to(device).to(memory_format=torch.channels_last)
         optimizer = SGD(model.parameters(), lr=1e-4, momentum=params[section]["momentum"])
         on_gpu = device.type == "cuda"
-        at_once = params[section]["batch_size"] // params[section].get("parts", 1)
+        at_once = params[section]["batch_size"] // params[section].get(
+            "gradient_accumulation_steps", 1
+        )
         count = at_once if on_gpu else IMAGES_ON_CPU
         side, classes = params[section]["crop"], len(print_of.classes)
         images = torch.randn(count, 3, side, side).to(device).to(memory_format=torch.channels_last)
@@ -164,7 +168,7 @@ def _step(model: Any, optimizer: SGD, images: Tensor, targets: Tensor) -> Callab
     return run
 
 
-def _segmenter_blueprint(params: Params) -> Blueprint:
+def _segmenter_blueprint(params: Params) -> ModelConfig:
     numbers = params["train_seg"]
     return _blueprint(
         params, "train_seg", method=numbers["segmenter"], rates=tuple(numbers["rates"])
@@ -183,8 +187,7 @@ def _cams(params: Params, device: torch.device, folder: Path) -> Made:
             paths,
             scales=tuple(numbers["scales"]),
             batch_size=numbers["batch_size"],
-            mean=backbone_of(model).mean,
-            std=backbone_of(model).std,
+            normalise=backbone_of(model).normalise,
             device=device,
         ):
             pass
@@ -248,7 +251,7 @@ def _sure_pixels(params: Params, device: torch.device, folder: Path) -> Made:
     scores, pixels = _scored_photographs(params, at_once, device, folder)
     given = {name: numbers[name] for name in ("foreground", "background", "certainty")}
     crf = _crf(numbers)
-    return lambda: confident_choices(scores, pixels, crf=crf, **given), len(scores)
+    return lambda: confident_labels(scores, pixels, crf=crf, **given), len(scores)
 
 
 def _train_irn(params: Params, device: torch.device, _: Path) -> Made:
@@ -268,7 +271,7 @@ def _train_irn(params: Params, device: torch.device, _: Path) -> Made:
 
 def _pseudo(params: Params, device: torch.device, folder: Path) -> Made:
     numbers = params["make_pseudo"]
-    spread_numbers = SpreadNumbers(
+    spread_numbers = RefinerNumbers(
         pamr=Pamr(
             dilations=tuple(numbers["pamr_dilations"]), iterations=numbers["pamr_iterations"]
         ),
@@ -277,7 +280,7 @@ def _pseudo(params: Params, device: torch.device, folder: Path) -> Made:
         ),
         irn=_irn(params, device).eval(),
     )
-    spread = make_spread(numbers["refiner"], spread_numbers)
+    spread = make_propagator(numbers["refiner"], spread_numbers)
     scores, pixels = _scored_photographs(params, numbers["batch_size"], device, folder)
     crf = _crf(numbers)
 
@@ -285,7 +288,7 @@ def _pseudo(params: Params, device: torch.device, folder: Path) -> Made:
         with torch.inference_mode():
             maps = spread(scores, pixels)
             if REFINERS[numbers["refiner"]].has_crf:
-                sharpened(maps, pixels, background=numbers["crf_background"], crf=crf)
+                crf_refined(maps, pixels, background=numbers["crf_background"], crf=crf)
 
     return run, len(scores)
 

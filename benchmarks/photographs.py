@@ -8,8 +8,8 @@ from PIL import Image
 from torch import Tensor
 from torch.nn import functional
 
-from recam.files import read_image
-from recam.refining import pixels_of
+from recam.data.loading import pixels_of
+from recam.io.images import read_image
 
 
 def made_photographs(folder: Path, count: int, *, size: tuple[int, int]) -> list[Path]:

@@ -22,10 +22,10 @@ from typing import Any
 import pandas as pd
 import yaml
 
-from recam.build.names import REFINERS, needs_irn
+from recam.catalogue.names import REFINERS, needs_irn
 from recam.data.layout import MASKS, load_weak_split
-from recam.evaluation import Truth, score_maps
-from recam.refining import score_histogram, yen_threshold
+from recam.pipeline.evaluation import Truth, score_maps
+from recam.pipeline.pseudo_masks import score_histogram, yen_threshold
 
 SCRIPTS = Path(__file__).parents[1] / "workflow" / "scripts"
 REPORTED = ("none", "pamr", "crf", "irn", "irn+crf")

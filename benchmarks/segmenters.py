@@ -12,10 +12,10 @@ from torch.nn import functional
 from torch.optim import SGD
 from torchvision.models.segmentation import deeplabv3_resnet50, deeplabv3_resnet101
 
-from recam.build.segmenters import make_segmenter
-from recam.inference import averaged_maps
-from recam.labels import IGNORE
+from recam.catalogue.segmenters import make_segmenter
+from recam.core.labels import IGNORE
 from recam.models.segmenters import Segmenter
+from recam.pipeline.inference import averaged_maps
 
 NUM_IDS = 21
 CROPS, VIEWS = 10, 4  # images of a training step, and of a prediction
@@ -41,15 +41,15 @@ def torchvision_network(device: torch.device) -> nn.Module:
 @cache
 def network(name: str, device: torch.device) -> Segmenter:
     """A segmenter of ours over the same backbone at the same output stride."""
-    blueprint = replace(
-        DEFAULT.blueprint,
+    model_config = replace(
+        DEFAULT.model_config,
         method=name,
         backbone="resnet101" if on_gpu(device) else "resnet50",
         output_stride=8,
         classes=tuple(f"class {k}" for k in range(1, NUM_IDS)),
         rates=RATES,
     )
-    return make_segmenter(blueprint).to(device).to(memory_format=torch.channels_last)
+    return make_segmenter(model_config).to(device).to(memory_format=torch.channels_last)
 
 
 def batch(device: torch.device) -> tuple[Tensor, Tensor]:

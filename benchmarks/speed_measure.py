@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from torch.nn.modules.module import register_module_forward_hook
 from torch.utils.flop_counter import FlopCounterMode
 
-from recam.build.devices import make_device
+from recam.runtime.devices import make_device
 
 AGREEMENT = 0.05  # of results, of their largest value: half precision is allowed to differ
 TURN, MOST_RUNS = 0.3, 20  # seconds that a turn takes at least where runs are short, and runs

@@ -29,14 +29,14 @@ from torch import Tensor
 from torch.nn import functional
 from walk import POWER, RADIUS, SQUARINGS, STEPS, dense_matrix, made_inputs
 
-from recam.build.methods import make_classifier, maps_of
-from recam.files import read_image
-from recam.inference import maps_of_images, normalise
-from recam.maps import EPSILON, peak_normalised
+from recam.catalogue.methods import make_classifier, maps_of
+from recam.io.images import read_image
+from recam.methods.cam import EPSILON, peak_normalised
 from recam.models.backbones import IMAGENET_MEAN, IMAGENET_STD
 from recam.models.folding import folded
-from recam.refine.paths import pair_offsets
-from recam.refine.walk import chebyshev_shares, random_walk
+from recam.pipeline.inference import maps_of_images
+from recam.refine.affinities import pair_offsets
+from recam.refine.random_walk import chebyshev_shares, random_walk
 
 SCALES = (1.0, 0.5, 1.5, 2.0)  # of cams; these numbers are those of presets/voc12.yaml
 IMAGES_AT_ONCE = 4
@@ -54,7 +54,7 @@ def make_cams(device: torch.device) -> Work:
     def make(setting: Setting, *, plain: bool) -> Run:
         paths = made_photographs(setting.folder, images, size=size)
         torch.manual_seed(0)
-        model = make_classifier(setup.blueprint).eval()
+        model = make_classifier(setup.model_config).eval()
         if plain:
             maps = maps_of(model.to(device), combine="product")
             return as_plain()(partial(plain_cams, maps, paths, device))
@@ -76,8 +76,7 @@ def our_cams(maps: Callable[[Tensor], Tensor], paths: list[Path], device: torch.
         paths,
         scales=SCALES,
         batch_size=IMAGES_AT_ONCE,
-        mean=IMAGENET_MEAN,
-        std=IMAGENET_STD,
+        normalise=_normalise,
         device=device,
     )
     return torch.stack([peak_normalised(found[PRESENT]).cpu() for _, found in pairs])
@@ -89,10 +88,15 @@ def plain_cams(maps: Callable[[Tensor], Tensor], paths: list[Path], device: torc
     cams: list[Tensor] = []
     for path in paths:
         pixels = torch.from_numpy(read_image(path).copy()).permute(2, 0, 1)[None]
-        image = normalise(pixels.to(device) / 255, mean=IMAGENET_MEAN, std=IMAGENET_STD)
+        image = _normalise(pixels.to(device) / 255)
         total = _sum_of_views(maps, image.contiguous())[PRESENT]
         cams.append((total / (total.amax(dim=(1, 2), keepdim=True) + EPSILON)).cpu())
     return torch.stack(cams)
+
+
+def _normalise(pixels: Tensor) -> Tensor:
+    centre, spread = (pixels.new_tensor(v)[:, None, None] for v in (IMAGENET_MEAN, IMAGENET_STD))
+    return ((pixels - centre) / spread).contiguous(memory_format=torch.channels_last)
 
 
 def _sum_of_views(maps: Callable[[Tensor], Tensor], image: Tensor) -> Tensor:

@@ -23,13 +23,13 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.optim import SGD
 
-from recam.build.devices import loader_workers
-from recam.build.methods import make_classifier
-from recam.build.segmenters import make_segmenter
+from recam.catalogue.methods import make_classifier
+from recam.catalogue.segmenters import make_segmenter
 from recam.data.loading import LabelledImages, training_batches
-from recam.maps import EPSILON
+from recam.methods.cam import EPSILON
 from recam.methods.recam import ReCam
-from recam.precision import computing, make_precision
+from recam.runtime.devices import loader_workers
+from recam.runtime.precision import autocast, make_precision
 
 LEARNING_RATE = 1e-12  # next to none: on noise a fresh network would soon have no finite loss
 RATES = (6, 12, 18, 24)  # of DeepLabV2's branches
@@ -66,7 +66,7 @@ def as_ours(compute: Callable[Given, Result], device: torch.device) -> Callable[
     """Ours: losses or maps, computed in the precision that the library's steps have on a device."""
 
     def computed(*args: Given.args, **kwargs: Given.kwargs) -> Result:
-        with computing(make_precision("auto", device), device):
+        with autocast(make_precision("auto", device), device):
             return compute(*args, **kwargs)
 
     return computed
@@ -89,7 +89,7 @@ def as_plain() -> Iterator[None]:
 def step_of(
     model: nn.Module, losses: Callable[[], dict[str, Tensor]], *, momentum: float, plain: bool
 ) -> Run:
-    """Forward, backward and SGD, ours fused as in ``recam.training``; returns the loss."""
+    """Forward, backward and SGD, ours fused as in ``recam.pipeline.training``; returns the loss."""
     trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
     optimizer = SGD(
         trained,
@@ -125,7 +125,7 @@ def classifier_step(setup: Setup, *, plain: bool) -> Make:
 def classifier(setup: Setup, device: torch.device, *, plain: bool) -> tuple[nn.Module, Losses]:
     """The same network at every call, and its losses."""
     torch.manual_seed(0)
-    model = make_classifier(setup.blueprint).train()
+    model = make_classifier(setup.model_config).train()
     if not plain:
         model = prepared(model, device)
         return model, as_ours(model.loss, device)
@@ -154,8 +154,8 @@ def published(device: torch.device, *, method: str, classes: int = 20) -> tuple[
     """A training step's sizes in words, and its setup: on a CPU the whole would take minutes."""
     on_gpu = device.type == "cuda"
     names = tuple(f"class {k}" for k in range(classes))
-    blueprint = replace(RESNET, method=method, classes=names)
-    setup = Setup(blueprint=blueprint, batch=16 if on_gpu else 2, side=512 if on_gpu else 224)
+    model_config = replace(RESNET, method=method, classes=names)
+    setup = Setup(model_config=model_config, batch=16 if on_gpu else 2, side=512 if on_gpu else 224)
     return f"{setup.batch} x {setup.side} px, K = {classes}", setup
 
 
@@ -202,7 +202,7 @@ def without_result(make: Make) -> Make:
 def train_seg(device: torch.device) -> Work:
     """DeepLabV2's step, with its losses at three scales; forms differ as in train_cam."""
     batch, side = (10, 321) if device.type == "cuda" else (2, 161)
-    blueprint = replace(
+    model_config = replace(
         RESNET,
         method="deeplabv2",
         backbone="resnet101",
@@ -210,11 +210,11 @@ def train_seg(device: torch.device) -> Work:
         frozen_stem=False,
         rates=RATES,
     )
-    ids = len(blueprint.classes) + 1
+    ids = len(model_config.classes) + 1
 
     def make(_: Setting, *, plain: bool) -> Run:
         torch.manual_seed(0)
-        model = make_segmenter(blueprint).train()
+        model = make_segmenter(model_config).train()
         images = torch.randn(batch, 3, side, side).to(device)
         masks = torch.randint(ids, (batch, side, side), dtype=torch.uint8).to(device)
         if plain:

@@ -8,8 +8,8 @@ from protocol import Comparison, Maker, Setting, Variant
 from torch import Tensor
 from torch.optim import SGD
 
-from recam.artifacts import Blueprint
-from recam.build.methods import make_classifier
+from recam.catalogue.methods import make_classifier
+from recam.io.checkpoints import ModelConfig
 
 PRESENT = 2  # classes of an image
 LEARNING_RATE = 1e-3  # small: the inputs are noise, and their loss must stay finite
@@ -19,13 +19,13 @@ LEARNING_RATE = 1e-3  # small: the inputs are noise, and their loss must stay fi
 class Setup:
     """A network and the size of its batches."""
 
-    blueprint: Blueprint
+    model_config: ModelConfig
     batch: int
     side: int  # pixels
 
 
 DEFAULT = Setup(
-    blueprint=Blueprint(
+    model_config=ModelConfig(
         method="cam",
         backbone="tf_efficientnet_lite0",
         output_stride=16,
@@ -40,11 +40,11 @@ DEFAULT = Setup(
 
 
 def training_step(setup: Callable[[torch.device], Setup], *, method: str) -> Maker:
-    """Forward, backward and SGD, as ``recam.training`` does them."""
+    """Forward, backward and SGD, as ``recam.pipeline.training`` does them."""
 
     def make(setting: Setting) -> Variant:
         chosen = setup(setting.device)
-        model = make_classifier(replace(chosen.blueprint, method=method)).train()
+        model = make_classifier(replace(chosen.model_config, method=method)).train()
         model.to(setting.device).to(memory_format=torch.channels_last)
         optimizer = SGD(
             model.parameters(), lr=LEARNING_RATE, momentum=0.9, weight_decay=1e-4, fused=True
@@ -66,7 +66,7 @@ def noise_batch(setup: Setup, *, device: torch.device) -> tuple[Tensor, Tensor]:
     """Images (B, 3, H, W) in channels-last layout and labels (B, K), the same at every call."""
     generator = torch.Generator().manual_seed(0)
     images = torch.randn(setup.batch, 3, setup.side, setup.side, generator=generator)
-    classes = len(setup.blueprint.classes)
+    classes = len(setup.model_config.classes)
     draws = torch.rand(setup.batch, classes, generator=generator)
     labels = draws.argsort(dim=1) < PRESENT
     return images.to(device, memory_format=torch.channels_last), labels.to(device)

@@ -6,7 +6,7 @@ import torch
 from steps import DEFAULT, Setup, with_and_without
 
 RESNET = replace(
-    DEFAULT.blueprint,
+    DEFAULT.model_config,
     backbone="resnet50",
     classes=tuple(f"class {k}" for k in range(20)),
     frozen_batch_norm=True,
@@ -17,7 +17,7 @@ RESNET = replace(
 def published(device: torch.device) -> Setup:
     """Batches of 16 crops of 512 px; 2 of 224 px on a CPU, where those would take minutes."""
     on_gpu = device.type == "cuda"
-    return Setup(blueprint=RESNET, batch=16 if on_gpu else 2, side=512 if on_gpu else 224)
+    return Setup(model_config=RESNET, batch=16 if on_gpu else 2, side=512 if on_gpu else 224)
 
 
 COMPARISONS = [

@@ -21,9 +21,9 @@ from scipy.sparse import csr_array
 from torch import Tensor
 from torch.nn import functional
 
-from recam.build.devices import make_device
-from recam.refine.paths import pair_offsets
-from recam.refine.walk import random_walk, transition_weights
+from recam.refine.affinities import pair_offsets
+from recam.refine.random_walk import random_walk, transition_weights
+from recam.runtime.devices import make_device
 
 SIZES = {"375 x 500 px": (94, 125), "480 x 640 px": (120, 160)}  # of grids at stride 4
 MAPS = (1, 3)

@@ -5,9 +5,11 @@ import torch
 from PIL import Image
 from torchvision.models import resnet18
 
-from recam import inference, labels, maps, plots
-from recam.methods.cam import Cam
+from recam.core import labels
+from recam.methods.cam import Cam, peak_normalised
 from recam.methods.recam import ReCam
+from recam.pipeline import inference
+from recam.report import grids
 
 torch.manual_seed(0)
 yours = resnet18(num_classes=3)  # yours is trained; this one learns with its maps
@@ -31,9 +33,9 @@ for _ in range(24):
     optimizer.step()
 model.eval()
 cams = inference.averaged_maps(lambda x: model.maps(x, combine="product"), images, scales=(2.0,))
-scores = maps.peak_normalised(cams * present[:, :, None, None]).detach().numpy()
+scores = peak_normalised(cams * present[:, :, None, None]).detach().numpy()
 strip = (255 * torch.cat(list(images[:8]), dim=2)).byte().permute(1, 2, 0).numpy()
 ids, best = labels.top_class(np.concatenate(scores[:8], axis=2), np.arange(3))
-shown = plots.shown_maps(strip, ids, best, 255 * np.eye(256, 3, -1, np.uint8))  # as squares are
+shown = grids.shown_maps(strip, ids, best, 255 * np.eye(256, 3, -1, np.uint8))  # as squares are
 Image.fromarray(np.vstack([strip, shown])).save("plug_in.png")
 print(f"SCE loss: {model.loss(images, present)['sce']:.2f}; a guess has ln 3 = 1.10")

@@ -9,16 +9,16 @@ from pathlib import Path
 
 import torch
 
-from recam.artifacts import Blueprint
-from recam.build.methods import make_classifier
-from recam.build.refiners import make_irn
-from recam.build.segmenters import make_segmenter
+from recam.catalogue.methods import make_classifier
+from recam.catalogue.refiners import make_irn
+from recam.catalogue.segmenters import make_segmenter
 from recam.data.layout import load_weak_split
 from recam.data.loading import Augmentation, LabelledImages, MaskedImages, training_batches
+from recam.io.checkpoints import ModelConfig
 from recam.models.backbones import backbone_of, freeze_batch_norm
 from recam.models.initialisation import seeded_initialisation
-from recam.share import is_first, joined
-from recam.training import Recipe, train
+from recam.pipeline.training import Recipe, train
+from recam.runtime.distributed import is_first, process_group
 
 BATCH, EPOCHS, PARTS = 4, 2, 2
 AUGMENTATION = Augmentation(
@@ -52,7 +52,7 @@ def trained(data, masks, folder):
                 learning_rates=rates,
                 momentum=0.9,
                 weight_decay=1e-4,
-                parts=PARTS if kind == "recam" else 1,
+                gradient_accumulation_steps=PARTS if kind == "recam" else 1,
             ),
             device=torch.device("cpu"),
             state=folder / f"{kind}.last.pt",
@@ -73,7 +73,7 @@ def made(make, kind, classes):
 
 def blueprint_of(kind, classes):
     """What it is made of."""
-    return Blueprint(
+    return ModelConfig(
         method=kind,
         backbone="resnet18",
         output_stride=16,
@@ -98,7 +98,7 @@ def settle(model):
 
 if __name__ == "__main__":
     given = [Path(word) for word in sys.argv[1:]]
-    with joined() if len(given) == 3 else nullcontext():
+    with process_group() if len(given) == 3 else nullcontext():
         tensors = trained(given[0], given[1], given[2].parent)
         if is_first():
             torch.save(tensors, given[2])

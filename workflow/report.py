@@ -18,9 +18,9 @@ import yaml
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "src"))
 
-from recam import charts
-from recam.errors import UserError
-from recam.files import sha256, write_text
+from recam.core.errors import UserError
+from recam.io.images import sha256, write_text
+from recam.report import charts
 
 REPORT = Path("results/report.html")
 ADDED = Path("results/report")

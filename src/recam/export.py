@@ -24,14 +24,13 @@ from timm.layers.padding import pad_same
 from torch import Tensor, nn
 from torch.nn import functional
 
-from recam.build.segmenters import load_segmenter
-from recam.commands import run_command
-from recam.errors import UserError
-from recam.files import replacing
-from recam.inference import normalise
-from recam.labels import class_names_with_background
+from recam.catalogue.segmenters import load_segmenter
+from recam.core.errors import UserError
+from recam.core.labels import class_names_with_background
+from recam.io.images import replacing
 from recam.models.backbones import backbone_of
 from recam.models.segmenters import Segmenter, resized
+from recam.runtime.commands import run_command
 
 PACKAGES = ("onnx", "onnxscript", "onnxruntime")
 INPUT, OUTPUT = "pixels", "probabilities"
@@ -54,12 +53,10 @@ class ProbabilitiesOfPixels(nn.Module):
     def __init__(self, segmenter: Segmenter):
         super().__init__()
         self.segmenter = segmenter
-        backbone = backbone_of(segmenter)
-        self.mean, self.std = backbone.mean, backbone.std
 
     def forward(self, pixels: Float[Tensor, "B 3 H W"]) -> Float[Tensor, "B N H W"]:
         """From red, green and blue in [0, 1] to a distribution over background and classes."""
-        images = normalise(pixels, mean=self.mean, std=self.std)
+        images = backbone_of(self.segmenter).normalise(pixels)
         return resized(self.segmenter.maps(images), pixels.shape[2:])
 
 
@@ -71,9 +68,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _export(args: argparse.Namespace) -> int:
     _require_packages()
-    segmenter, blueprint = load_segmenter(args.checkpoint)
-    export(args.onnx, segmenter, blueprint.classes)
-    size, classes = args.onnx.stat().st_size / 1e6, len(blueprint.classes)
+    segmenter, model_config = load_segmenter(args.checkpoint)
+    export(args.onnx, segmenter, model_config.classes)
+    size, classes = args.onnx.stat().st_size / 1e6, len(model_config.classes)
     logger.info("%s: %.1f MB, background and %d classes", args.onnx, size, classes)
     return 0
 

@@ -15,21 +15,21 @@ import numpy as np
 from jaxtyping import UInt8
 from PIL import Image, ImageDraw, ImageFont
 
-from recam.background import writing_behind
-from recam.build.devices import make_device
-from recam.build.segmenters import load_segmenter
-from recam.commands import run_command
-from recam.errors import UserError
-from recam.files import IMAGE_SUFFIXES, read_image, write_image, write_mask, write_text
-from recam.inference import shrunk_size
-from recam.labels import BACKGROUND, class_colours, class_names_with_background
+from recam.catalogue.segmenters import load_segmenter
+from recam.core.errors import UserError
+from recam.core.labels import BACKGROUND, class_colours, class_names_with_background
+from recam.io.images import IMAGE_SUFFIXES, read_image, write_image, write_mask, write_text
 from recam.models.folding import folded
-from recam.plots import shown_mask
-from recam.precision import BITS, make_precision
-from recam.progress import progress
+from recam.pipeline.inference import shrunk_size
+from recam.pipeline.segmentation import masks_of_images
 from recam.refine.crf import CrfKernels
-from recam.refine.sharpen import Crf
-from recam.segmentation import masks_of_images
+from recam.refine.crf_masks import Crf
+from recam.report.grids import shown_mask
+from recam.runtime.commands import run_command
+from recam.runtime.devices import make_device
+from recam.runtime.precision import BITS, make_precision
+from recam.runtime.progress import progress
+from recam.runtime.threads import writing_behind
 
 OVERLAY_SIDE = 1024  # pixels; of the pictures to look at
 LINE, MARGIN = 20, 6  # pixels; of the legend
@@ -64,9 +64,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _predict(args: argparse.Namespace) -> int:
     images = _images(args.images)
-    model, blueprint = load_segmenter(args.checkpoint)
+    model, model_config = load_segmenter(args.checkpoint)
     device = make_device(args.device, threads=args.threads)
-    _claim(args.out, blueprint.classes, images)
+    _claim(args.out, model_config.classes, images)
     faults: list[UserError] = []
     paths = list(images.values())
     model = folded(model.to(device), lambda network, images: network.logits(images))
@@ -77,12 +77,12 @@ def _predict(args: argparse.Namespace) -> int:
         batch_size=args.batch_size,
         precision=make_precision(args.precision, device),
         crf=PUBLISHED_CRF if args.crf else None,
-        longest_side=args.longest_side or blueprint.longest_side or None,
+        longest_side=args.longest_side or model_config.longest_side or None,
         faults=faults,
     )
     with writing_behind() as write:
         for position, mask in progress(masks, total=len(paths), what="masks", unit="image"):
-            write(partial(_save, args.out, paths[position], mask, blueprint.classes))
+            write(partial(_save, args.out, paths[position], mask, model_config.classes))
     for fault in faults:
         logger.error("%s", fault)
     made = len(paths) - len(faults)

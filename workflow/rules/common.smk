@@ -15,8 +15,8 @@ from snakemake.exceptions import WorkflowError
 # This project's own modules, also in a copy of it.
 sys.path[:0] = [os.path.join(workflow.basedir, folder) for folder in ("src", "workflow")]
 
-from recam import params as checked_params
-from recam.errors import UserError
+from recam.steps import params as checked_params
+from recam.core.errors import UserError
 from imports import imported_files
 
 STARTED = time.time()
@@ -63,7 +63,7 @@ def check_source():
             " files elsewhere"
         )
     if config["download"]["dataset"] == "folder":
-        from recam.data.folder import list_folder
+        from recam.datasets.folder import list_folder
 
         try:
             list_folder(config["download"]["source"])

@@ -4,13 +4,13 @@ import argparse
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-import _step
+from _library import run
 
-from recam.build.datasets import Sources, fill
-from recam.data.checks import check_data
+from recam.catalogue.datasets import Sources, fill
+from recam.checks.report import write_report
+from recam.checks.rules import check_data
+from recam.core.errors import UserError
 from recam.data.layout import CLASSES, SPLITS
-from recam.data.report import write_report
-from recam.errors import UserError
 
 
 def main(args: argparse.Namespace) -> None:
@@ -33,7 +33,7 @@ def _in_layout(data: Path, temporary: Path) -> Path:
 
 
 if __name__ == "__main__":
-    _step.run(
+    run(
         main,
         description=__doc__,
         paths={

@@ -4,14 +4,14 @@ import argparse
 import logging
 import shutil
 
-import _step
+from _library import run
 
-from recam.build.datasets import Made, Sources, fill
-from recam.data.checks import check_data
+from recam.catalogue.datasets import Made, Sources, fill
+from recam.checks.report import write_report
+from recam.checks.rules import check_data
+from recam.core.errors import UserError
 from recam.data.layout import MASKS, WEAK_PARTS
-from recam.data.report import write_report
-from recam.errors import UserError
-from recam.files import replace_with, write_manifest
+from recam.io.images import replace_with, write_manifest
 
 MADE = ("random_seed", "train_images", "val_images", "image_size", "cooccurrence")
 
@@ -47,7 +47,7 @@ def main(args: argparse.Namespace) -> None:
 
 
 if __name__ == "__main__":
-    _step.run(
+    run(
         main,
         description=__doc__,
         paths={

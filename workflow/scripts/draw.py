@@ -7,18 +7,18 @@ import logging
 import shutil
 from pathlib import Path
 
-import _step
 import pandas as pd
-from _answer import scored, write_answer
-from _grids import Material, draw_extremes
+from _library import run
 from matplotlib.figure import Figure
 
-from recam import charts, mistakes
 from recam.data.layout import CLASSES, read_classes
-from recam.files import replace_with
-from recam.objects import objects, outcomes, size_groups
-from recam.style import LOOKS, STAGES
-from recam.summary import Run, gathered_curves, gathered_table
+from recam.io.images import replace_with
+from recam.report import charts, error_charts
+from recam.report.examples import Material, draw_extremes
+from recam.report.first_page import scored, write_answer
+from recam.report.objects import objects, outcomes, size_groups
+from recam.report.style import LOOKS, STAGES
+from recam.report.summary import Run, gathered_curves, gathered_table
 
 NOT_BY_CHANCE = (
     " (In maps and pseudo masks only classes of the image's label can appear, so one class alone "
@@ -104,14 +104,14 @@ def _draw_errors(
         after = "recam" if before == "cam" and "recam" in present else None
         what = STAGES[stage]
         _save(
-            mistakes.confusions(table, before=before, after=after, classes=classes),
+            error_charts.confusions(table, before=before, after=after, classes=classes),
             folder / f"{number}a-{what}-object-for-object.png",
             f"{what.capitalize()}: which object is taken for which, before and after "
             "re-activation, in percent of the true object's pixels. Right: all other classes "
             "together; points that move left are the gain.",
         )
         _save(
-            mistakes.by_class(table, methods=present),
+            error_charts.by_class(table, methods=present),
             folder / f"{number}b-{what}-by-class.png",
             f"{what.capitalize()}: what is missed and what is wrongly claimed, class by class, "
             "in percent of the class's true pixels; the most frequent class on top.",
@@ -121,13 +121,13 @@ def _draw_errors(
             continue
         sized = outcomes(rows.assign(size=size_groups(rows)), "size")
         _save(
-            mistakes.by_size(sized),
+            error_charts.by_size(sized),
             folder / f"{number}c-{what}-by-size.png",
             f"{what.capitalize()}: small objects and large ones, a quarter of all objects each. "
             "Extra pixels weigh more in small ones: look how far each method runs over.",
         )
         _save(
-            mistakes.together(outcomes(rows, "company")),
+            error_charts.together(outcomes(rows, "company")),
             folder / f"{number}d-{what}-alone-or-together.png",
             f"{what.capitalize()}: objects alone in their image against objects beside others, "
             "where classes are mistaken for each other and re-activation should help."
@@ -141,7 +141,7 @@ def _save(figure: Figure | None, path: Path, caption: str) -> None:
 
 
 if __name__ == "__main__":
-    _step.run(
+    run(
         main,
         description=__doc__,
         paths={

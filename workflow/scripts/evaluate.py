@@ -6,17 +6,15 @@ import logging
 from functools import partial
 from pathlib import Path
 
-import _step
-from _crf import crf_of
-from _devices import shared
+from _library import run
 
-from recam.artifacts import ResumableFolder
-from recam.background import writing_behind
-from recam.build.devices import make_device
-from recam.build.segmenters import load_segmenter
+from recam.catalogue.segmenters import load_segmenter
+from recam.core.errors import UserError
 from recam.data.layout import WeakSplit, load_weak_split, require_classes
-from recam.errors import UserError
-from recam.evaluation import (
+from recam.io.checkpoints import ResumableFolder
+from recam.io.images import write_manifest, write_mask, write_text
+from recam.models.folding import folded
+from recam.pipeline.evaluation import (
     Truth,
     confusion_table,
     counts_table,
@@ -26,13 +24,16 @@ from recam.evaluation import (
     score_maps,
     score_masks,
 )
-from recam.files import write_manifest, write_mask, write_text
-from recam.models.folding import folded
-from recam.precision import make_precision
-from recam.progress import progress
-from recam.segmentation import masks_of_images
-from recam.share import is_first, is_first_after_all, mine
-from recam.style import STAGES
+from recam.pipeline.segmentation import masks_of_images
+from recam.report.style import STAGES
+from recam.runtime.devices import make_device
+from recam.runtime.distributed import is_first, is_first_after_all, shard
+from recam.runtime.precision import make_precision
+from recam.runtime.progress import progress
+from recam.runtime.threads import writing_behind
+from recam.steps import command
+from recam.steps.crf import crf_of
+from recam.steps.launch import shared
 
 logger = logging.getLogger(__name__)
 
@@ -110,16 +111,16 @@ def _truth(masks: Path, split: WeakSplit) -> tuple[Truth, dict[str, str | int]]:
 
 def _predict(args: argparse.Namespace, maps_split: WeakSplit, seg_split: WeakSplit) -> None:
     """Masks of the validation split, and of some training images for the picture."""
-    model, blueprint = load_segmenter(args.checkpoint)
-    require_classes(blueprint.classes, seg_split.classes, source=args.checkpoint)
+    model, model_config = load_segmenter(args.checkpoint)
+    require_classes(model_config.classes, seg_split.classes, source=args.checkpoint)
     device = make_device(args.device, threads=args.threads)
     paths = dict(zip(seg_split.ids, seg_split.images, strict=True))
     shown = slice(args.examples)  # of the training images, for the picture
     paths |= dict(zip(maps_split.ids[shown], maps_split.images[shown], strict=True))
     folder = ResumableFolder(
-        args.predictions, key=_step.fingerprint(args, args.data, args.checkpoint)
+        args.predictions, key=command.fingerprint(args, args.data, args.checkpoint)
     )
-    left = [image_id for image_id in mine(list(paths)) if not folder.has(f"{image_id}.png")]
+    left = [image_id for image_id in shard(list(paths)) if not folder.has(f"{image_id}.png")]
     model = folded(model.to(device), lambda network, images: network.logits(images))
     masks = masks_of_images(
         model,
@@ -139,7 +140,7 @@ def _predict(args: argparse.Namespace, maps_split: WeakSplit, seg_split: WeakSpl
 
 
 if __name__ == "__main__":
-    _step.run(
+    run(
         shared(main),
         description=__doc__,
         paths={

@@ -4,25 +4,26 @@ import argparse
 import logging
 from functools import partial
 
-import _step
 import numpy as np
 import torch
-from _devices import shared
+from _library import run
 
-from recam.artifacts import ResumableFolder, load_checkpoint
-from recam.background import writing_behind
-from recam.build.devices import make_device
-from recam.build.methods import make_classifier, maps_of
+from recam.catalogue.methods import make_classifier, maps_of
 from recam.data.layout import load_weak_split, require_classes
-from recam.files import write_manifest
-from recam.inference import maps_of_images
-from recam.maps import peak_normalised
+from recam.io.checkpoints import ResumableFolder, load_checkpoint
+from recam.io.images import write_manifest
+from recam.io.scores import ScoredClasses, save_scores
+from recam.methods.cam import peak_normalised
 from recam.models.backbones import backbone_of
 from recam.models.folding import folded
-from recam.precision import make_precision
-from recam.progress import progress
-from recam.scores import ScoredClasses, save_scores
-from recam.share import is_first_after_all, mine
+from recam.pipeline.inference import maps_of_images
+from recam.runtime.devices import make_device
+from recam.runtime.distributed import is_first_after_all, shard
+from recam.runtime.precision import make_precision
+from recam.runtime.progress import progress
+from recam.runtime.threads import writing_behind
+from recam.steps import command
+from recam.steps.launch import shared
 
 logger = logging.getLogger(__name__)
 
@@ -31,21 +32,20 @@ def main(args: argparse.Namespace) -> None:
     """Load, extract, save the cams of each image."""
     device = make_device(args.device, threads=args.threads)
     split = load_weak_split(args.data, args.split)
-    tensors, blueprint = load_checkpoint(args.checkpoint)
-    require_classes(blueprint.classes, split.classes, source=args.checkpoint)
-    model = make_classifier(blueprint)
+    tensors, model_config = load_checkpoint(args.checkpoint)
+    require_classes(model_config.classes, split.classes, source=args.checkpoint)
+    model = make_classifier(model_config)
     model.load_state_dict(tensors)
     model.to(device).to(memory_format=torch.channels_last).eval()
     model = folded(model, lambda network, images: network.backbone(images))
-    folder = ResumableFolder(args.cams, key=_step.fingerprint(args, args.data, args.checkpoint))
-    left = [i for i in mine(range(len(split.ids))) if not folder.has(f"{split.ids[i]}.npz")]
+    folder = ResumableFolder(args.cams, key=command.fingerprint(args, args.data, args.checkpoint))
+    left = [i for i in shard(range(len(split.ids))) if not folder.has(f"{split.ids[i]}.npz")]
     all_maps = maps_of_images(
         maps_of(model, combine=args.combine),
         [split.images[i] for i in left],
         scales=tuple(args.scales),
         batch_size=args.batch_size,
-        mean=backbone_of(model).mean,
-        std=backbone_of(model).std,
+        normalise=backbone_of(model).normalise,
         device=device,
         precision=make_precision(args.precision, device),
     )
@@ -63,7 +63,7 @@ def main(args: argparse.Namespace) -> None:
 
 
 if __name__ == "__main__":
-    _step.run(
+    run(
         shared(main),
         description=__doc__,
         paths={

@@ -7,46 +7,49 @@ from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
-import _step
 import numpy as np
 import torch
-from _crf import crf_of
-from _devices import shared
-from _pseudo_picture import Shown, draw
+from _library import run
 
-from recam.artifacts import ResumableFolder, load_checkpoint
-from recam.build.devices import make_device
-from recam.build.names import REFINERS, needs_irn
-from recam.build.refiners import Pamr, SpreadNumbers, Walk, bytes_of_walk, make_irn, make_spread
+from recam.catalogue.names import REFINERS, needs_irn
+from recam.catalogue.refiners import RefinerNumbers, bytes_of_walk, make_irn, make_propagator
+from recam.core.errors import UserError
+from recam.core.labels import IGNORE
 from recam.data.layout import CLASSES, IMAGES, find_image, read_classes, require_classes
-from recam.errors import UserError
-from recam.files import read_mask, write_manifest, write_text
-from recam.labels import IGNORE
-from recam.refine.irn import Irn
-from recam.refining import (
+from recam.io.checkpoints import ResumableFolder, load_checkpoint
+from recam.io.images import read_mask, write_manifest, write_text
+from recam.pipeline.pseudo_masks import (
     MIB,
     Cut,
     alike_batches,
     cut_masks,
     in_threads,
+    propagate_maps,
     score_histogram,
-    spread_maps,
     yen_threshold,
 )
-from recam.share import is_first_after_all, mine, wait_for_all
+from recam.refine.irn import Irn
+from recam.refine.pamr import Pamr
+from recam.refine.random_walk import Walk
+from recam.report.refinement import Shown, draw
+from recam.runtime.devices import make_device
+from recam.runtime.distributed import is_first_after_all, shard, wait_for_all
+from recam.steps import command
+from recam.steps.crf import crf_of
+from recam.steps.launch import shared
 
 logger = logging.getLogger(__name__)
 
 
 def main(args: argparse.Namespace) -> None:
-    """Spread the maps, find the background's score, sharpen, cut and save."""
+    """Propagate the maps, find the background's score, sharpen, cut and save."""
     classes = read_classes(args.data / CLASSES)
     device = make_device(args.device, threads=args.threads)
     irn = _trained_irn(args.irn, classes).to(device) if needs_irn(args.refiner) else None
     images = _images_of_cams(args)
     walk = Walk(radius=args.irn_radius, power=args.irn_power, steps=args.irn_steps)
     spread, scores, masks = _folders(args)
-    numbers = SpreadNumbers(
+    numbers = RefinerNumbers(
         pamr=Pamr(dilations=tuple(args.pamr_dilations), iterations=args.pamr_iterations),
         walk=walk,
         irn=irn,
@@ -58,7 +61,7 @@ def main(args: argparse.Namespace) -> None:
         margin=args.margin,
         crf=crf_of(args) if REFINERS[args.refiner].has_crf else None,
     )
-    left = {f: image for f, image in mine(list(maps.items())) if not masks.has(f"{f.stem}.png")}
+    left = {f: image for f, image in shard(list(maps.items())) if not masks.has(f"{f.stem}.png")}
     batches = alike_batches(left, batch_size=args.batch_size)
     to = {"scores": scores.partial, "masks": masks.partial}
     make = partial(cut_masks, **to, cut=cut, num_classes=len(classes), device=device)
@@ -80,15 +83,15 @@ def main(args: argparse.Namespace) -> None:
 
 def _folders(args: argparse.Namespace) -> Iterator[ResumableFolder]:
     """For spread maps, final scores and masks."""
-    key = _step.fingerprint(args, args.data, args.cams, args.irn)
+    key = command.fingerprint(args, args.data, args.cams, args.irn)
     for path in (args.scores.with_name("spread"), args.scores, args.masks):
         yield ResumableFolder(path, key=key)
 
 
 def _trained_irn(path: Path, classes: tuple[str, ...]) -> Irn:
-    tensors, blueprint = load_checkpoint(path)
-    require_classes(blueprint.classes, classes, source=path)
-    irn = make_irn(blueprint)
+    tensors, model_config = load_checkpoint(path)
+    require_classes(model_config.classes, classes, source=path)
+    irn = make_irn(model_config)
     irn.load_state_dict(tensors)
     return irn.eval()
 
@@ -104,20 +107,20 @@ def _spread(
     args: argparse.Namespace,
     images: dict[Path, Path],
     folder: ResumableFolder,
-    numbers: SpreadNumbers,
+    numbers: RefinerNumbers,
     *,
     num_classes: int,
     device: torch.device,
 ) -> None:
     batches = alike_batches(
-        {file: image for file, image in mine(list(images.items())) if not folder.has(file.name)},
+        {file: image for file, image in shard(list(images.items())) if not folder.has(file.name)},
         batch_size=args.batch_size,
         need=partial(bytes_of_walk, radius=args.irn_radius) if numbers.irn else None,
         memory=args.memory * MIB,
     )
-    spread = make_spread(args.refiner, numbers)
+    spread = make_propagator(args.refiner, numbers)
     common = {"spread": spread, "num_classes": num_classes, "device": device}
-    make = partial(spread_maps, folder=folder.partial, **common)
+    make = partial(propagate_maps, folder=folder.partial, **common)
     for _ in in_threads(make, batches, what="maps"):
         pass
     wait_for_all()
@@ -148,7 +151,7 @@ def _background(args: argparse.Namespace, maps: list[Path]) -> float:
 
 
 if __name__ == "__main__":
-    _step.run(
+    run(
         shared(main),
         description=__doc__,
         paths={

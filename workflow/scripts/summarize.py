@@ -4,13 +4,19 @@ import argparse
 import json
 import logging
 
-import _step
-from _grids import Material, draw_first
+from _library import run
 
 from recam.data.layout import CLASSES, read_classes
-from recam.files import write_text
-from recam.style import LOOKS, STAGES
-from recam.summary import Run, gathered_curves, gathered_metrics, gathered_table, results_table
+from recam.io.images import write_text
+from recam.report.examples import Material, draw_first
+from recam.report.style import LOOKS, STAGES
+from recam.report.summary import (
+    Run,
+    gathered_curves,
+    gathered_metrics,
+    gathered_table,
+    results_table,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -42,7 +48,7 @@ def _material(args: argparse.Namespace, runs: list[Run]) -> Material:
 
 
 if __name__ == "__main__":
-    _step.run(
+    run(
         main,
         description=__doc__,
         paths={

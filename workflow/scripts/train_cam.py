@@ -3,24 +3,24 @@
 import argparse
 from functools import partial
 
-import _step
-from _devices import shared
-from _training import fit
+from _library import run
 
-from recam.artifacts import Blueprint
-from recam.build.methods import make_classifier
+from recam.catalogue.methods import make_classifier
+from recam.core.randomness import derived_seed
 from recam.data.layout import load_weak_split
 from recam.data.loading import LabelledImages
+from recam.io.checkpoints import ModelConfig
 from recam.models.backbones import backbone_of
 from recam.models.initialisation import seeded_initialisation
 from recam.models.weights import load_weights
-from recam.randomness import derived_seed
+from recam.steps.fit import fit
+from recam.steps.launch import shared
 
 
 def main(args: argparse.Namespace) -> None:
     """Build and fill the network, train it, save it."""
     split = load_weak_split(args.data, args.split)
-    blueprint = Blueprint(
+    model_config = ModelConfig(
         method="cam",
         backbone=args.backbone,
         output_stride=args.output_stride,
@@ -29,21 +29,21 @@ def main(args: argparse.Namespace) -> None:
         frozen_stem=args.frozen_stem,
     )
     with seeded_initialisation(args.random_seed, "train_cam"):
-        model = make_classifier(blueprint)
+        model = make_classifier(model_config)
     load_weights(backbone_of(model), name=args.backbone, weights=args.weights)
     seed = derived_seed(args.random_seed, "train_cam")
     fit(
         args,
         model,
         partial(LabelledImages, split, random_seed=seed),
-        blueprint=blueprint,
+        model_config=model_config,
         learning_rates={"backbone": args.lr, "classifier": args.lr_classifier},
         inputs=(args.data,),
     )
 
 
 if __name__ == "__main__":
-    _step.run(
+    run(
         shared(main),
         description=__doc__,
         paths={

@@ -3,10 +3,10 @@
 import argparse
 import logging
 
-import _step
+from _library import run
 
-from recam.build.names import needs_irn
-from recam.files import write_text
+from recam.catalogue.names import needs_irn
+from recam.io.images import write_text
 
 logger = logging.getLogger(__name__)
 
@@ -14,7 +14,7 @@ logger = logging.getLogger(__name__)
 def main(args: argparse.Namespace) -> None:
     """Train, or leave a note in the checkpoint's place, so that the graph is always the same."""
     if needs_irn(args.refiner):
-        from _irn import train_irn  # noqa: PLC0415 it imports PyTorch, for which a note need not wait
+        from recam.steps.irn import train_irn  # noqa: PLC0415 it imports PyTorch, for which a note need not wait
 
         train_irn(args)
         return
@@ -25,7 +25,7 @@ def main(args: argparse.Namespace) -> None:
 
 
 if __name__ == "__main__":
-    _step.run(
+    run(
         main,
         description=__doc__,
         paths={

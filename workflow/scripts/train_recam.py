@@ -4,24 +4,24 @@ import argparse
 from dataclasses import replace
 from functools import partial
 
-import _step
-from _devices import shared
-from _training import fit
+from _library import run
 
-from recam.artifacts import load_checkpoint
-from recam.build.methods import METHODS, make_classifier
+from recam.catalogue.methods import METHODS, make_classifier
+from recam.core.randomness import derived_seed
 from recam.data.layout import load_weak_split, require_classes
 from recam.data.loading import LabelledImages
+from recam.io.checkpoints import load_checkpoint
 from recam.models.initialisation import seeded_initialisation
-from recam.randomness import derived_seed
+from recam.steps.fit import fit
+from recam.steps.launch import shared
 
 
 def main(args: argparse.Namespace) -> None:
     """Load stage one, re-activate it, train, save."""
     split = load_weak_split(args.data, args.split)
-    tensors, blueprint = load_checkpoint(args.cam)
-    require_classes(blueprint.classes, split.classes, source=args.cam)
-    cam = make_classifier(blueprint)
+    tensors, model_config = load_checkpoint(args.cam)
+    require_classes(model_config.classes, split.classes, source=args.cam)
+    cam = make_classifier(model_config)
     cam.load_state_dict(tensors)
     with seeded_initialisation(args.random_seed, "train_recam"):
         model = METHODS[args.method](cam, args.weight)
@@ -32,14 +32,14 @@ def main(args: argparse.Namespace) -> None:
         args,
         model,
         partial(LabelledImages, split, random_seed=seed),
-        blueprint=replace(blueprint, method=args.method, weight=args.weight),
+        model_config=replace(model_config, method=args.method, weight=args.weight),
         learning_rates=rates,
         inputs=(args.data, args.cam),
     )
 
 
 if __name__ == "__main__":
-    _step.run(
+    run(
         shared(main),
         description=__doc__,
         paths={

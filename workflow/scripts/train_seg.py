@@ -5,21 +5,21 @@ import logging
 from functools import partial
 from pathlib import Path
 
-import _step
-from _devices import shared
-from _training import fit
+from _library import run
 
-from recam.artifacts import Blueprint, load_checkpoint
-from recam.build.segmenters import make_segmenter
+from recam.catalogue.segmenters import make_segmenter
+from recam.checks.masks import Watch, look_at_masks, odd_about
+from recam.core.errors import UserError
+from recam.core.randomness import derived_seed
 from recam.data.layout import load_weak_split
 from recam.data.loading import MaskedImages
-from recam.errors import UserError
+from recam.io.checkpoints import ModelConfig, load_checkpoint
 from recam.models.backbones import backbone_of
 from recam.models.initialisation import seeded_initialisation
 from recam.models.segmenters import Segmenter
 from recam.models.weights import load_backbone, load_weights
-from recam.preflight import Watch, look_at_masks, odd_about
-from recam.randomness import derived_seed
+from recam.steps.fit import fit
+from recam.steps.launch import shared
 
 logger = logging.getLogger(__name__)
 
@@ -27,7 +27,7 @@ logger = logging.getLogger(__name__)
 def main(args: argparse.Namespace) -> None:
     """Look at the masks, build and fill the network, train it, save it."""
     split = load_weak_split(args.data, args.split)
-    blueprint = Blueprint(
+    model_config = ModelConfig(
         method=args.segmenter,
         backbone=args.backbone,
         output_stride=args.output_stride,
@@ -38,13 +38,13 @@ def main(args: argparse.Namespace) -> None:
         longest_side=args.resize_max,
     )
     with seeded_initialisation(args.random_seed, "train_seg"):
-        model = make_segmenter(blueprint)
+        model = make_segmenter(model_config)
     seen = look_at_masks(split, args.masks)
     logger.info("masks: %.1f %% foreground", 100 * seen.foreground)
     for sentence in odd_about(split, args.masks, seen):
         logger.warning(sentence)
     if args.weights == "classifier":
-        _start_from(args.classifier, model, blueprint)
+        _start_from(args.classifier, model, model_config)
     else:
         load_weights(backbone_of(model), name=args.backbone, weights=args.weights)
     seed = derived_seed(args.random_seed, "train_seg")
@@ -52,28 +52,28 @@ def main(args: argparse.Namespace) -> None:
         args,
         model,
         partial(MaskedImages, split, args.masks, random_seed=seed),
-        blueprint=blueprint,
+        model_config=model_config,
         learning_rates={"backbone": args.lr, "": args.lr_head, ".bias": args.lr_head_bias},
         inputs=(args.data, args.masks, args.classifier),
         watch=Watch(model, args.masks),
     )
 
 
-def _start_from(classifier: Path, model: Segmenter, blueprint: Blueprint) -> None:
+def _start_from(classifier: Path, model: Segmenter, model_config: ModelConfig) -> None:
     """Take the backbone of stage one: it has seen image-level labels, never a mask."""
     tensors, trained = load_checkpoint(classifier)
-    if trained.backbone != blueprint.backbone:
+    if trained.backbone != model_config.backbone:
         raise UserError(
             f"{classifier}: has backbone {trained.backbone}, train_seg.backbone is "
-            f"{blueprint.backbone}; make them the same, or set train_seg.weights to imagenet"
+            f"{model_config.backbone}; make them the same, or set train_seg.weights to imagenet"
         )
     prefix = "backbone."
     theirs = {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
-    load_backbone(backbone_of(model), theirs, source=str(classifier), name=blueprint.backbone)
+    load_backbone(backbone_of(model), theirs, source=str(classifier), name=model_config.backbone)
 
 
 if __name__ == "__main__":
-    _step.run(
+    run(
         shared(main),
         description=__doc__,
         paths={

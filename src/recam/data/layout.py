@@ -13,9 +13,9 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Bool, UInt8
 
-from recam.errors import UserError
-from recam.files import IMAGE_SUFFIXES, write_image, write_mask, write_text
-from recam.labels import MAX_CLASSES, labels_of_mask
+from recam.core.errors import UserError
+from recam.core.labels import MAX_CLASSES, labels_of_mask
+from recam.io.images import IMAGE_SUFFIXES, write_image, write_mask, write_text
 
 IMAGES = "JPEGImages"
 MASKS = "SegmentationClass"

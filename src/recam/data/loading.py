@@ -15,12 +15,12 @@ from PIL import Image
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler, default_collate
 
+from recam.core.errors import UserError
+from recam.core.labels import IGNORE
+from recam.core.randomness import derived_seed, numpy_generator
 from recam.data.layout import WeakSplit
-from recam.errors import UserError
-from recam.files import check_mask, image_size, read_image, read_mask, resized
-from recam.labels import IGNORE
-from recam.randomness import derived_seed, numpy_generator
-from recam.share import mine, processes
+from recam.io.images import check_mask, image_size, read_image, read_mask, resized
+from recam.runtime.distributed import processes, shard
 
 # What DataLoader says where the system stopped a worker: a user can do something about it.
 STOPPED = {
@@ -156,6 +156,11 @@ def augment(
     return torch.from_numpy(varied), torch.from_numpy(ids)
 
 
+def pixels_of(images: list[np.ndarray], device: torch.device) -> Float[Tensor, "B 3 H W"]:
+    """Images of one size as one batch, in [0, 1]."""
+    return torch.from_numpy(np.stack(images)).to(device).permute(0, 3, 1, 2) / 255
+
+
 def training_batches(
     dataset: LabelledImages | MaskedImages, *, batch_size: int, workers: int
 ) -> Callable[[int], Iterator[list[Tensor]]]:
@@ -235,7 +240,7 @@ class _Shuffled(Sampler[list[tuple[int, int]]]):
     def __iter__(self) -> Iterator[list[tuple[int, int]]]:
         order = np.random.default_rng(self.seed).permutation(self.length)
         for batch in order[: len(self) * self.batch_size].reshape(-1, self.batch_size):
-            yield mine([(self.epoch, int(index)) for index in batch])
+            yield shard([(self.epoch, int(index)) for index in batch])
 
 
 def _normalise(

@@ -13,7 +13,10 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 from torch.nn import functional
 
-from recam.precision import exact, lengthened
+from recam.runtime.precision import to_float32, without_autocast
+
+# Added to a map's maximum before dividing: a map of zeros stays zero (authors' code).
+EPSILON = 1e-5
 
 
 class Cam(nn.Module):
@@ -26,8 +29,8 @@ class Cam(nn.Module):
 
     def logits(self, images: Float[Tensor, "B 3 H W"]) -> Float[Tensor, "B K"]:
         """One logit per class: W times the spatial mean of the features."""
-        features = lengthened(self.backbone(images))
-        with exact(features):
+        features = to_float32(self.backbone(images))
+        with without_autocast(features):
             return pooled_logits(self.classifier, features)
 
     def loss(
@@ -38,9 +41,14 @@ class Cam(nn.Module):
 
     def maps(self, images: Float[Tensor, "B 3 H W"]) -> Float[Tensor, "B K h w"]:
         """ReLU(W · f): non-negative, not normalised."""
-        features = lengthened(self.backbone(images))
-        with exact(features):
+        features = to_float32(self.backbone(images))
+        with without_autocast(features):
             return torch.relu(project(self.classifier, features))
+
+
+def peak_normalised(maps: Float[Tensor, "*B h w"]) -> Float[Tensor, "*B h w"]:
+    """Divide every map by its maximum over space (+ 1e-5): non-negative maps get a peak of 1."""
+    return maps / (maps.amax(dim=(-2, -1), keepdim=True) + EPSILON)
 
 
 def project(

@@ -15,9 +15,15 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 from torch.nn import functional
 
-from recam.maps import peak_normalised
-from recam.methods.cam import Cam, bias_free_weights, multilabel_loss, pooled_logits, project
-from recam.precision import exact, lengthened
+from recam.methods.cam import (
+    Cam,
+    bias_free_weights,
+    multilabel_loss,
+    peak_normalised,
+    pooled_logits,
+    project,
+)
+from recam.runtime.precision import to_float32, without_autocast
 
 Weights = Float[Tensor, "K C"]
 
@@ -45,8 +51,8 @@ class ReCam(nn.Module):
         self, images: Float[Tensor, "B 3 H W"], labels: Bool[Tensor, "B K"]
     ) -> dict[str, Float[Tensor, ""]]:
         """L_bce and lambda · L_sce. Nothing is detached: V, W, the maps and the backbone learn."""
-        features = lengthened(self.backbone(images))
-        with exact(features):
+        features = to_float32(self.backbone(images))
+        with without_autocast(features):
             evidence = peak_normalised(torch.relu(project(self.classifier, features)))
             class_features = pool_by_class(evidence, features)
             return {
@@ -57,8 +63,8 @@ class ReCam(nn.Module):
     def maps(self, images: Float[Tensor, "B 3 H W"], *, combine: str) -> Float[Tensor, "B K h w"]:
         """ReLU(U · f) with U the chosen combination of W and V: non-negative, not normalised."""
         weights = COMBINATIONS[combine](self.classifier, self.reclassifier)
-        features = lengthened(self.backbone(images))
-        with exact(features):
+        features = to_float32(self.backbone(images))
+        with without_autocast(features):
             return torch.relu(project(weights, features))
 
 

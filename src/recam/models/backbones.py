@@ -19,8 +19,8 @@ from timm.layers.norm_act import convert_sync_batchnorm
 from torch import Tensor, nn
 from torchvision.models import ResNet
 
-from recam.errors import UserError
-from recam.models.depthwise import quicken_gradients
+from recam.core.errors import UserError
+from recam.models.depthwise import use_fast_depthwise_gradients
 
 Images = Float[Tensor, "B 3 H W"]
 Early = Float[Tensor, "B c h4 w4"]
@@ -46,6 +46,11 @@ class Backbone(nn.Module, ABC):
     def forward(self, images: Images) -> Features:
         """Final features (B, channels, h, w)."""
         return self.with_skip(images)[1]
+
+    def normalise(self, pixels: Images) -> Images:
+        """(pixels - mean) / std of pixels in [0, 1], in channels-last memory format."""
+        centre, spread = (pixels.new_tensor(v)[:, None, None] for v in (self.mean, self.std))
+        return ((pixels - centre) / spread).contiguous(memory_format=torch.channels_last)
 
     @abstractmethod
     def with_skip(self, images: Images) -> tuple[Early, Features]:
@@ -117,7 +122,7 @@ class TimmBackbone(Backbone):
     def __init__(self, name: str, *, output_stride: int):
         super().__init__()
         self.network = _create_timm(name, output_stride=output_stride)
-        quicken_gradients(self)
+        use_fast_depthwise_gradients(self)
         config = self.network.pretrained_cfg
         self.mean, self.std = _triple(config["mean"]), _triple(config["std"])
         self.channels = self.network.num_features

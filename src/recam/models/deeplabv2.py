@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from recam.models.segmenters import Segmenter, cross_entropy, resized
-from recam.precision import lengthened
+from recam.runtime.precision import to_float32
 
 # Of the images, in training and in testing (section 4.1.2): as fractions, since sizes are whole
 # numbers also where an exporter only knows them by name.
@@ -62,7 +62,7 @@ class DeepLabV2(Segmenter):
             tuple(max(1, side * part // whole) for side in images.shape[2:])
             for part, whole in SCALES.values()
         ]
-        return [lengthened(self.logits(resized(images, size))) for size in sizes]
+        return [to_float32(self.logits(resized(images, size))) for size in sizes]
 
 
 def _branch(channels: int, num_ids: int, rate: int) -> nn.Conv2d:

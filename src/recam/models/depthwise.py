@@ -31,7 +31,7 @@ class DilatedDepthwise(nn.Conv2d):
         return cast(Tensor, _Convolution.apply(input, weight, self.dilation[0]))
 
 
-def quicken_gradients(network: nn.Module) -> None:
+def use_fast_depthwise_gradients(network: nn.Module) -> None:
     """Let every layer of this kind compute its gradients so; its parameters stay as they are."""
     for module in network.modules():
         if type(module) is nn.Conv2d and _is_of_this_kind(module):

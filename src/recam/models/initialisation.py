@@ -5,7 +5,7 @@ from contextlib import contextmanager
 
 import torch
 
-from recam.randomness import derived_seed
+from recam.core.randomness import derived_seed
 
 
 @contextmanager

@@ -7,9 +7,9 @@ from jaxtyping import Float, UInt8
 from torch import Tensor, nn
 from torch.nn import functional
 
-from recam.labels import BACKGROUND, IGNORE
-from recam.precision import lengthened
-from recam.share import processes, summed
+from recam.core.labels import BACKGROUND, IGNORE
+from recam.runtime.distributed import all_reduce_sum, processes
+from recam.runtime.precision import to_float32
 
 
 class Segmenter(nn.Module, ABC):
@@ -17,7 +17,7 @@ class Segmenter(nn.Module, ABC):
 
     A segmenter says how images become ``logits``; its loss and its maps follow from them. What it
     calls foreground while it trains is counted beside what the masks do, so that a network which
-    calls everything background is noticed (``recam.preflight``).
+    calls everything background is noticed (``recam.checks.masks``).
     """
 
     def __init__(self) -> None:
@@ -32,13 +32,13 @@ class Segmenter(nn.Module, ABC):
         self, images: Float[Tensor, "B 3 H W"], masks: UInt8[Tensor, "B H W"]
     ) -> dict[str, Float[Tensor, ""]]:
         """Cross-entropy averaged over the pixels that are not ignored; 0 if all are."""
-        logits = resized(lengthened(self.logits(images)), masks.shape[1:])
+        logits = resized(to_float32(self.logits(images)), masks.shape[1:])
         self.foreground.add(logits, masks)
         return {"ce": cross_entropy(logits, masks)}
 
     def maps(self, images: Float[Tensor, "B 3 H W"]) -> Float[Tensor, "B N h w"]:
         """Softmax probabilities of background and classes, on the grid of the logits."""
-        return lengthened(self.logits(images)).softmax(dim=1)
+        return to_float32(self.logits(images)).softmax(dim=1)
 
 
 class ForegroundCounts:
@@ -58,7 +58,7 @@ class ForegroundCounts:
 
     def shares(self) -> tuple[float, float]:
         """Since the last call: shares of foreground in the masks and by the network, 0 to 1."""
-        counts = summed(self.counts) if self.counts is not None else torch.zeros(3)
+        counts = all_reduce_sum(self.counts) if self.counts is not None else torch.zeros(3)
         judged, true, found = counts.tolist()
         self.counts = None
         return true / max(judged, 1), found / max(judged, 1)
@@ -74,7 +74,7 @@ def cross_entropy(
     """
     targets = masks.long()
     total = functional.cross_entropy(logits, targets, ignore_index=IGNORE, reduction="sum")
-    return total * processes() / summed((targets != IGNORE).sum()).clamp(min=1)
+    return total * processes() / all_reduce_sum((targets != IGNORE).sum()).clamp(min=1)
 
 
 def resized(grid: Float[Tensor, "B N h w"], size: tuple[int, ...]) -> Float[Tensor, "B N H W"]:

@@ -8,7 +8,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
 
-from recam.errors import UserError
+from recam.core.errors import UserError
 from recam.models.backbones import (
     IMAGENET_MEAN,
     IMAGENET_STD,

@@ -9,7 +9,7 @@ import torch
 import torchvision
 from torch import Tensor
 
-from recam.errors import UserError
+from recam.core.errors import UserError
 from recam.models.backbones import TORCHVISION, Backbone
 
 LITE = "tf_efficientnet_lite0"  # its ImageNet weights come with a package

@@ -16,10 +16,10 @@ from jaxtyping import Bool, Float, UInt8
 from torch import Tensor, nn
 from torch.nn import functional
 
-from recam.labels import BACKGROUND, IGNORE
-from recam.precision import lengthened
-from recam.refine.paths import pair_affinities, pair_offsets, pair_sources, pair_targets
-from recam.share import processes, summed
+from recam.core.labels import BACKGROUND, IGNORE
+from recam.refine.affinities import pair_affinities, pair_offsets, pair_sources, pair_targets
+from recam.runtime.distributed import all_reduce_sum, processes
+from recam.runtime.precision import to_float32
 
 STRIDE = 4  # of edges and displacements, in pixels
 EDGE_WIDTH = 32  # channels of each level in the edge head; this and what follows: authors' code
@@ -39,6 +39,10 @@ class Levels(Protocol):
 
     def levels(self, images: Float[Tensor, "B 3 H W"], /) -> list[Tensor]:
         """Features (B, c, h, w) by level."""
+        ...
+
+    def normalise(self, pixels: Float[Tensor, "B 3 H W"], /) -> Float[Tensor, "B 3 H W"]:
+        """The input of ``levels`` for pixels in [0, 1]."""
         ...
 
 
@@ -95,6 +99,11 @@ class Irn(nn.Module):
             return self.backbone.levels(images)
 
 
+def edges_of(irn: Irn, pixels: Float[Tensor, "B 3 H W"]) -> Float[Tensor, "B h w"]:
+    """Edge probabilities of images whose pixels are in [0, 1]."""
+    return irn.edges(irn.backbone.normalise(pixels))
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pairs:
     """Which neighbours are surely both of one object class, both background, or different.
@@ -145,7 +154,7 @@ class EdgeHead(nn.Module):
 
     def forward(self, features: list[Tensor]) -> Float[Tensor, "B h w"]:
         """One logit for each cell of the grid."""
-        return lengthened(self.join(_joined(self.levels, features))[:, 0])
+        return to_float32(self.join(_joined(self.levels, features))[:, 0])
 
 
 class DisplacementHead(nn.Module):
@@ -180,11 +189,11 @@ class DisplacementHead(nn.Module):
         fine, coarse = features[: len(self.fine)], features[len(self.fine) :]
         joined = self.up(_joined(self.coarse, coarse))
         finest = [level(f) for level, f in zip(self.fine, fine, strict=True)]
-        displacements = lengthened(self.last(self.join(_fitted([*finest, joined]))))
+        displacements = to_float32(self.last(self.join(_fitted([*finest, joined]))))
         if not self.training:
             return displacements - self.mean[:, None, None]
         with torch.no_grad():
-            of_all = summed(displacements.mean((0, 2, 3))) / processes()
+            of_all = all_reduce_sum(displacements.mean((0, 2, 3))) / processes()
             self.mean.lerp_(of_all, MOMENTUM)
         return displacements
 
@@ -227,4 +236,4 @@ def reduced(masks: UInt8[Tensor, "B H W"], *, size: Sequence[int]) -> UInt8[Tens
 
 def _mean(values: Tensor, which: Bool[Tensor, "..."]) -> Float[Tensor, ""]:
     """Over the pairs of all processes that share the batch, as ``cross_entropy`` over pixels."""
-    return (values * which).sum() * processes() / (summed(which.sum()) + EPSILON)
+    return (values * which).sum() * processes() / (all_reduce_sum(which.sum()) + EPSILON)

@@ -7,6 +7,8 @@ authors' code; their equation 5 writes sigma squared and no 0.1). Weights of a p
 constant background score stays what it is, and thresholds can be chosen after refining.
 """
 
+from dataclasses import dataclass
+
 import torch
 from jaxtyping import Float
 from torch import Tensor
@@ -16,6 +18,14 @@ SHARPNESS = 0.1  # factor on sigma, from the authors' code
 EPSILON = 1e-8  # keeps the quotient finite where all colours around a pixel are equal
 
 Offset = tuple[int, int]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pamr:
+    """The numbers of PAMR: distances of neighbours in pixels, and rounds."""
+
+    dilations: tuple[int, ...]
+    iterations: int
 
 
 def pamr(

@@ -1,0 +1,109 @@
+"""Data sets by name: made ones are drawn, real ones linked; each ends as a folder in VOC layout."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from recam.core.errors import UserError
+from recam.data.layout import Scene, write_scenes
+from recam.datasets import coco14, folder, shapes, stamps, voc12
+from recam.datasets.collection import Collection, link_collection
+from recam.runtime.progress import progress
+from recam.runtime.threads import usable_cores
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sources:
+    """Where data come from."""
+
+    source: str  # where the originals lie, or auto
+    originals: Path  # folder for what has to be fetched, unpacked or converted
+    longest_side: int | None = None  # pixels of the user's own images; larger ones are shrunk
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Made:
+    """The numbers of a made data set."""
+
+    random_seed: int
+    train_images: int
+    val_images: int
+    image_size: int  # pixels
+    cooccurrence: float  # in [0, 1]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Maker:
+    """Class names, and a function from split name and count to scenes."""
+
+    classes: tuple[str, ...]
+    scenes: Callable[[str, int], Iterator[Scene]]
+
+
+def fill(root: Path, name: str, sources: Sources, numbers: Made | None) -> None:
+    """Put the data set ``name`` into the new folder ``root``. Raises UserError where it cannot."""
+    if name in REAL:
+        link_collection(root, REAL[name](sources))
+        return
+    if numbers is None:
+        raise UserError(
+            f"{name} is made and needs all of train_images, val_images, image_size, random_seed "
+            "and cooccurrence; set them in section download"
+        )
+    maker = MADE[name](sources, numbers)
+    counts = {"train": numbers.train_images, "val": numbers.val_images}
+    scenes = {split: maker.scenes(split, count) for split, count in counts.items()}
+    written = write_scenes(root, scenes, maker.classes)
+    for _ in progress(written, total=sum(counts.values()), what=name, unit="image"):
+        pass
+
+
+def _shapes(sources: Sources, numbers: Made) -> Maker:  # noqa: ARG001 drawn from nothing
+    def scenes(split: str, count: int) -> Iterator[Scene]:
+        return shapes.draw_scenes(
+            count,
+            size=numbers.image_size,
+            cooccurrence=numbers.cooccurrence,
+            random_seed=numbers.random_seed,
+            split=split,
+        )
+
+    return Maker(classes=shapes.CLASSES, scenes=scenes)
+
+
+def _stamps(sources: Sources, numbers: Made) -> Maker:
+    photographs = stamps.find_stamps(sources.source, cache=sources.originals)
+
+    def scenes(split: str, count: int) -> Iterator[Scene]:
+        return stamps.compose_scenes(
+            count,
+            stamps=photographs,
+            size=numbers.image_size,
+            cooccurrence=numbers.cooccurrence,
+            random_seed=numbers.random_seed,
+            split=split,
+        )
+
+    return Maker(classes=stamps.CLASSES, scenes=scenes)
+
+
+def _voc12(sources: Sources) -> Collection:
+    return voc12.collect(sources.source, originals=sources.originals)
+
+
+def _coco14(sources: Sources) -> Collection:
+    return coco14.collect(sources.source, originals=sources.originals, workers=usable_cores())
+
+
+def _folder(sources: Sources) -> Collection:
+    return folder.collect(
+        sources.source, originals=sources.originals, longest_side=sources.longest_side
+    )
+
+
+MADE: dict[str, Callable[[Sources, Made], Maker]] = {"shapes": _shapes, "stamps": _stamps}
+REAL: dict[str, Callable[[Sources], Collection]] = {
+    "voc12": _voc12,
+    "coco14": _coco14,
+    "folder": _folder,
+}

@@ -1,0 +1,70 @@
+"""Refiners: how maps are fitted to their images, and the network that some of them need."""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from recam.catalogue.backbones import make_backbone
+from recam.catalogue.names import REFINERS
+from recam.io.checkpoints import ModelConfig
+from recam.pipeline.pseudo_masks import Propagate
+from recam.refine.irn import STRIDE, Irn, edges_of
+from recam.refine.pamr import Pamr, pamr
+from recam.refine.random_walk import Walk, walk_bytes, walked
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RefinerNumbers:
+    """What a way to spread maps is made of; each takes its own."""
+
+    pamr: Pamr
+    walk: Walk
+    irn: Irn | None  # trained, for those that walk
+
+
+# By the first of the two parts in recam.catalogue.names.REFINERS.
+PROPAGATORS: dict[str, Callable[[RefinerNumbers], Propagate]] = {
+    "none": lambda numbers: lambda scores, pixels: scores,  # noqa: ARG005
+    "pamr": lambda numbers: _pamr(numbers.pamr),
+    "irn": lambda numbers: _irn(numbers.irn, numbers.walk),
+}
+
+
+def make_propagator(refiner: str, numbers: RefinerNumbers) -> Propagate:
+    """How the refiner of that name spreads maps over images, its CRF left out."""
+    return PROPAGATORS[REFINERS[refiner].spread](numbers)
+
+
+def make_irn(model_config: ModelConfig) -> Irn:
+    """The network of an IRN checkpoint, with fresh weights."""
+    return Irn(make_backbone(model_config), radius=model_config.radius)
+
+
+def _pamr(numbers: Pamr) -> Propagate:
+    return lambda scores, pixels: pamr(
+        scores, pixels, dilations=numbers.dilations, iterations=numbers.iterations
+    )
+
+
+def _irn(irn: Irn | None, numbers: Walk) -> Propagate:
+    if irn is None:
+        raise TypeError("a walk needs a trained IRN")
+
+    def spread(scores: Tensor, pixels: Tensor) -> Tensor:
+        return walked(
+            scores,
+            edges_of(irn, pixels),
+            radius=numbers.radius,
+            power=numbers.power,
+            steps=numbers.steps,
+        )
+
+    return spread
+
+
+def bytes_of_walk(height: int, width: int, num_scores: int, *, radius: int) -> int:
+    """What the random walk over one image of so many pixels takes at most."""
+    rows, columns = (math.ceil(length / STRIDE) for length in (height, width))
+    return walk_bytes(rows, columns, num_scores=num_scores, radius=radius)

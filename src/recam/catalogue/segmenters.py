@@ -1,0 +1,98 @@
+"""Segmenters by name: networks that are trained with masks and give a score for every class."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import timm
+import torch
+
+from recam.catalogue.backbones import make_backbone
+from recam.catalogue.names import unknown
+from recam.core.errors import UserError
+from recam.io.checkpoints import ModelConfig, load_checkpoint
+from recam.models.backbones import TORCHVISION, backbone_of, freeze_batch_norm
+from recam.models.deeplab import DeepLab
+from recam.models.deeplabv2 import DeepLabV2
+from recam.models.segmenters import Segmenter
+from recam.models.smp import ARCHITECTURES, SmpSegmenter
+
+SMP = "smp/"  # what the names of smp's architectures begin with
+
+
+def make_segmenter(model_config: ModelConfig) -> Segmenter:
+    """The network of a segmentation checkpoint, with fresh weights.
+
+    Raises UserError for an unknown name or a pair that does not work together.
+    """
+    if model_config.method not in SEGMENTERS:
+        raise unknown("segmenter", model_config.method, SEGMENTERS)
+    return SEGMENTERS[model_config.method](model_config)
+
+
+def load_segmenter(path: Path) -> tuple[Segmenter, ModelConfig]:
+    """The trained segmenter of a checkpoint, ready to predict on the CPU.
+
+    Raises UserError where the file holds another network.
+    """
+    tensors, model_config = load_checkpoint(path)
+    if model_config.method not in SEGMENTERS:
+        raise UserError(
+            f"{path}: expected a segmenter, got a network of method {model_config.method}; give a "
+            "segmenter.pt, which train_seg makes"
+        )
+    model = make_segmenter(model_config)
+    try:
+        model.load_state_dict(tensors)
+    except RuntimeError as error:
+        raise UserError(
+            f"{path}: its tensors do not fit the network that it describes; train it again with "
+            "this version of recam"
+        ) from error
+    return model.to(memory_format=torch.channels_last).eval(), model_config
+
+
+def _deeplab(model_config: ModelConfig) -> DeepLab:
+    backbone = make_backbone(model_config)
+    return DeepLab(
+        backbone,
+        channels=backbone.channels,
+        skip_channels=backbone.skip_channels,
+        num_ids=len(model_config.classes) + 1,
+        rates=model_config.rates,
+    )
+
+
+def _deeplabv2(model_config: ModelConfig) -> DeepLabV2:
+    backbone = make_backbone(model_config, dilated=True)
+    if model_config.frozen_batch_norm:
+        freeze_batch_norm(backbone, affine=True)  # as published: only convolutions train
+    return DeepLabV2(
+        backbone,
+        channels=backbone.channels,
+        num_ids=len(model_config.classes) + 1,
+        rates=model_config.rates,
+    )
+
+
+def _smp(model_config: ModelConfig) -> SmpSegmenter:
+    name = model_config.backbone
+    if name not in (known := {*TORCHVISION, *timm.list_models()}):
+        raise unknown("backbone", name, known)
+    model = SmpSegmenter(
+        model_config.method.removeprefix(SMP),
+        name,
+        output_stride=model_config.output_stride,
+        num_ids=len(model_config.classes) + 1,
+    )
+    if model_config.frozen_batch_norm:
+        freeze_batch_norm(model.backbone)
+    if model_config.frozen_stem:
+        backbone_of(model).freeze_stem()
+    return model
+
+
+SEGMENTERS: dict[str, Callable[[ModelConfig], Segmenter]] = {
+    "deeplab": _deeplab,
+    "deeplabv2": _deeplabv2,
+    **{f"{SMP}{name}": _smp for name in ARCHITECTURES},
+}

@@ -1,0 +1,219 @@
+"""What lies in a data set folder: its tables, and what one look at every image and mask tells.
+
+Everything that can be read is read, whatever else is wrong; what cannot becomes a fault.
+"""
+
+import hashlib
+import io
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from functools import partial
+from multiprocessing.pool import ThreadPool
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from jaxtyping import Bool, Int
+from PIL import ExifTags, Image, UnidentifiedImageError
+
+from recam.checks.report import Fault, wrong
+from recam.core.errors import UserError
+from recam.core.labels import IGNORE, mask_id
+from recam.data.layout import (
+    CLASSES,
+    IMAGES,
+    LABELS,
+    MASKS,
+    SPLITS,
+    find_image,
+    read_classes,
+    read_labels,
+)
+from recam.runtime.progress import progress
+from recam.runtime.threads import usable_cores
+
+MASK_MODES = {"P", "L"}  # as read_mask takes them
+TURNED = range(2, 9)  # EXIF orientations that a viewer corrects
+
+Labels = dict[str, Bool[np.ndarray, "K"]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Picture:
+    """What was seen of an image or a mask. Its pixels are not kept."""
+
+    file: str  # relative to the data set's folder
+    error: str = ""  # why it cannot be read; then nothing below is known
+    sha256: bytes = b""
+    size: tuple[int, int] = (0, 0)  # width, height
+    mode: str = ""
+    transparent: bool = False
+    turned: bool = False
+    pixels: Mapping[int, int] = field(default_factory=dict[int, int])  # of a mask's ids
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Inventory:
+    """What was read of a folder. Ids are strings; those without a file have no entry."""
+
+    classes: tuple[str, ...]
+    splits: Mapping[str, tuple[str, ...]]
+    labels: Labels
+    rows: frozenset[str]  # ids in labels.csv, also those whose labels are no labels
+    files: tuple[str, ...]  # names in the folder of images
+    images: Mapping[str, Picture]
+    masks: Mapping[str, Picture]
+
+    def splits_of(self) -> dict[str, list[str]]:
+        """The splits that name each id."""
+        named: dict[str, list[str]] = defaultdict(list)
+        for split, ids in self.splits.items():
+            for image_id in ids:
+                named[image_id].append(split)
+        return named
+
+    def labels_of(self, ids: Iterable[str]) -> Bool[np.ndarray, "_ K"]:
+        """Multi-hot labels of those ids that have them."""
+        known = [self.labels[i] for i in ids if i in self.labels]
+        return np.array(known, dtype=bool).reshape(-1, len(self.classes))
+
+    def pixels_of(self, ids: Iterable[str]) -> Int[np.ndarray, "256"]:
+        """How many pixels of the masks have each id."""
+        counts = np.zeros(IGNORE + 1, dtype=np.int64)
+        for mask in (self.masks[i] for i in ids if i in self.masks):
+            for value, pixels in mask.pixels.items():
+                counts[value] += pixels
+        return counts
+
+    def names(self, ids: set[int]) -> str:
+        """The classes of mask ids."""
+        return ", ".join(self.classes[i - mask_id(0)] for i in sorted(ids))
+
+
+def take_inventory(root: Path) -> tuple[Inventory, list[Fault]]:
+    """Read the tables, and every image and mask that a split names, on all cores.
+
+    Raises UserError only where nothing can be told: the list of classes or the table of labels is
+    missing, cannot be read or does not fit the other.
+    """
+    classes = read_classes(root / CLASSES)
+    faults: list[Fault] = []
+    splits = _read_splits(root, faults)
+    labels, rows = _read_labels(root, classes, faults)
+    ids = list(dict.fromkeys(i for named in splits.values() for i in named))
+    with ThreadPool(usable_cores()) as pool:  # Pillow decodes outside of Python's lock
+        looks = pool.imap(partial(_look, root), ids, chunksize=16)
+        pairs = list(progress(looks, total=len(ids), what="check", unit="image"))
+    folder = root / IMAGES
+    inventory = Inventory(
+        classes=classes,
+        splits=splits,
+        labels=labels,
+        rows=rows,
+        files=tuple(sorted(f.name for f in folder.iterdir())) if folder.is_dir() else (),
+        images={i: image for i, (image, _) in zip(ids, pairs, strict=True) if image},
+        masks={i: mask for i, (_, mask) in zip(ids, pairs, strict=True) if mask},
+    )
+    return inventory, faults
+
+
+def _read_splits(root: Path, faults: list[Fault]) -> dict[str, tuple[str, ...]]:
+    """The ids of every split that is there, each once."""
+    splits: dict[str, tuple[str, ...]] = {}
+    for path in sorted((root / SPLITS).glob("[!.]*.txt")):
+        file = f"{SPLITS}/{path.name}"
+        try:
+            lines = path.read_text(encoding="utf-8-sig").splitlines()
+        except (OSError, UnicodeDecodeError) as error:
+            faults.append(wrong(file, "the split cannot be read", _reason(error)))
+            continue
+        counts = Counter(line.strip() for line in lines if line.strip())
+        splits[path.stem] = tuple(counts)
+        if not counts:
+            faults.append(wrong(file, "the split is empty"))
+        faults += [
+            wrong(file, "the split lists an image twice", image_id)
+            for image_id, count in counts.items()
+            if count > 1
+        ]
+    if not splits:
+        faults.append(wrong(SPLITS, "there is no split"))
+    return splits
+
+
+def _read_labels(
+    root: Path, classes: tuple[str, ...], faults: list[Fault]
+) -> tuple[Labels, frozenset[str]]:
+    """The labels of each id, and the ids of all rows. Rows that are no labels become faults."""
+    path = root / LABELS
+    try:
+        table = read_labels(path, classes)
+    except UserError:
+        try:  # as layout.py reads it
+            table = pd.read_csv(path, dtype={0: str, "id": str}, keep_default_na=False)
+        except (OSError, ValueError):
+            table = pd.DataFrame()
+        if list(table.columns) != ["id", *classes]:
+            raise
+        table = table.set_index("id")
+    rows = frozenset(table.index)
+    twice = table.index[table.index.duplicated()].unique()
+    faults += [wrong(LABELS, "an image has two rows", image_id) for image_id in twice]
+    other = (~table.isin([0, 1, "0", "1"])).to_numpy()
+    for row, column in np.argwhere(other):
+        value = str(table.iat[row, column])
+        detail = f"image {table.index[row]}, class {classes[column]}: {value!r}"
+        faults.append(wrong(LABELS, "a label is neither 0 nor 1", detail))
+    table = table[~other.any(axis=1) & ~table.index.duplicated()].astype(int).astype(bool)
+    return dict(zip(table.index, table.to_numpy(), strict=True)), rows
+
+
+def _look(root: Path, image_id: str) -> tuple[Picture | None, Picture | None]:
+    """An image and its mask; None for a file that is not there."""
+    mask = root / MASKS / f"{image_id}.png"
+    there = mask.exists() or mask.is_symlink()  # a link to nothing is a mask that cannot be read
+    try:
+        image = find_image(root / IMAGES, image_id)
+    except UserError:
+        image = None
+    return (
+        _picture(root, image, with_ids=False) if image else None,
+        _picture(root, mask, with_ids=True) if there else None,
+    )
+
+
+def _picture(root: Path, path: Path, *, with_ids: bool) -> Picture:
+    """Read a file once and decode all of it."""
+    file = path.relative_to(root).as_posix()
+    try:
+        content = path.read_bytes()
+        with Image.open(io.BytesIO(content)) as image:
+            image.load()
+            counts = image.histogram() if with_ids and image.mode in MASK_MODES else []
+            return Picture(
+                file=file,
+                sha256=hashlib.sha256(content).digest(),
+                size=image.size,
+                mode=image.mode,
+                transparent=image.has_transparency_data,
+                turned=_orientation(image) in TURNED,
+                pixels={value: count for value, count in enumerate(counts) if count},
+            )
+    except Exception as error:  # decoders raise many kinds at broken bytes
+        return Picture(file=file, error=_reason(error))
+
+
+def _orientation(image: Image.Image) -> object:
+    try:
+        return image.getexif().get(ExifTags.Base.Orientation)
+    except Exception:  # broken notes about an image do not make it unreadable
+        return None
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, UnidentifiedImageError):
+        return "no format that is known"  # Pillow's words name a place in memory
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror
+    return str(error) or type(error).__name__

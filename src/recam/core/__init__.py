@@ -1,0 +1,1 @@
+"""Definitions that everything shares: labels, metrics, random seeds, the one exception."""

@@ -1,0 +1,118 @@
+"""Confusion matrices and what is read off them: IoU, mIoU, error shares, threshold curves.
+
+A confusion matrix C is (K+1, K+1) int64, truth in rows, prediction in columns, background first.
+Pixels whose truth is 255 never count.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float, Int64, UInt8
+
+from recam.core.labels import BACKGROUND, IGNORE
+
+Confusion = Int64[np.ndarray, "N N"]
+LEVELS = 100  # background scores tried by a threshold sweep: 0.00, 0.01, ... 0.99
+
+
+def confusion_matrix(
+    truth: UInt8[np.ndarray, "..."], prediction: UInt8[np.ndarray, "..."], *, num_ids: int
+) -> Confusion:
+    """Count the pixels of each (true id, predicted id) pair.
+
+    ``num_ids`` is K+1. Raises ValueError where the shapes differ or an id is not in 0..K.
+    """
+    if truth.shape != prediction.shape:
+        raise ValueError(f"truth is {truth.shape}, prediction {prediction.shape}: sizes must agree")
+    # One byte pair per pixel, truth in the high byte: a single pass of bincount counts all pairs.
+    pairs = truth.ravel().astype(np.uint16) << 8 | prediction.ravel()
+    counts = np.bincount(pairs, minlength=1 << 16).reshape(256, 256)
+    judged = counts[:IGNORE]
+    if judged[num_ids:].any() or judged[:, num_ids:].any():
+        raise ValueError(f"an id in truth or prediction is beyond 0..{num_ids - 1}")
+    return judged[:num_ids, :num_ids].astype(np.int64)
+
+
+def iou_per_class(confusion: Confusion) -> Float[np.ndarray, "N"]:
+    """Intersection over union of each id, in [0, 1]; NaN for an id that occurs in neither."""
+    intersection = np.diag(confusion).astype(np.float64)
+    union = confusion.sum(axis=0) + confusion.sum(axis=1) - intersection
+    return np.divide(intersection, union, out=np.full(len(union), np.nan), where=union > 0)
+
+
+def miou(confusion: Confusion) -> float:
+    """Mean IoU over background and all classes that occur in truth or prediction, in [0, 1]."""
+    return float(np.nanmean(iou_per_class(confusion))) if confusion.any() else float("nan")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ErrorShares:
+    """The three confusions, as fractions of all judged pixels; with ``correct`` they sum to 1."""
+
+    correct: float
+    object_for_object: float
+    object_for_background: float  # predicted object, truth background: false positives
+    background_for_object: float  # predicted background, truth object: misses
+
+
+def error_shares(confusion: Confusion) -> ErrorShares:
+    """Split the judged pixels into right ones and three kinds of error; NaN without any pixel."""
+    share = confusion / confusion.sum() if confusion.any() else np.full(confusion.shape, np.nan)
+    correct = float(np.trace(share))
+    false_positive = float(share[BACKGROUND, BACKGROUND + 1 :].sum())
+    missed = float(share[BACKGROUND + 1 :, BACKGROUND].sum())
+    return ErrorShares(
+        correct=correct,
+        object_for_object=float(share.sum()) - correct - false_positive - missed,
+        object_for_background=false_positive,
+        background_for_object=missed,
+    )
+
+
+def level_histogram(
+    truth: UInt8[np.ndarray, "H W"],
+    top_id: UInt8[np.ndarray, "H W"],
+    top_score: Float[np.ndarray, "H W"],
+    *,
+    num_ids: int,
+) -> Int64[np.ndarray, "N N levels"]:
+    """Count pixels by truth, best class and level of its score: one pass serves every threshold.
+
+    Level l holds scores in ((l-1)/100, l/100], so a pixel is foreground at background score i/100
+    exactly where its level is above i. Raises ValueError as ``confusion_matrix`` does.
+    """
+    if not np.isfinite(top_score).all():
+        raise ValueError("a score is not finite")
+    judged = truth != IGNORE
+    rows, columns = truth[judged].astype(np.int64), top_id[judged].astype(np.int64)
+    if rows.size and max(rows.max(), columns.max()) >= num_ids:
+        raise ValueError(f"an id in truth or prediction is beyond 0..{num_ids - 1}")
+    levels = levels_of(top_score[judged])
+    flat = (rows * num_ids + columns) * (LEVELS + 1) + levels
+    size = num_ids * num_ids * (LEVELS + 1)
+    return np.bincount(flat, minlength=size).reshape(num_ids, num_ids, LEVELS + 1).astype(np.int64)
+
+
+def levels_of(score: Float[np.ndarray, "n"]) -> Int64[np.ndarray, "n"]:
+    """How many thresholds lie below each score, compared just as the score itself would be."""
+    bounds = thresholds().astype(score.dtype)
+    lower = np.concatenate([[-np.inf], bounds]).astype(score.dtype)
+    upper = np.concatenate([bounds, [np.inf]]).astype(score.dtype)
+    guess = np.ceil(np.clip(score, 0, 1) * LEVELS).astype(np.int64)  # off by one at most
+    return guess - (lower[guess] >= score) + (upper[guess] < score)
+
+
+def thresholds() -> Float[np.ndarray, "levels"]:
+    """The background scores of a sweep, ascending: 0.00, 0.01, ... 0.99."""
+    return np.arange(LEVELS) / LEVELS
+
+
+def confusions_by_threshold(
+    histogram: Int64[np.ndarray, "N N levels"],
+) -> Int64[np.ndarray, "thresholds N N"]:
+    """The confusion matrix at each background score of ``thresholds()``, from one histogram."""
+    at_least = histogram[:, :, ::-1].cumsum(axis=2)[:, :, ::-1]  # pixels at this level or above
+    confusions = np.moveaxis(at_least[:, :, 1:], 2, 0).copy()
+    below = histogram.sum(axis=(1, 2)) - confusions.sum(axis=2)  # what is left is background
+    confusions[:, :, BACKGROUND] += below
+    return confusions

@@ -1,0 +1,180 @@
+"""`voc12`: PASCAL VOC 2012 and the augmented training list (Everingham et al., IJCV 2015).
+
+Segmentation has 1,464 images to train on and 1,449 to validate. The list of 10,582, `train_aug`,
+adds the images that SBD annotates (Hariharan et al., ICCV 2011): VOC's `train` and both of SBD's
+lists, without VOC's `val`. True masks are VOC's own; SBD's where VOC has none.
+
+Image-level labels are the objects of VOC's XML annotations. Those marked difficult count as
+present, as in the label table that this field shares; parts such as `head` are no objects.
+"""
+
+import hashlib
+import logging
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from xml.etree import ElementTree
+
+import numpy as np
+from jaxtyping import Bool, UInt8
+from scipy.io import loadmat
+from scipy.io.matlab import MatReadError
+
+from recam.core.errors import UserError
+from recam.data.layout import IMAGES, MASKS, find_image, read_split
+from recam.datasets.collection import Collection, folder_of
+from recam.datasets.fetch import Archive, unpacked
+from recam.io.images import write_mask
+from recam.runtime.progress import progress
+
+CLASSES = (
+    *("aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat", "chair", "cow"),
+    *("diningtable", "dog", "horse", "motorbike", "person", "pottedplant", "sheep", "sofa"),
+    *("train", "tvmonitor"),
+)
+COUNTS = {"train": 1464, "val": 1449, "train_aug": 10582}
+SBD_FOLDER = "benchmark_RELEASE/dataset"
+AUGMENTED = "SegmentationClassAug"  # masks of both sources, as many people keep them in a devkit
+
+logger = logging.getLogger(__name__)
+
+
+def collect(
+    source: str,
+    *,
+    originals: Path,
+    archives: tuple[Archive, Archive] | None = None,
+    counts: Mapping[str, int] = COUNTS,
+) -> Collection:
+    """Find VOC 2012 and SBD, or fetch them into ``originals``, and say what is known of each image.
+
+    ``source`` is ``auto`` or a folder with VOCdevkit/VOC2012 (and benchmark_RELEASE of SBD, or the
+    archives of either), which is used in place. A devkit with SegmentationClassAug needs no SBD.
+    Raises UserError where a file is missing or broken and where a split has another size.
+    """
+    voc, sbd = archives or torchvision_archives()
+    given = folder_of(source)
+    devkit = _devkit(given)
+    if devkit is None:
+        devkit = unpacked(voc, given=given, folder=originals) / "VOCdevkit/VOC2012"
+    splits = {split: read_split(devkit, split) for split in ("train", "val")}
+    masks = _masks(devkit, splits)
+    if (devkit / AUGMENTED).is_dir():
+        more = {file.stem: file for file in sorted((devkit / AUGMENTED).glob("*.png"))}
+    else:
+        folder = _sbd(given) or unpacked(sbd, given=given, folder=originals) / SBD_FOLDER
+        place = hashlib.sha256(str(folder.resolve()).encode()).hexdigest()[:8]  # of other originals
+        more = _sbd_masks(folder, without=masks, target=originals / f"sbd_masks-{place}")
+    masks = more | masks
+    splits["train_aug"] = tuple(sorted(masks.keys() - set(splits["val"])))
+    _require_sizes(splits, counts, devkit)
+    labels = {i: xml_labels(devkit / f"Annotations/{i}.xml") for i in masks}
+    _compare(labels, main_labels(devkit / "ImageSets/Main"))
+    return Collection(
+        classes=CLASSES,
+        splits=splits,
+        images={i: find_image(devkit / IMAGES, i) for i in masks},
+        labels=labels,
+        masks=masks,
+    )
+
+
+def torchvision_archives() -> tuple[Archive, Archive]:
+    """The addresses and checksums of VOC 2012 and SBD that torchvision knows."""
+    from torchvision.datasets import SBDataset  # noqa: PLC0415 slow, and needed here only
+    from torchvision.datasets.voc import DATASET_YEAR_DICT  # noqa: PLC0415
+
+    voc = DATASET_YEAR_DICT["2012"]
+    return Archive(url=voc["url"], md5=voc["md5"]), Archive(url=SBDataset.url, md5=SBDataset.md5)
+
+
+def xml_labels(path: Path) -> Bool[np.ndarray, "K"]:
+    """Which classes have an object, difficult or not, in an annotation of VOC."""
+    try:
+        names = {name.text or "" for name in ElementTree.parse(path).iterfind("object/name")}  # noqa: S314 own data
+    except FileNotFoundError as error:
+        raise UserError(f"{path}: not found; take the original devkit") from error
+    except ElementTree.ParseError as error:
+        raise UserError(
+            f"{path}: not a readable annotation ({error}); take the original"
+        ) from error
+    unknown = names.difference(CLASSES)
+    if unknown:
+        raise UserError(f"{path}: expected objects of VOC's 20 classes, got {sorted(unknown)[0]!r}")
+    return np.array([name in names for name in CLASSES])
+
+
+def main_labels(folder: Path) -> dict[str, Bool[np.ndarray, "K"]]:
+    """VOC's own table, ``ImageSets/Main``: 1 and 0 (only difficult objects) are present, -1 not.
+
+    Empty where the devkit has no such lists.
+    """
+    lists = [folder / f"{name}_trainval.txt" for name in CLASSES]
+    if not all(path.is_file() for path in lists):
+        return {}
+    columns = [dict(line.split() for line in path.read_text().splitlines()) for path in lists]
+    return {
+        image_id: np.array([int(column[image_id]) >= 0 for column in columns])
+        for image_id in columns[0].keys() & set.intersection(*map(set, columns))
+    }
+
+
+def _compare(labels: Mapping[str, np.ndarray], main: Mapping[str, np.ndarray]) -> None:
+    both = sorted(labels.keys() & main.keys())
+    other = [image_id for image_id in both if (labels[image_id] != main[image_id]).any()]
+    if other:
+        logger.warning(
+            "labels of %d of %d images are not those of ImageSets/Main (first: %s)",
+            *(len(other), len(both), other[0]),
+        )
+    elif both:
+        logger.info("labels of %d images are those of VOC's own ImageSets/Main", len(both))
+
+
+def _devkit(given: Path | None) -> Path | None:
+    return _first(given, ("VOCdevkit/VOC2012", "VOC2012", "."), holding=(IMAGES, "Annotations"))
+
+
+def _sbd(given: Path | None) -> Path | None:
+    places = (SBD_FOLDER, "dataset", "sbd", "SBD", ".")
+    return _first(given, places, holding=("cls", "train.txt", "val.txt"))
+
+
+def _first(given: Path | None, places: Iterable[str], *, holding: tuple[str, ...]) -> Path | None:
+    """The first of these places below the given folder in which all these names are."""
+    folders = [given / place for place in places] if given else []
+    return next((f for f in folders if all((f / name).exists() for name in holding)), None)
+
+
+def _require_sizes(
+    splits: Mapping[str, tuple[str, ...]], counts: Mapping[str, int], devkit: Path
+) -> None:
+    for split, ids in splits.items():
+        if len(ids) != counts[split]:
+            raise UserError(
+                f"{devkit}: expected {counts[split]} images in split {split} of VOC 2012, "
+                f"got {len(ids)}; take the original devkit and SBD"
+            )
+
+
+def _masks(devkit: Path, splits: Mapping[str, Iterable[str]]) -> dict[str, Path]:
+    return {i: devkit / MASKS / f"{i}.png" for ids in splits.values() for i in ids}
+
+
+def _sbd_masks(folder: Path, *, without: Iterable[str], target: Path) -> dict[str, Path]:
+    """SBD's masks of the images of both its lists as PNG in ``target``, made once."""
+    listed = {i for name in ("train", "val") for i in (folder / f"{name}.txt").read_text().split()}
+    masks = {i: target / f"{i}.png" for i in sorted(listed.difference(without))}
+    left = [image_id for image_id, path in masks.items() if not path.is_file()]
+    for image_id in progress(left, total=len(left), what="masks of SBD", unit="image"):
+        write_mask(masks[image_id], sbd_mask(folder / f"cls/{image_id}.mat"))
+    return masks
+
+
+def sbd_mask(path: Path) -> UInt8[np.ndarray, "H W"]:
+    """The mask ids, 0..20, of a file of SBD's folder ``cls``. Raises UserError."""
+    try:
+        return loadmat(path)["GTcls"]["Segmentation"][0, 0].astype(np.uint8)
+    except FileNotFoundError as error:
+        raise UserError(f"{path}: not found; take the original SBD") from error
+    except (OSError, ValueError, KeyError, IndexError, TypeError, MatReadError) as error:
+        raise UserError(f"{path}: not a mask of SBD; take the original file") from error

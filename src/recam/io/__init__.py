@@ -1,0 +1,1 @@
+"""Files of this project: images and masks, score maps, checkpoints."""

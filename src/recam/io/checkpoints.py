@@ -1,0 +1,115 @@
+"""What steps leave on disk: checkpoints, and folders that survive being killed."""
+
+import io
+import pickle
+import shutil
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from zipfile import is_zipfile
+
+import torch
+from torch import Tensor
+
+from recam.core.errors import UserError
+from recam.io.images import replace_with, replacing, write_text
+from recam.runtime.distributed import is_first, wait_for_all
+
+CHECKPOINT_FORMAT = "recam-checkpoint-1"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelConfig:
+    """What a network is made of: enough to build it again before its tensors are loaded."""
+
+    method: str  # cam, recam, control or irn; or the segmenter's name
+    backbone: str
+    output_stride: int  # pixels
+    classes: tuple[str, ...]  # foreground, in the order of their indices
+    frozen_batch_norm: bool
+    frozen_stem: bool
+    weight: float = 0.0  # of the softmax loss, for recam
+    rates: tuple[int, ...] = ()  # of the atrous branches, for segmenters
+    radius: int = 0  # of pairs of pixels, for irn; in cells of 4 pixels
+    longest_side: int = 0  # of the largest images that a segmenter was trained with, in pixels
+
+
+def save_checkpoint(path: Path, tensors: Mapping[str, Tensor], model_config: ModelConfig) -> None:
+    """Plain tensors on the CPU and the model_config, loadable with ``weights_only=True``."""
+    save_state(
+        path,
+        {
+            "format": CHECKPOINT_FORMAT,
+            "model_config": asdict(model_config),
+            "tensors": {name: tensor.cpu().contiguous() for name, tensor in tensors.items()},
+        },
+    )
+
+
+def load_checkpoint(path: Path) -> tuple[dict[str, Tensor], ModelConfig]:
+    """The tensors and the model_config. Raises UserError for any other file."""
+    content = load_state(path)
+    if content is None:
+        raise UserError(f"{path}: not found; run the step that makes it")
+    if content.get("format") != CHECKPOINT_FORMAT:
+        raise UserError(f"{path}: not a checkpoint of ours; give one that a train step made")
+    described = content["model_config"]
+    if set(described) != {f.name for f in fields(ModelConfig)}:
+        raise UserError(f"{path}: made by another version of recam; run the step that makes it")
+    for name in ("classes", "rates"):
+        described[name] = tuple(described[name])
+    return content["tensors"], ModelConfig(**described)
+
+
+def save_state(path: Path, content: Mapping[str, object]) -> None:
+    """``torch.save`` in one move."""
+    buffer = io.BytesIO()  # torch writing to disk itself would hide that a disk is full
+    torch.save(dict(content), buffer)
+    with replacing(path) as temporary:
+        temporary.write_bytes(buffer.getbuffer())
+
+
+def load_state(path: Path) -> dict | None:
+    """What ``save_state`` wrote, or None where there is no file. Pickled code is refused."""
+    if not path.is_file():
+        return None
+    if not is_zipfile(path):
+        raise UserError(f"{path}: damaged, or not a file of plain tensors; delete it")
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except (RuntimeError, EOFError, OSError, pickle.UnpicklingError) as error:
+        raise UserError(f"{path}: damaged, or not a file of plain tensors; delete it") from error
+    return content if isinstance(content, dict) else {}
+
+
+class ResumableFolder:
+    """A folder that is filled file by file and appears under its name only when it is whole.
+
+    Work goes on in ``.<name>.partial`` beside it. A killed run leaves that behind; the next one
+    with the same key (a hash of parameters, inputs and code) keeps its files, another drops it.
+    """
+
+    def __init__(self, path: Path, *, key: str):
+        self.path = path
+        self.partial = path.with_name(f".{path.name}.partial")
+        key_file = self.partial / ".key"
+        if is_first():
+            if not key_file.is_file() or key_file.read_text() != key:
+                shutil.rmtree(self.partial, ignore_errors=True)
+                write_text(key_file, key)
+            for unfinished in self.partial.glob(".*.tmp"):
+                unfinished.unlink()
+        wait_for_all()  # processes that fill it together
+
+    def has(self, name: str) -> bool:
+        """Whether a file was finished, now or before the run was killed."""
+        return (self.partial / name).is_file()
+
+    def finish(self) -> None:
+        """Put the folder in its place."""
+        (self.partial / ".key").unlink()
+        replace_with(self.path, self.partial)
+
+    def drop(self) -> None:
+        """Delete what was filled in: it was of use only while something else was made."""
+        shutil.rmtree(self.partial)

@@ -1,0 +1,1 @@
+"""Loops over images: training, inference, refinement, segmentation, evaluation."""

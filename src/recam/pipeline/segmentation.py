@@ -1,0 +1,77 @@
+"""Masks of whole images by a trained segmenter: several scales, mirrored, perhaps with a CRF."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import torch
+from jaxtyping import Float, UInt8
+from torch import Tensor
+
+from recam.core.errors import UserError
+from recam.models.backbones import backbone_of
+from recam.models.segmenters import Segmenter, resized
+from recam.pipeline.inference import averaged_maps, equal_size_batches
+from recam.refine.crf import DenseCrf, unary_of_probabilities
+from recam.refine.crf_masks import Crf
+from recam.runtime.precision import autocast
+
+
+def masks_of_images(
+    model: Segmenter,
+    paths: list[Path],
+    *,
+    scales: tuple[float, ...],
+    batch_size: int,
+    crf: Crf | None = None,
+    longest_side: int | None = None,
+    faults: list[UserError] | None = None,
+    precision: torch.dtype = torch.float32,
+) -> Iterator[tuple[int, UInt8[np.ndarray, "H W"]]]:
+    """The mask of every image, at the size of its file, with its position in ``paths``.
+
+    All is computed where the network's weights are.
+    The network, and the CRF where there is one, see images no longer than ``longest_side``; their
+    probabilities are enlarged. Broken images: see ``equal_size_batches``.
+    """
+    backbone = backbone_of(model)
+    device = next(model.parameters()).device
+    batches = equal_size_batches(
+        paths, batch_size=batch_size, longest_side=longest_side, faults=faults
+    )
+    for batch in batches:
+        with torch.inference_mode():
+            pixels = batch.pixels.to(device)
+            images = backbone.normalise(pixels)
+            with autocast(precision, device):
+                averaged = averaged_maps(model.maps, images, scales=scales)
+        for row, position in enumerate(batch.positions):
+            with torch.inference_mode():
+                probabilities = averaged[row]
+                if crf:
+                    probabilities = _posteriors(probabilities[None], pixels[row, None], crf)[0]
+                mask = mask_of_probabilities(probabilities, size=batch.stored[row])
+            yield position, mask.cpu().numpy()
+
+
+def mask_of_probabilities(
+    probabilities: Float[Tensor, "N h w"], *, size: tuple[int, int]
+) -> UInt8[Tensor, "H W"]:
+    """Each pixel's best class, after the probabilities were enlarged to ``size``, bilinearly.
+
+    Classes are enlarged one by one: memory does not grow with their number.
+    """
+    if tuple(probabilities.shape[1:]) == size:
+        return probabilities.argmax(dim=0).to(torch.uint8)
+    mask = torch.zeros(size, dtype=torch.uint8, device=probabilities.device)
+    best = torch.full(size, -torch.inf, device=probabilities.device)
+    for number, grid in enumerate(probabilities):
+        score = resized(grid[None, None], size)[0, 0]
+        mask.masked_fill_(score > best, number)
+        torch.maximum(best, score, out=best)
+    return mask
+
+
+def _posteriors(probabilities: Tensor, pixels: Tensor, crf: Crf) -> Tensor:
+    field = DenseCrf(pixels, kernels=crf.kernels)
+    return field.posteriors(unary_of_probabilities(probabilities), iterations=crf.iterations)

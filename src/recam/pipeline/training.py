@@ -1,0 +1,255 @@
+"""One training loop, for anything with ``loss(*batch)``, that can be killed and goes on.
+
+Several processes may run it together, each on its shard of every batch: their averaged gradients
+are those of the whole batch (``recam.runtime.distributed``).
+"""
+
+import logging
+import math
+from collections.abc import Callable, Iterable
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol, cast
+
+import torch
+from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
+from torch.optim import SGD
+from torch.optim.lr_scheduler import LambdaLR
+
+from recam.core.errors import UserError
+from recam.io.checkpoints import load_state, save_state
+from recam.io.images import write_text
+from recam.models.backbones import share_batch_norms
+from recam.runtime.distributed import all_reduce_sum, is_first, processes, wait_for_all
+from recam.runtime.precision import autocast
+from recam.runtime.progress import progress
+
+POLYNOMIAL_POWER = 0.9  # of the learning rate's decay to zero, per step (authors' code)
+CHECK_EVERY = 50  # steps between looks at a running epoch, each of which waits for the device
+BIASES = ".bias"  # in learning rates: the biases among what is left
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recipe:
+    """The numbers of a training run."""
+
+    epochs: int
+    learning_rates: dict[str, float]  # by group; see ``parameter_groups``
+    momentum: float
+    weight_decay: float
+    batch_size: int = 1  # of all processes together, for progress, which counts images
+    lr_step_interval: int = 1  # steps between changes of the learning rate
+    gradient_accumulation_steps: int = 1  # a batch passes the network in this many equal parts
+    precision: torch.dtype = torch.float32  # of convolutions and products of matrices
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EpochLoss:
+    """One line of a training curve: the mean of one loss over an epoch."""
+
+    epoch: int
+    loss: str
+    value: float
+
+
+def train(
+    model: nn.Module,
+    batches: Callable[[int], Iterable[list[Tensor]]],
+    *,
+    steps_per_epoch: int,
+    recipe: Recipe,
+    device: torch.device,
+    state: Path,
+    key: str,
+    watch: Callable[[int, int], None] | None = None,
+) -> list[EpochLoss]:
+    """Train in place with SGD and polynomial decay; return the curve.
+
+    After every epoch all that is needed to go on is kept in ``state`` under ``key``; a run that
+    finds its own key there goes on and ends with the numbers of an unbroken one. Every CHECK_EVERY
+    steps ``watch`` gets the steps done and in all; it may raise to end the run. Raises UserError
+    where a loss is not finite or a batch cannot be divided.
+    """
+    if processes() > 1:
+        share_batch_norms(model, device=device)
+    model.to(device).to(memory_format=torch.channels_last)
+    steps = recipe.epochs * steps_per_epoch
+    optimizer, schedule = _optimizer(model, recipe, steps=steps)
+    kept = {"model": model, "optimizer": optimizer, "schedule": schedule}
+    curve = _resume(state, key=key, kept=kept, epochs=recipe.epochs)
+    losses = _shared(_Losses(model, recipe.precision, device))
+    model.train()
+    for epoch in range(_epochs_of(curve) + 1, recipe.epochs + 1):
+        what, images = f"epoch {epoch}/{recipe.epochs}", steps_per_epoch * recipe.batch_size
+        of_epoch = progress(
+            batches(epoch), total=images, what=what, unit="image", each=recipe.batch_size
+        )
+        means = _run_epoch(losses, of_epoch, schedule, recipe=recipe, steps=steps, watch=watch)
+        curve += [EpochLoss(epoch=epoch, loss=name, value=mean) for name, mean in means.items()]
+        logger.info("%s: %s", what, ", ".join(f"{n} {m:.4f}" for n, m in means.items()))
+        if is_first():
+            save_state(state, _state(curve, key=key, kept=kept))
+    wait_for_all()
+    return curve
+
+
+def epochs_done(state: Path, *, key: str) -> int:
+    """How far the run of that key had come when it was last seen."""
+    content = load_state(state) or {}
+    return content["curve"][-1][0] if content.get("key") == key else 0
+
+
+def write_curve(path: Path, curve: list[EpochLoss]) -> None:
+    """A training curve as CSV: epoch, loss, value."""
+    lines = [f"{line.epoch},{line.loss},{line.value:.6f}\n" for line in curve]
+    write_text(path, "epoch,loss,value\n" + "".join(lines))
+
+
+def parameter_groups(model: nn.Module, learning_rates: dict[str, float]) -> list[dict]:
+    """Trainable parameters by the attribute they belong to, each group with its learning rate.
+
+    Those of no named attribute are in "", but for their biases where ".bias" is named: these have
+    a group of their own without weight decay, as published for DeepLab's head.
+    """
+    groups: dict[str, list[nn.Parameter]] = {name: [] for name in learning_rates}
+    for name, parameter in model.named_parameters():
+        if parameter.requires_grad:
+            owner = name.split(".")[0]
+            rest = BIASES if BIASES in groups and name.endswith(BIASES) else ""
+            groups[owner if owner in groups else rest].append(parameter)
+    own = {BIASES: {"weight_decay": 0.0}}  # the others have the optimizer's
+    rates = learning_rates.items()
+    return [{"params": groups[name], "lr": rate, **own.get(name, {})} for name, rate in rates]
+
+
+def _optimizer(model: nn.Module, recipe: Recipe, *, steps: int) -> tuple[SGD, LambdaLR]:
+    optimizer = SGD(
+        parameter_groups(model, recipe.learning_rates),
+        momentum=recipe.momentum,
+        weight_decay=recipe.weight_decay,
+        fused=True,
+    )
+
+    def decay(step: int) -> float:
+        return (1 - (step - step % recipe.lr_step_interval) / steps) ** POLYNOMIAL_POWER
+
+    return optimizer, LambdaLR(optimizer, decay)
+
+
+class _WithLosses(Protocol):
+    def loss(self, images: Tensor, targets: Tensor, /) -> dict[str, Tensor]: ...
+
+
+class _Losses(nn.Module):
+    """A model's losses by name, in the precision asked for."""
+
+    def __init__(self, model: nn.Module, precision: torch.dtype, device: torch.device):
+        super().__init__()
+        self.model = model
+        self.precision = precision
+        self.device = device
+
+    def forward(self, images: Tensor, targets: Tensor) -> dict[str, Tensor]:
+        """Of this process's part of a batch."""
+        with autocast(self.precision, self.device):
+            return cast(_WithLosses, self.model).loss(images, targets)
+
+
+def _shared(losses: _Losses) -> _Losses | DistributedDataParallel:
+    """Where several processes train, gradients are averaged over them while they pass back."""
+    if processes() == 1:
+        return losses
+    # Some networks of timm have layers behind those that are used here.
+    return DistributedDataParallel(losses, find_unused_parameters=True)
+
+
+def _run_epoch(
+    losses_of: _Losses | DistributedDataParallel,
+    batches: Iterable[list[Tensor]],
+    schedule: LambdaLR,
+    *,
+    recipe: Recipe,
+    steps: int,
+    watch: Callable[[int, int], None] | None,
+) -> dict[str, float]:
+    device = next(losses_of.parameters()).device
+    sums: dict[str, Tensor] = {}
+    count = 0
+    for images, targets in batches:
+        first = images.to(device, non_blocking=True, memory_format=torch.channels_last)
+        schedule.optimizer.zero_grad(set_to_none=True)
+        pieces = recipe.gradient_accumulation_steps
+        parts = _parts(first, targets.to(device, non_blocking=True), pieces)
+        for number, part in enumerate(parts, start=1):
+            with _kept(losses_of, more=number < pieces):
+                losses = losses_of(*part)
+                (torch.stack(list(losses.values())).sum() / pieces).backward()
+            for name, loss in losses.items():
+                total = sums.get(name, torch.zeros((), device=device))
+                sums[name] = total + loss.detach() / pieces
+        schedule.optimizer.step()
+        schedule.step()
+        count += 1
+        done = schedule.last_epoch  # it counts the steps of the run
+        if done % CHECK_EVERY == 0:
+            _finite_means(sums, count)
+            if watch is not None:
+                watch(done, steps)
+    return _finite_means(sums, count)
+
+
+def _kept(
+    losses: _Losses | DistributedDataParallel, *, more: bool
+) -> AbstractContextManager[object]:
+    """Where more parts of a batch follow, their gradients wait for the last one's to be shared."""
+    if more and isinstance(losses, DistributedDataParallel):
+        return losses.no_sync()
+    return nullcontext()
+
+
+def _parts(images: Tensor, targets: Tensor, count: int) -> Iterable[tuple[Tensor, Tensor]]:
+    if count == 1:
+        return [(images, targets)]
+    if len(images) % count:
+        shared = " / devices" if processes() > 1 else ""
+        raise UserError(
+            f"gradient_accumulation_steps: expected a divisor of batch_size{shared} "
+            f"({len(images)}), got {count}; change one"
+        )
+    return zip(images.chunk(count), targets.chunk(count), strict=True)
+
+
+def _finite_means(sums: dict[str, Tensor], count: int) -> dict[str, float]:
+    shared = all_reduce_sum(torch.stack(list(sums.values()))).tolist() if sums else []
+    means = {name: total / (count * processes()) for name, total in zip(sums, shared, strict=True)}
+    for name, mean in means.items():
+        if not math.isfinite(mean):
+            raise UserError(
+                f"the loss {name} is {mean}: training diverged; lower the learning rate"
+            )
+    return means
+
+
+def _state(curve: list[EpochLoss], *, key: str, kept: dict) -> dict[str, object]:
+    lines = [(line.epoch, line.loss, line.value) for line in curve]
+    return {"key": key, "curve": lines, **{n: part.state_dict() for n, part in kept.items()}}
+
+
+def _resume(state: Path, *, key: str, kept: dict, epochs: int) -> list[EpochLoss]:
+    content = load_state(state)
+    if content is None or content.get("key") != key:
+        return []
+    for name, part in kept.items():
+        part.load_state_dict(content[name])
+    curve = [EpochLoss(epoch=e, loss=name, value=value) for e, name, value in content["curve"]]
+    if _epochs_of(curve) < epochs:
+        logger.info("going on after epoch %d of an unfinished run", _epochs_of(curve))
+    return curve
+
+
+def _epochs_of(curve: list[EpochLoss]) -> int:
+    return max((line.epoch for line in curve), default=0)

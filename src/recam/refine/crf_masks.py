@@ -1,0 +1,78 @@
+"""What the dense CRF does for masks: it sharpens scores, and it finds pixels that are sure."""
+
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float, UInt8
+from torch import Tensor
+
+from recam.core.labels import BACKGROUND, IGNORE
+from recam.refine.crf import CrfKernels, DenseCrf, unary_of_labels, unary_of_probabilities
+
+EVEN = 0.5  # the crf_refined score of a class that is as likely as the background
+TINY = torch.finfo(torch.float32).tiny  # keeps 0 / 0 at 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Crf:
+    """A dense CRF's kernels and how many rounds of mean field are run."""
+
+    kernels: CrfKernels
+    iterations: int
+
+
+def crf_refined(
+    scores: Float[Tensor, "B n H W"],
+    pixels: Float[Tensor, "B 3 H W"],
+    *,
+    background: float,
+    crf: Crf,
+) -> Float[Tensor, "B n H W"]:
+    """Scores after a CRF in which the background has a constant score, 0.5 where they draw level.
+
+    Probabilities are proportional to scores. With posteriors Q the result is
+    Q_c / (Q_background + max Q): the best class of a pixel is above 0.5 exactly where it is more
+    likely than the background, and classes keep their order.
+    """
+    rivals = _with_background(scores, background)
+    unary = unary_of_probabilities(rivals / rivals.sum(dim=1, keepdim=True).clamp(min=TINY))
+    field = DenseCrf(pixels, kernels=crf.kernels)
+    posteriors = field.posteriors(unary, iterations=crf.iterations)
+    ground, objects = posteriors[:, :1], posteriors[:, 1:]
+    best = objects.amax(dim=1, keepdim=True) if objects.shape[1] else ground
+    return objects / (ground + best).clamp(min=TINY)
+
+
+def confident_labels(
+    scores: Float[Tensor, "B n H W"],
+    pixels: Float[Tensor, "B 3 H W"],
+    *,
+    foreground: float,
+    background: float,
+    certainty: float,
+    crf: Crf,
+) -> UInt8[Tensor, "B H W"]:
+    """Sure pixels to train IRN with: 0 background, i the i-th map, 255 unsure.
+
+    Ahn, Cho & Kwak, CVPR 2019, section 4.2: masks are cut at two background scores and a CRF is run
+    on each. What is an object in spite of the high score, ``foreground``, is sure; so is what is
+    background even with the low one, ``background``.
+    """
+    count = scores.shape[1] + 1
+    unaries = [
+        unary_of_labels(
+            _with_background(scores, score).argmax(dim=1), num_labels=count, certainty=certainty
+        )
+        for score in (foreground, background)
+    ]
+    field = DenseCrf(pixels, kernels=crf.kernels)
+    found = field.posteriors(torch.stack(unaries, dim=1), iterations=crf.iterations)
+    strict, generous = found.argmax(dim=2).unbind(dim=1)
+    unsure = torch.where(strict + generous == BACKGROUND, BACKGROUND, IGNORE)
+    return torch.where(strict != BACKGROUND, strict, unsure).to(torch.uint8)
+
+
+def _with_background(scores: Tensor, background: float) -> Float[Tensor, "B n_and_1 H W"]:
+    """The maps with one before them: the background's, the same at every pixel."""
+    rival = scores.new_full((len(scores), 1, *scores.shape[2:]), background)
+    return torch.cat([rival, scores], dim=1)

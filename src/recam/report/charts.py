@@ -1,0 +1,295 @@
+"""The figures of an experiment: what was learnt, what was found, what went wrong, what it took.
+
+Each function takes a table and gives a figure, or None where there is nothing to draw. Points and
+lines are means over random seeds; bands and whiskers reach one sample standard deviation to either
+side, and are left out where there is one seed. Methods keep the colours and markers of ``style``.
+"""
+
+import textwrap
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import matplotlib as mpl
+import numpy as np
+import pandas as pd
+from jaxtyping import Float
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.ticker import LogLocator, MaxNLocator
+
+from recam.io.images import replacing
+from recam.report.style import DOTS, GREY, LOOKS, PAGE, RC, STAGES
+
+Values = Mapping[str, float | str]  # of one method and stage, by name
+Metrics = Mapping[str, Mapping[str, Values]]  # stage, method, name
+
+LONGEST_NAME = 16
+STRIPE = "#f5f5f5"
+Array = Float[np.ndarray, "n"]
+LOSSES = {
+    "bce": "binary cross-entropy",
+    "sce": "softmax cross-entropy",
+    "ce": "cross-entropy",
+}
+STYLE: dict[Any, Any] = dict(RC)
+in_style = mpl.rc_context(STYLE)
+
+
+@in_style
+def save(figure: Figure, path: Path, *, caption: str) -> None:
+    """Write a figure as PNG, with what to see in it below it."""
+    size = STYLE["font.size"]
+    text = textwrap.fill(caption, int(PAGE * 72 / (0.55 * size)))
+    lines = len(text.splitlines()) - len(figure.get_supxlabel().splitlines())
+    width, height = figure.get_size_inches()
+    figure.set_size_inches(width, height + lines * 1.3 * size / 72)
+    figure.supxlabel(text, x=0.008, ha="left", fontsize=size, color=GREY)
+    with replacing(path) as temporary:
+        figure.savefig(temporary, format="png", dpi=DOTS, metadata={"Software": None})
+
+
+@in_style
+def losses(curves: pd.DataFrame) -> Figure | None:
+    """The losses by epoch, a panel for each network and loss, on log axes.
+
+    ``curves`` has the columns random_seed, method, network, epoch, loss, value.
+    """
+    panels = list(dict.fromkeys(zip(curves["network"], curves["loss"], strict=True)))
+    if not panels:
+        return None
+    columns = min(3, len(panels))
+    lines = -(-len(panels) // columns)
+    figure = Figure(figsize=(PAGE, 0.5 + 2.1 * lines))
+    grid = figure.subplots(lines, columns, squeeze=False).ravel()
+    for axes in grid[len(panels) :]:
+        axes.set_axis_off()
+    for axes, (network, loss) in zip(grid, panels, strict=False):
+        table = rows_of(rows_of(curves, "network", network), "loss", loss)
+        for method in methods_in(table):
+            _line(axes, rows_of(table, "method", method), x="epoch", y="value", marks=8)
+        values = table["value"].to_numpy(float)
+        span = values.max() / max(values.min(), 1e-9)
+        axes.set_yscale("log")
+        subs = (1.0, 1.5, 2.0, 3.0, 5.0, 7.0) if span < 10 else (1.0, 2.0, 5.0)
+        axes.yaxis.set_major_locator(LogLocator(subs=subs if span < 50 else (1.0,)))
+        axes.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
+        axes.yaxis.set_minor_locator(LogLocator(subs=()))
+        axes.xaxis.set_major_locator(MaxNLocator(nbins=6, integer=True))
+        axes.set(title=str(network), xlabel="epoch", ylabel=LOSSES.get(str(loss), str(loss)))
+    legend(figure, methods_in(curves))
+    return figure
+
+
+@in_style
+def sweeps(curves: pd.DataFrame, metrics: Metrics) -> Figure | None:
+    """The mIoU of maps by the background's score, a panel for each stage.
+
+    ``curves`` has the columns random_seed, method, stage, threshold, miou (percent). Of
+    ``metrics[stage][method]`` a filled marker shows ``threshold`` and ``miou``, an open one
+    ``oracle_threshold`` and ``oracle_miou``.
+    """
+    stages = [stage for stage in STAGES if stage in set(curves["stage"])]
+    if not stages:
+        return None
+    figure = Figure(figsize=(PAGE, 3.2))
+    grid = figure.subplots(1, len(stages), sharey=True, squeeze=False)[0]
+    for axes, stage in zip(grid, stages, strict=True):
+        table = rows_of(curves, "stage", stage)
+        for method in methods_in(table):
+            _line(axes, rows_of(table, "method", method), x="threshold", y="miou")
+            _thresholds(axes, metrics.get(stage, {}).get(method, {}), method)
+        axes.set(title=STAGES[stage], xlabel="background score", xlim=(0, 1.02))
+        axes.set_xticks([0, 0.25, 0.5, 0.75, 1], ["0", "0.25", "0.5", "0.75", "1"])
+    grid[0].set_ylabel("mIoU, %")
+    key: dict[str, Any] = {"color": GREY, "linestyle": "", "marker": "o", "markersize": 7}
+    chosen = Line2D([], [], label="score used", **key)
+    best = Line2D([], [], label="best score", markerfacecolor="white", **key)
+    legend(figure, methods_in(curves), more=[chosen, best])
+    return figure
+
+
+@in_style
+def cost(table: pd.DataFrame) -> Figure | None:
+    """Time and peak memory of each step by method.
+
+    ``table`` has the columns step (in the order to show), method, random_seed, seconds and max_rss
+    (MiB).
+    """
+    if table.empty:
+        return None
+    unit, divisor = next(
+        (name, s)
+        for name, s in (("hours", 3600), ("minutes", 60), ("seconds", 1))
+        if s == 1 or table["seconds"].to_numpy(float).max() >= 2 * s
+    )
+    table = table.assign(time=table["seconds"] / divisor, memory=table["max_rss"] / 1024)
+    steps, methods = groups_in(table, "step"), methods_in(table)
+    figure = Figure(figsize=(PAGE, 1.1 + len(steps) * max(0.26, 0.1 * len(methods))))
+    grid = figure.subplots(1, 2, sharey=True)
+    labels = {"time": f"time, {unit}", "memory": "peak memory, GiB"}
+    for axes, (name, label) in zip(grid, labels.items(), strict=True):
+        dots(axes, table, by="step", value=name, rows=steps)
+        axes.set_xlabel(label)
+    legend(figure, methods)
+    return figure
+
+
+@in_style
+def answer(metrics: Metrics) -> Figure | None:
+    """The mIoU of each method at each stage, in percent, written beside its marker.
+
+    ``metrics[stage][method]`` has ``miou`` and, over several random seeds, ``miou_std`` above 0.
+    """
+    scored = {
+        stage: {m: metrics[stage][m] for m in LOOKS if "miou" in metrics[stage].get(m, {})}
+        for stage in STAGES
+        if stage in metrics
+    }
+    rows = [(stage, method) for stage, methods in scored.items() for method in methods]
+    if not rows:
+        return None
+    gaps = [stage for stage in scored if scored[stage]]
+    figure = Figure(figsize=(PAGE, 0.8 + 0.25 * len(rows) + 0.12 * len(gaps)))
+    axes = figure.subplots()
+    heights = [i + 0.6 * gaps.index(stage) for i, (stage, _) in enumerate(rows)]
+    for height, (stage, method) in zip(heights, rows, strict=True):
+        _answer(axes, height, scored[stage][method], method)
+    middles = {
+        s: np.mean([h for h, row in zip(heights, rows, strict=True) if row[0] == s]) for s in gaps
+    }
+    axes.set_yticks(list(middles.values()), [_stage_name(s, scored[s]) for s in gaps])
+    axes.set(ylim=(heights[-1] + 0.7, -0.7), xlim=(0, 130), xlabel="mIoU, %")  # room for words
+    axes.set_xticks(range(0, 101, 20))
+    axes.spines["bottom"].set_bounds(0, 100)
+    axes.grid(visible=False, axis="y")
+    axes.tick_params(axis="y", length=0)
+    return figure
+
+
+def rows_of(table: pd.DataFrame, column: str, *values: object) -> pd.DataFrame:
+    """The rows of a table that have one of the values in a column."""
+    return pd.DataFrame(table.loc[table[column].isin(list(values))])
+
+
+def methods_in(table: pd.DataFrame) -> list[str]:
+    """The methods of a table, in the order in which all figures show them."""
+    present = set(table["method"])
+    return [method for method in LOOKS if method in present]
+
+
+def spread(table: pd.DataFrame, *, by: str, value: str, rows: Sequence) -> tuple[Array, Array]:
+    """Mean and sample deviation of a value for each of ``rows``; NaN where there is none."""
+    values = table[value].to_numpy(float)
+    of_rows = [values[(table[by] == row).to_numpy(bool)] for row in rows]
+    means = [of.mean() if len(of) else np.nan for of in of_rows]
+    deviations = [of.std(ddof=1) if len(of) > 1 else np.nan for of in of_rows]
+    return np.array(means, float), np.array(deviations, float)
+
+
+def dots(axes: Axes, table: pd.DataFrame, *, by: str, value: str, rows: Sequence[str]) -> None:
+    """A line of markers for each of ``rows``, from the top, with one for each method."""
+    methods = methods_in(table)
+    for line in range(1, len(rows), 2):
+        axes.axhspan(line - 0.5, line + 0.5, color=STRIPE, zorder=0)
+    for place, method in enumerate(methods):
+        means, deviations = spread(rows_of(table, "method", method), by=by, value=value, rows=rows)
+        heights = np.arange(len(rows)) + 0.7 * ((place + 0.5) / len(methods) - 0.5)
+        points(axes, means, heights, method, xerr=deviations)
+    axes.set_yticks(range(len(rows)), [short(row) for row in rows])
+    axes.set_ylim(len(rows) - 0.5, -0.5)
+    axes.set_xlim(-0.03 * axes.get_xlim()[1], None)  # markers at 0 are seen whole
+    axes.grid(visible=False, axis="y")
+    axes.tick_params(axis="y", length=0)
+
+
+def legend(
+    figure: Figure,
+    methods: Sequence[str],
+    *,
+    more: Sequence[Line2D] = (),
+    title: str | None = None,
+) -> None:
+    """The names of the methods above the figure."""
+    looks = [LOOKS[method] for method in methods]
+    lines = [Line2D([], [], color=k.colour, marker=k.marker, label=k.name) for k in looks]
+    handles = [*lines, *more]
+    figure.legend(
+        handles=handles, loc="outside upper left", ncols=len(handles), title=title, alignment="left"
+    )
+
+
+def short(name: str) -> str:
+    """A name, without its middle where it is too long for an axis."""
+    return name if len(name) <= LONGEST_NAME else f"{name[: LONGEST_NAME - 8]}…{name[-7:]}"
+
+
+def groups_in(table: pd.DataFrame, name: str) -> list[str]:
+    """The values of a column: in the order of its categories, or in which they come."""
+    column = pd.Series(table[name])
+    if isinstance(column.dtype, pd.CategoricalDtype):
+        present = set(column)
+        return [str(value) for value in column.dtype.categories if value in present]
+    return [str(value) for value in dict.fromkeys(column)]
+
+
+def _line(axes: Axes, table: pd.DataFrame, *, x: str, y: str, marks: int = 0) -> None:
+    """A method's mean along x with its band, and with about so many markers."""
+    look = LOOKS[table["method"].iloc[0]]
+    along = np.unique(table[x].to_numpy())
+    means, deviations = spread(table, by=x, value=y, rows=list(along))
+    every = max(1, len(along) // marks) if marks else None
+    marker = look.marker if marks else ""
+    axes.plot(along, means, color=look.colour, marker=marker, markevery=every)
+    low = means - deviations
+    low = np.where(low <= 0, table[y].min(), low)  # log axes have no 0
+    axes.fill_between(along, low, means + deviations, color=look.colour, alpha=0.2, linewidth=0)
+
+
+def points(
+    axes: Axes,
+    x: Array,
+    y: Array,
+    method: str,
+    *,
+    xerr: Array | None = None,
+    yerr: Array | None = None,
+    line: bool = False,
+) -> None:
+    """A method's markers with their whiskers."""
+    look = LOOKS[method]
+    joined = "-" if line else ""
+    axes.errorbar(x, y, yerr, xerr, linestyle=joined, color=look.colour, marker=look.marker)
+
+
+def _thresholds(axes: Axes, values: Values, method: str) -> None:
+    look = LOOKS[method]
+    for prefix, face in (("oracle_", "white"), ("", look.colour)):
+        if f"{prefix}threshold" in values and f"{prefix}miou" in values:
+            x, y = float(values[f"{prefix}threshold"]), float(values[f"{prefix}miou"])
+            (mark,) = axes.plot([x], [y], look.marker, color=look.colour, clip_on=False, zorder=5)
+            mark.set(markersize=7, markerfacecolor=face)
+
+
+def _answer(axes: Axes, height: float, values: Values, method: str) -> None:
+    look = LOOKS[method]
+    miou, deviation = float(values["miou"]), float(values.get("miou_std", 0))
+    shown = np.array([deviation or np.nan])
+    points(axes, np.array([miou]), np.array([height]), method, xerr=shown)
+    number = f"{miou:.1f} ± {deviation:.1f}" if deviation else f"{miou:.1f}"
+    text = f"{look.name}  {number}"
+    axes.annotate(text, (miou + deviation, height), (7, 0), textcoords="offset points", va="center")
+
+
+def _stage_name(stage: str, methods: Mapping[str, Values]) -> str:
+    split = next(iter(methods.values())).get("split")
+    return f"{STAGES[stage]}\n({split})" if split else STAGES[stage]
+
+
+@in_style
+def note(words: str) -> Figure:
+    """A sentence in the place of a figure that cannot be drawn."""
+    figure = Figure(figsize=(PAGE, 0.8))
+    figure.text(0.5, 0.5, words, ha="center", va="center", color=GREY)
+    return figure

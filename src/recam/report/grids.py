@@ -1,0 +1,172 @@
+"""Pictures: what each method makes of the same images."""
+
+import textwrap
+from collections.abc import Collection
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float, UInt8
+from matplotlib import rc_context
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.patches import Patch
+
+from recam.core.labels import BACKGROUND, IGNORE, class_colours, mask_id
+from recam.io.images import replacing
+from recam.report.style import BROKEN, GREY, MENDED, RC
+
+CELL = 1.35  # inches; and what a name in the legend, a line of words and a row's label take
+NAME, LINE, LABEL = 0.95, 0.16, 0.95
+DOTS = 150  # to the inch: 200 pixels a cell
+JPEG_QUALITY = {"quality": 90, "subsampling": 0}  # for reports: half of a PNG, edges stay sharp
+NAMES_SHOWN = 24
+STYLE: dict[Any, Any] = RC | {"figure.constrained_layout.use": False}  # cells have their places
+
+Picture = UInt8[np.ndarray, "H W 3"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PictureRow:
+    """One image's cells: pictures by column title, the same titles in every row."""
+
+    cells: dict[str, Picture]
+    label: str = ""  # stands left of the row
+
+
+def shown_mask(
+    image: Picture, mask: UInt8[np.ndarray, "H W"], colours: UInt8[np.ndarray, "256 3"]
+) -> Picture:
+    """A mask in strong colours over its darkened image."""
+    opacity = np.where(mask == BACKGROUND, 0.0, 0.75)[..., None]
+    return _blend(_dimmed(image), colours[mask], opacity)
+
+
+def shown_maps(
+    image: Picture,
+    ids: UInt8[np.ndarray, "H W"],
+    scores: Float[np.ndarray, "H W"],
+    colours: UInt8[np.ndarray, "256 3"],
+) -> Picture:
+    """Each pixel in the colour of its best class, the stronger the higher the score."""
+    return _blend(_dimmed(image), colours[ids], 0.9 * scores[..., None])
+
+
+def shown_grey(values: Float[np.ndarray, "H W"]) -> Picture:
+    """Values from 0, black, to 1, white."""
+    return np.repeat(np.round(255 * values.clip(0, 1)).astype(np.uint8)[..., None], 3, axis=2)
+
+
+def shown_change(
+    image: Picture,
+    truth: UInt8[np.ndarray, "H W"],
+    before: UInt8[np.ndarray, "H W"],
+    after: UInt8[np.ndarray, "H W"],
+) -> Picture:
+    """Where ``after`` is right and ``before`` was not (MENDED), and the reverse (BROKEN)."""
+    judged = (truth != IGNORE) & (before != IGNORE) & (after != IGNORE)
+    right_before, right_after = before == truth, after == truth
+    colours, opacity = np.zeros((*truth.shape, 3), np.uint8), np.zeros((*truth.shape, 1))
+    for hexadecimal, where in (
+        (MENDED, right_after & ~right_before & judged),
+        (BROKEN, right_before & ~right_after & judged),
+    ):
+        colours[where], opacity[where] = tuple(bytes.fromhex(hexadecimal[1:])), 0.85
+    return _blend(_dimmed(image), colours, opacity)
+
+
+def draw_picture(
+    path: Path,
+    rows: list[PictureRow],
+    classes: tuple[str, ...],
+    *,
+    caption: str,
+    named: Collection[int] | None = None,
+    shows_change: bool = False,
+) -> None:
+    """Write the grid of rows and columns, with the colours of the classes below, as PNG or JPEG.
+
+    ``named`` are the mask ids that the legend tells; all of them where none are given.
+    """
+    patches = _patches(classes, named=named, shows_change=shows_change)
+    left = LABEL if any(row.label for row in rows) else 0.01
+    width = left + CELL * len(rows[0].cells)
+    columns = min(len(patches), max(2, int(width / NAME)))
+    words = textwrap.wrap(caption, int(16 * width))
+    below = 0.3 + LINE * (-(-len(patches) // columns) + len(words))
+    height = CELL * len(rows) + 0.4 + below
+    with rc_context(STYLE):
+        figure = Figure(figsize=(width, height), dpi=DOTS, layout=None)
+        _draw_rows(figure, rows)
+        bottom, top = below / height, 1 - 0.4 / height
+        figure.subplots_adjust(left=left / width, right=0.995, bottom=bottom, top=top)
+        figure.legend(
+            handles=patches,
+            loc="lower center",
+            ncols=columns,
+            fontsize=7,
+            bbox_to_anchor=(0.5, (0.1 + LINE * len(words)) / height),
+            handlelength=1.2,
+            columnspacing=1.2,
+        )
+        text = "\n".join(words)
+        figure.text(0.5, 0.06 / height, text, ha="center", va="bottom", fontsize=7.5, color=GREY)
+        _write(figure, path)
+
+
+def _draw_rows(figure: Figure, rows: list[PictureRow]) -> None:
+    titles = list(rows[0].cells)
+    cells = figure.subplots(
+        len(rows), len(titles), squeeze=False, gridspec_kw={"wspace": 0.04, "hspace": 0.04}
+    )
+    for line, row in zip(cells, rows, strict=True):
+        _draw_row(list(line), row)
+    for axis, title in zip(cells[0], titles, strict=True):
+        axis.set_title(title, fontsize=8, loc="center", fontweight="normal")
+
+
+def _draw_row(axes: list[Axes], row: PictureRow) -> None:
+    for axis, cell in zip(axes, row.cells.values(), strict=True):
+        axis.imshow(cell, interpolation="nearest")
+        axis.set_axis_off()
+    place: dict[str, Any] = {"transform": axes[0].transAxes, "ha": "right", "va": "center"}
+    axes[0].text(-0.05, 0.5, row.label, fontsize=7.5, linespacing=1.5, **place)
+
+
+def _write(figure: Figure, path: Path) -> None:
+    is_jpeg = path.suffix == ".jpg"
+    how: dict[str, Any] = (
+        {"format": "jpeg", "pil_kwargs": JPEG_QUALITY} if is_jpeg else {"format": "png"}
+    )
+    with replacing(path) as temporary:
+        figure.savefig(temporary, metadata=None if is_jpeg else {"Software": None}, **how)
+
+
+def _patches(
+    classes: tuple[str, ...], *, named: Collection[int] | None, shows_change: bool
+) -> list[Patch]:
+    colours = class_colours(len(classes)) / 255
+    patches = [
+        Patch(facecolor=colours[mask_id(i)], edgecolor="black", linewidth=0.4, label=name)
+        for i, name in enumerate(classes)
+        if named is None or mask_id(i) in named
+    ][:NAMES_SHOWN]
+    patches.append(Patch(facecolor=colours[IGNORE], label="ignored in training"))
+    if shows_change:
+        patches += [
+            Patch(facecolor=MENDED, label="mended"),
+            Patch(facecolor=BROKEN, label="broken"),
+        ]
+    return patches
+
+
+def _dimmed(image: Picture) -> Float[np.ndarray, "H W 3"]:
+    grey = image.mean(axis=2, keepdims=True)
+    return np.repeat(0.55 * grey, 3, axis=2)
+
+
+def _blend(
+    under: Float[np.ndarray, "H W 3"], over: Picture, opacity: Float[np.ndarray, "H W 1"]
+) -> Picture:
+    return np.round((1 - opacity) * under + opacity * over).astype(np.uint8)

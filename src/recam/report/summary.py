@@ -1,0 +1,192 @@
+"""From the results of single runs to one table: mean and standard deviation over replicates."""
+
+import json
+from collections import defaultdict
+from dataclasses import dataclass
+from pathlib import Path
+from typing import cast
+
+import pandas as pd
+
+from recam.core.errors import UserError
+from recam.report.style import LOOKS, STAGES
+
+NOTHING_SCORED = (
+    "Nothing was scored, since the data set has no true masks. The masks that were made lie in "
+    "`results/seed*/METHOD/pseudo` and `results/seed*/METHOD/predictions`."
+)
+
+Metrics = dict[str, dict[str, dict[str, float | str]]]  # stage, method, name
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Run:
+    """One replicate of one method, known by its folder ``.../seed{seed}/{method}``."""
+
+    folder: Path
+
+    @property
+    def method(self) -> str:
+        """cam, recam, control or supervised."""
+        return self.folder.name
+
+    @property
+    def random_seed(self) -> int:
+        """The number of the replicate."""
+        return int(self.folder.parent.name.removeprefix("seed"))
+
+    def metrics(self) -> dict[str, dict[str, float | str]]:
+        """What evaluate found, by stage. Raises UserError where the file is not there."""
+        path = self.folder / "metrics.json"
+        if not path.is_file():
+            raise UserError(f"{path}: not found; run the evaluate step of this replicate")
+        return json.loads(path.read_text(encoding="utf-8"))
+
+
+def gathered_metrics(runs: list[Run]) -> Metrics:
+    """The results contract: by stage and method the mean of every number, and mIoU's deviation.
+
+    ``miou_std`` is the sample standard deviation over the replicates (0 for a single one).
+    ``images`` and ``of``, how many of a split's images were scored, are the same in all. Where the
+    upper bound was run, ``seg`` has ``ratio_to_supervised``: what part of its mIoU each method
+    reaches, random seed by random seed.
+    """
+    found: dict[tuple[str, str], list[dict[str, float | str]]] = defaultdict(list)
+    bounds = {run.random_seed: run.metrics()["seg"] for run in runs if run.method == "supervised"}
+    for run in runs:
+        values = _with_ratio(run.metrics(), bounds.get(run.random_seed))
+        for stage, numbers in values.items():
+            found[stage, run.method].append(numbers)
+    gathered: Metrics = {stage: {} for stage in STAGES}
+    for (stage, method), replicates in found.items():
+        gathered[stage][method] = _over_replicates(pd.DataFrame(replicates))
+    return gathered
+
+
+def gathered_table(runs: list[Run], name: str) -> pd.DataFrame:
+    """A CSV of all runs below each other, with the columns random_seed and method in front.
+
+    Where a CSV has no rows, for lack of true masks, so has the table; its columns stay.
+    """
+    tables = []
+    for run in runs:
+        table = pd.read_csv(run.folder / name)
+        table.insert(0, "random_seed", run.random_seed)
+        table.insert(1, "method", run.method)
+        tables.append(table)
+    return pd.concat([table for table in tables if len(table)] or tables[:1])
+
+
+def gathered_curves(runs: list[Run]) -> pd.DataFrame:
+    """The losses by epoch of all classifiers, IRNs and segmenters, with a column ``network``.
+
+    Networks that are not trained yet are left out.
+    """
+    tables = []
+    for network in ("classifier", "irn", "segmenter"):
+        trained = [run for run in runs if (run.folder / f"{network}_curve.csv").is_file()]
+        if trained:
+            table = gathered_table(trained, f"{network}_curve.csv")
+            table.insert(2, "network", network)
+            tables.append(table)
+    columns = ["random_seed", "method", "network", "epoch", "loss", "value"]
+    begun = [table for table in tables if len(table)]
+    return pd.concat(begun) if begun else pd.DataFrame(columns=columns)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Table:
+    """The table of results as words: a head, a row for each method, and notes below."""
+
+    head: list[str]
+    rows: list[list[str]]
+    notes: list[str]
+
+
+def table_of(metrics: Metrics, *, replicates: int) -> Table:
+    """MIoU at the fixed threshold, and in brackets at the best one.
+
+    A note tells on how many images, where not all have true masks.
+    """
+    present = [m for m in LOOKS if any(m in stage for stage in metrics.values())]
+    splits = {stage: next(iter(v.values()))["split"] for stage, v in metrics.items() if v}
+    head = ["mIoU, %", *(f"{STAGES[stage]} ({split})" for stage, split in splits.items())]
+    has_ratio = any("ratio_to_supervised" in values for values in metrics["seg"].values())
+    rows = []
+    for method in present:
+        cells = [_cell(metrics[stage].get(method), replicates=replicates) for stage in splits]
+        if has_ratio:
+            cells.append(_ratio(metrics["seg"].get(method, {}), replicates=replicates))
+        rows.append([LOOKS[method].name, *cells])
+    return Table(head=head + ["of supervised"] * has_ratio, rows=rows, notes=_notes(metrics))
+
+
+def results_table(metrics: Metrics, *, replicates: int) -> str:
+    """The table in Markdown; see ``table_of``."""
+    table = table_of(metrics, replicates=replicates)
+    lines = [_row(table.head), _row(["---"] + ["---:"] * (len(table.head) - 1))]
+    lines += [_row(cells) for cells in table.rows]
+    return "".join(lines + [f"\n{note}\n" for note in table.notes])
+
+
+def _notes(metrics: Metrics) -> list[str]:
+    stages = [values for methods in metrics.values() for values in methods.values()]
+    if not any("miou" in values for values in stages):
+        return [NOTHING_SCORED]
+    notes = [
+        f"Scored on {values['images']} of {values['of']} images of {values['split']}; "
+        "the others have no true mask."
+        for values in stages
+        if 0 < int(values.get("images", 0)) < int(values["of"])
+    ]
+    return list(dict.fromkeys(notes))  # once for each split
+
+
+def _with_ratio(
+    stages: dict[str, dict[str, float | str]], bound: dict[str, float | str] | None
+) -> dict[str, dict[str, float | str]]:
+    """The metrics of a run, with the ratio of its segmenter's mIoU to the upper bound's."""
+    miou, most = (values.get("miou") for values in (stages["seg"], bound or {}))
+    if not isinstance(miou, float) or not isinstance(most, float) or not most:
+        return stages
+    return stages | {"seg": stages["seg"] | {"ratio_to_supervised": miou / most}}
+
+
+def _over_replicates(replicates: pd.DataFrame) -> dict[str, float | str]:
+    numbers = replicates.select_dtypes("number")
+    values: dict[str, float | str] = {"split": str(replicates["split"].iloc[0])}
+    for name, column in numbers.items():  # cast: pandas says that a mean may be a column
+        mean = float(cast(float, column.mean()))
+        values[str(name)] = int(mean) if name in {"images", "of"} else round(mean, 4)
+        if name in {"miou", "oracle_miou", "ratio_to_supervised"}:
+            deviation = cast(float, column.std(ddof=1)) if len(column) > 1 else 0
+            values[f"{name}_std"] = round(float(deviation), 4)
+    return values
+
+
+def _cell(values: dict[str, float | str] | None, *, replicates: int) -> str:
+    if values is None:
+        return "-"
+    if "miou" not in values:
+        return "no masks"
+    shown = [
+        _with_deviation(values, name, replicates)
+        for name in ("miou", "oracle_miou")
+        if name in values
+    ]
+    return shown[0] if len(shown) == 1 else f"{shown[0]} ({shown[1]})"
+
+
+def _ratio(values: dict[str, float | str], *, replicates: int) -> str:
+    name = "ratio_to_supervised"
+    return _with_deviation(values, name, replicates) if name in values else "-"
+
+
+def _with_deviation(values: dict[str, float | str], name: str, replicates: int) -> str:
+    digits = ".2f" if name == "ratio_to_supervised" else ".1f"
+    shown = [format(values[n], digits) for n in (name, f"{name}_std")]
+    return shown[0] if replicates == 1 else " ± ".join(shown)
+
+
+def _row(cells: list[str]) -> str:
+    return f"| {' | '.join(cells)} |\n"

@@ -1,0 +1,1 @@
+"""Code shared by all steps: command line, launch, fit."""

@@ -1,0 +1,184 @@
+"""What is told before and while a segmenter trains: masks that do not do, and a collapse."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from recam.checks.masks import Watch, look_at_masks, never_shown, odd_about
+from recam.core.errors import UserError
+from recam.core.labels import IGNORE
+from recam.data.layout import WeakSplit
+from recam.io.images import write_image, write_mask
+from recam.models.segmenters import Segmenter
+
+CLASSES = ("cat", "dog", "owl")
+
+
+@pytest.fixture
+def split(tmp_path):
+    """Two images of 10 x 20 pixels, of a cat and of a cat and a dog."""
+    images = tuple(tmp_path / f"images/{name}.png" for name in ("a", "b"))
+    for path in images:
+        write_image(path, np.zeros((10, 20, 3), np.uint8))
+    labels = np.array([[True, False, False], [True, True, False]])
+    return WeakSplit(name="train", ids=("a", "b"), images=images, labels=labels, classes=CLASSES)
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """Masks: of 400 pixels 40 are a cat, 100 are ignored, the others background."""
+    folder = tmp_path / "pseudo"
+    first, second = np.zeros((2, 10, 20), np.uint8)
+    first[:2] = 1
+    second[5:] = IGNORE
+    write_mask(folder / "a.png", first)
+    write_mask(folder / "b.png", second)
+    return folder
+
+
+def test_the_masks_are_counted(split, folder):
+    seen = look_at_masks(split, folder)
+    assert seen.foreground == pytest.approx(40 / 300)
+    assert seen.ignored == pytest.approx(100 / 400)
+    assert seen.shown.tolist() == [True, False, False]
+
+
+def test_a_class_that_no_mask_shows_is_told_with_its_images(split, folder):
+    dog, owl = never_shown(split, look_at_masks(split, folder))
+    assert dog.startswith(
+        "class dog is in none of the masks of split train (images labelled with it: 1)"
+    )
+    assert owl.startswith(
+        "class owl is in none of the masks of split train (images labelled with it: 0)"
+    )
+
+
+@pytest.mark.parametrize(
+    ("mask", "words"),
+    [
+        (np.zeros((20, 10), np.uint8), "b.png: is 10x20 pixels, its image 20x10"),
+        (np.full((10, 20), 4, np.uint8), "b.png: mask id 4 is beyond the classes; expected 0..3"),
+    ],
+)
+def test_a_mask_that_does_not_fit_is_named(split, folder, mask, words):
+    write_mask(folder / "b.png", mask)
+    with pytest.raises(UserError, match=words):
+        look_at_masks(split, folder)
+
+
+def test_a_mask_that_was_cut_off_is_named(split, folder):
+    whole = (folder / "b.png").read_bytes()
+    (folder / "b.png").write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(UserError, match=r"b\.png: not a readable mask .*; replace it"):
+        look_at_masks(split, folder)
+
+
+def test_a_missing_mask_is_told_with_what_to_do(split, folder):
+    (folder / "a.png").unlink()
+    with pytest.raises(UserError, match=r"no mask for 1 of the 2 images of split train \(first: a"):
+        look_at_masks(split, folder)
+
+
+@pytest.mark.parametrize(("value", "ignored"), [(0, "0.0"), (IGNORE, "100.0")])
+def test_empty_masks_are_refused(split, folder, value, ignored):
+    for name in ("a", "b"):
+        write_mask(folder / f"{name}.png", np.full((10, 20), value, np.uint8))
+    words = f"pseudo: no pixel shows a class, and {ignored} % are ignored; lower the background's"
+    with pytest.raises(UserError, match=words):
+        look_at_masks(split, folder)
+
+
+def test_masks_that_are_almost_empty_are_told(split, tmp_path):
+    for image, size in zip(split.images, ((100, 20), (100, 10)), strict=True):
+        write_image(image, np.zeros((*size, 3), np.uint8))
+        mask = np.zeros(size, np.uint8)
+        mask[0, 0] = 1
+        write_mask(tmp_path / f"SegmentationClass/{image.name}", mask)
+    folder = tmp_path / "SegmentationClass"
+    told = odd_about(split, folder, look_at_masks(split, folder))
+    words = "only 0.067 % of the pixels to learn from show a class; correct them"
+    assert told[0] == f"{folder}: {words}"
+    assert len(told) == 3  # and two classes that no mask shows
+
+
+class Constant(Segmenter):
+    """Calls every pixel by the same id."""
+
+    def __init__(self, answer):
+        super().__init__()
+        self.backbone = nn.Identity()
+        self.answer = answer
+
+    def logits(self, images):
+        """High for the answer, low for the others."""
+        logits = torch.zeros(len(images), len(CLASSES) + 1, *images.shape[2:])
+        logits[:, self.answer] = 1
+        return logits
+
+
+def watched(answer, *, folder="pseudo", last=1_000):
+    """A watch over a network that was shown one mask: 30 of 100 judged pixels are a cat."""
+    model = Constant(answer)
+    watch = Watch(model, Path(folder))
+    watch.last = last
+    mask = torch.zeros((1, 20, 10), dtype=torch.uint8)
+    mask[0, :3], mask[0, 10:] = 1, IGNORE
+    model.loss(torch.zeros(1, 3, 20, 10), mask)
+    return watch
+
+
+@pytest.mark.parametrize(
+    ("folder", "remedy"),
+    [
+        ("pseudo", "lower the background's score of make_pseudo"),
+        ("SegmentationClass", "correct them"),
+    ],
+)
+def test_a_network_that_calls_everything_background_is_stopped(folder, remedy):
+    with pytest.raises(UserError) as caught:
+        watched(answer=0, folder=folder)(1_050, 20_000)
+    assert str(caught.value) == (
+        "after 1050 of 20000 steps the segmenter calls 0.00 % of the pixels something else than "
+        "background, its masks 30.00 %: either its learning rate is too high, so lower lr_head, "
+        "lr_head_bias and lr; or its masks are of no use, so look at some and " + remedy
+    )
+
+
+@pytest.mark.parametrize(
+    ("answer", "last", "steps"),
+    [
+        (0, 950, 20_000),  # 5 % of a long run are its warm-up
+        (0, 450, 2_000),  # else 500 steps
+        (0, 49, 100),  # or half of a short one
+        (0, None, 100),  # the first look, perhaps in a run that goes on
+        (2, 1_000, 20_000),  # it finds something
+    ],
+)
+def test_a_young_network_or_one_that_finds_something_goes_on(answer, last, steps):
+    watch = watched(answer, last=last)
+    watch((last or 0) + 50, steps)
+    assert watch.last == (last or 0) + 50
+
+
+@pytest.mark.parametrize(("last", "steps"), [(1_000, 20_000), (500, 2_000), (50, 100)])
+def test_what_was_found_after_the_warm_up_is_judged(last, steps):
+    with pytest.raises(UserError):
+        watched(answer=0, last=last)(last + 50, steps)
+
+
+def test_only_what_was_found_since_the_last_look_counts():
+    watch = watched(answer=2)
+    watch(1_050, 20_000)
+    watch.model.answer = 0
+    mask = torch.ones((1, 20, 10), dtype=torch.uint8)
+    watch.model.loss(torch.zeros(1, 3, 20, 10), mask)
+    assert watch.model.foreground.shares() == (1.0, 0.0)
+    watch(2_000, 20_000)  # nothing was seen since
+
+
+def test_the_file_of_a_folder_of_true_masks_is_told_apart(split, tmp_path):
+    with pytest.raises(UserError, match="add them, or take supervised off methods"):
+        look_at_masks(split, Path(tmp_path / "SegmentationClass"))

@@ -1,0 +1,698 @@
+"""The check before training: what it finds wrong or odd, what it counts, and how it says so."""
+
+import struct
+import zlib
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as stn
+from PIL import Image
+
+from recam.checks.report import cooccurrence_table, write_report
+from recam.checks.rules import check_data
+from recam.core.errors import UserError
+
+TRAIN = "ImageSets/Segmentation/train.txt"
+VAL = "ImageSets/Segmentation/val.txt"
+IDS = ("2007_000032", "2007_000033", "2007_000034", "2007_000035", "0042")
+NEW = "2008_000001"  # the one image of val: 60 x 40, with all classes
+DEEP = "the image has more than 8 bits a channel, or colours that are not RGB's"
+NO_MASKS = "some images of the split have no mask"
+
+
+@pytest.fixture
+def clean(voc):
+    """The images of ``voc``, larger, and the split val: nothing is wrong with it, nothing odd.
+
+    Every image and mask is 5 times as large; 2007_000035 is a hen, 60 x 40 pixels.
+    """
+    for path in (*voc.glob("JPEGImages/*"), *voc.glob("SegmentationClass/*")):
+        with Image.open(path) as image:
+            image.resize((5 * image.width, 5 * image.height), Image.Resampling.NEAREST).save(path)
+    edit(voc / "labels.csv", "2007_000035,0,0,0", "2007_000035,0,0,1")
+    paint(voc, "2007_000035", [3])
+    Image.new("RGB", (60, 40), (9, 9, 9)).save(voc / f"JPEGImages/{NEW}.png")
+    paint(voc, NEW, [1, 2, 3])
+    append(voc / "labels.csv", f"{NEW},1,1,1\n")
+    append(voc / VAL, f"{NEW}\n")
+    return voc
+
+
+def edit(file, old, new):
+    text = file.read_text()
+    assert old in text
+    file.write_text(text.replace(old, new, 1))
+
+
+def append(file, text):
+    with file.open("a") as opened:
+        opened.write(text)
+
+
+def paint(root, image_id, ids, *, ground=0, size=(60, 40)):
+    """Write a mask with one row of pixels for each id."""
+    mask = np.full((size[1], size[0]), ground, dtype=np.uint8)
+    for row, value in enumerate(ids):
+        mask[row] = value
+    Image.fromarray(mask).save(root / f"SegmentationClass/{image_id}.png")
+
+
+def repaint(root, image_id, mode, *, suffix="png", size=(60, 40), **options):
+    """Replace an image of 60 x 40 pixels by one of another mode, size or format."""
+    (root / f"JPEGImages/{image_id}.png").unlink()
+    path = root / f"JPEGImages/{image_id}.{suffix}"
+    Image.new(mode, size, 7).save(path, **options)
+    return path
+
+
+def findings(root, *, wrong):
+    """(file, words, detail) of every fault, or of every oddity; there are none of the others."""
+    faults = check_data(root).faults
+    assert all(fault.wrong == wrong for fault in faults)
+    return {(fault.file, fault.fault, fault.detail) for fault in faults}
+
+
+def test_nothing_is_wrong_or_odd_with_a_clean_set(clean):
+    report = check_data(clean)
+    assert report.faults == ()
+    assert report.verdict() == "Nothing is wrong."
+
+
+def test_a_set_without_masks_is_clean(clean):
+    for mask in (clean / "SegmentationClass").iterdir():
+        mask.unlink()
+    assert check_data(clean).faults == ()
+    (clean / "SegmentationClass").rmdir()
+    assert check_data(clean).faults == ()
+
+
+def test_linked_images_and_masks_are_read(clean, tmp_path):
+    for folder in ("JPEGImages", "SegmentationClass"):
+        (clean / folder).rename(tmp_path / folder)
+        (clean / folder).mkdir()
+        for file in (tmp_path / folder).iterdir():
+            (clean / folder / file.name).symlink_to(file)
+    report = check_data(clean)
+    assert report.faults == ()
+    assert report.modes == {"RGB": 6}
+
+
+# What stops a run
+
+
+@pytest.mark.parametrize("suffix", ["jpg", "png"])
+def test_a_truncated_image_is_wrong(clean, suffix):
+    noise = np.random.default_rng(0).integers(0, 255, (40, 60, 3), dtype=np.uint8)
+    path = repaint(clean, NEW, "RGB", suffix=suffix)
+    Image.fromarray(noise).save(path)
+    assert check_data(clean).faults == ()
+    path.write_bytes(path.read_bytes()[:-500])
+    (found,) = findings(clean, wrong=True)
+    assert found[:2] == (f"JPEGImages/{NEW}.{suffix}", "the image cannot be read")
+    assert "truncated" in found[2]
+
+
+def test_a_file_that_is_no_image_is_wrong(clean):
+    (clean / f"JPEGImages/{NEW}.png").write_text("no image")
+    words = (f"JPEGImages/{NEW}.png", "the image cannot be read", "no format that is known")
+    assert findings(clean, wrong=True) == {words}
+
+
+def test_an_empty_file_is_wrong(clean):
+    (clean / f"JPEGImages/{NEW}.png").write_bytes(b"")
+    (found,) = findings(clean, wrong=True)
+    assert found[:2] == (f"JPEGImages/{NEW}.png", "the image cannot be read")
+
+
+def test_an_image_of_absurd_size_is_wrong(clean):
+    path = clean / f"JPEGImages/{NEW}.png"
+    content = bytearray(path.read_bytes())
+    content[16:24] = struct.pack(">II", 20_000, 20_000)  # width and height in the first chunk
+    content[29:33] = struct.pack(">I", zlib.crc32(content[12:29]))
+    path.write_bytes(content)
+    (found,) = findings(clean, wrong=True)
+    assert found[:2] == (f"JPEGImages/{NEW}.png", "the image cannot be read")
+    assert "400000000 pixels" in found[2]
+
+
+@pytest.mark.parametrize(
+    ("mode", "stored_as"), [("I;16", "PNG"), ("I", "TIFF"), ("F", "TIFF"), ("LAB", "TIFF")]
+)
+def test_an_image_that_rgb_cannot_show_is_wrong(clean, mode, stored_as):
+    repaint(clean, NEW, mode, format=stored_as)
+    words = (f"JPEGImages/{NEW}.png", DEEP, f"mode {mode}")
+    assert findings(clean, wrong=True) == {words}
+
+
+def test_a_missing_image_is_wrong(clean):
+    (clean / "JPEGImages/0042.png").unlink()
+    words = (TRAIN, "the split names an image that has no file", "0042")
+    assert findings(clean, wrong=True) == {words}
+
+
+def test_a_link_to_nothing_is_a_missing_image(clean):
+    (clean / "JPEGImages/0042.png").unlink()
+    (clean / "JPEGImages/0042.png").symlink_to("nowhere.png")
+    words = (TRAIN, "the split names an image that has no file", "0042")
+    assert findings(clean, wrong=True) == {words}
+
+
+def test_a_folder_without_images_lacks_them_all(clean):
+    (clean / "JPEGImages").rename(clean / "photographs")
+    report = check_data(clean)
+    words = "the split names an image that has no file"
+    assert {f.detail for f in report.wrong if f.fault == words} == {*IDS, NEW}
+    assert report.sizes == {}
+    assert "Modes" not in report.words()
+
+
+def test_an_image_without_a_row_is_wrong(clean):
+    edit(clean / "labels.csv", "0042,0,0,1\n", "")
+    words = (TRAIN, "the split names an image that has no row in labels.csv", "0042")
+    assert findings(clean, wrong=True) == {words}
+
+
+def test_an_image_listed_twice_is_wrong_and_counts_once(clean):
+    append(clean / TRAIN, "0042\n0042\n")
+    words = (TRAIN, "the split lists an image twice", "0042")
+    assert findings(clean, wrong=True) == {words}
+    assert check_data(clean).splits.loc["train", "images"] == 5
+
+
+def test_two_rows_of_an_image_are_wrong_and_the_first_counts(clean):
+    append(clean / "labels.csv", "0042,1,1,0\n")
+    assert findings(clean, wrong=True) == {("labels.csv", "an image has two rows", "0042")}
+    assert check_data(clean).classes["images_train"].to_list() == [2, 2, 2]
+
+
+def test_two_files_of_an_image_are_wrong(clean):
+    Image.new("RGB", (40, 40)).save(clean / "JPEGImages/0042.jpg")
+    words = ("JPEGImages/0042.jpg", "another file has the same id", "0042.png")
+    assert words in findings(clean, wrong=True)
+
+
+@pytest.mark.parametrize("value", ["2", "-1", "0.5", "yes", ""])
+def test_a_label_that_is_neither_0_nor_1_is_wrong(clean, value):
+    edit(clean / "labels.csv", "2007_000033,0,1,0", f"2007_000033,0,{value},0")
+    detail = f"image 2007_000033, class dog: '{value}'"
+    assert findings(clean, wrong=True) == {("labels.csv", "a label is neither 0 nor 1", detail)}
+    assert check_data(clean).splits.loc["train", "labelled"] == 4
+
+
+def test_every_row_that_is_wrong_is_told(clean):
+    edit(clean / "labels.csv", "2007_000033,0,1,0", "2007_000033,x,1,y")
+    edit(clean / "labels.csv", "0042,0,0,1", "0042,0,0,z")
+    append(clean / "labels.csv", "2007_000035,0,0,1\n")
+    assert findings(clean, wrong=True) == {
+        ("labels.csv", "a label is neither 0 nor 1", "image 2007_000033, class cat: 'x'"),
+        ("labels.csv", "a label is neither 0 nor 1", "image 2007_000033, class hen: 'y'"),
+        ("labels.csv", "a label is neither 0 nor 1", "image 0042, class hen: 'z'"),
+        ("labels.csv", "an image has two rows", "2007_000035"),
+    }
+
+
+@pytest.mark.parametrize("name", ["classes.txt", "labels.csv"])
+def test_without_its_tables_nothing_can_be_told(clean, name):
+    (clean / name).unlink()
+    with pytest.raises(UserError, match=f"{name}: not found"):
+        check_data(clean)
+
+
+@pytest.mark.parametrize("table", ["", "id,cat\n0042,1\n", "image,cat,dog,hen\n0042,1,0,0\n"])
+def test_a_table_that_does_not_fit_the_classes_is_refused(clean, table):
+    (clean / "labels.csv").write_text(table)
+    with pytest.raises(UserError, match=r"labels\.csv: "):
+        check_data(clean)
+
+
+def test_a_split_of_no_image_is_wrong(clean):
+    (clean / TRAIN).write_text("\n")
+    report = check_data(clean)
+    assert [(f.file, f.fault) for f in report.wrong] == [(TRAIN, "the split is empty")]
+    assert report.splits.loc["train"].to_list()[:3] == [0, 0, 0]
+    assert report.classes["images_train"].to_list() == [0, 0, 0]
+    assert report.classes["images_val"].to_list() == [1, 1, 1]
+    assert {f.fault for f in report.odd} == {
+        "no split names the image",
+        "no split names the image of a row",
+    }
+
+
+def test_no_split_is_wrong(clean):
+    for split in (TRAIN, VAL):
+        (clean / split).unlink()
+    (clean / "ImageSets/Segmentation/.hidden.txt").write_text("0042\n")
+    report = check_data(clean)
+    assert [(f.file, f.fault) for f in report.wrong] == [
+        ("ImageSets/Segmentation", "there is no split")
+    ]
+    assert report.words().startswith("1 fault that stops the run; 12 oddities of 2 kinds.\n")
+
+
+def test_a_split_that_is_no_text_is_wrong(clean):
+    (clean / TRAIN).write_bytes(b"\xff\xfe0\x00")
+    report = check_data(clean)
+    assert [(f.file, f.fault) for f in report.wrong] == [(TRAIN, "the split cannot be read")]
+    assert list(report.splits.index) == ["val"]
+
+
+def test_a_class_of_no_image_is_odd(clean):
+    append(clean / "classes.txt", "cow\n")
+    header, *rows = (clean / "labels.csv").read_text().splitlines()
+    table = "\n".join([f"{header},cow", *(f"{row},0" for row in rows)])
+    (clean / "labels.csv").write_text(table + "\n")
+    words = ("classes.txt", "no image of any split has the class", "cow")
+    assert findings(clean, wrong=False) == {words}
+
+
+@pytest.mark.parametrize("content", [b"no mask", None])
+def test_a_mask_that_cannot_be_read_is_wrong(clean, content):
+    path = clean / "SegmentationClass/0042.png"
+    path.write_bytes(path.read_bytes()[:-30] if content is None else content)
+    (found,) = findings(clean, wrong=True)
+    assert found[:2] == ("SegmentationClass/0042.png", "the mask cannot be read")
+
+
+def test_a_mask_that_links_to_nothing_is_wrong(clean):
+    (clean / "SegmentationClass/0042.png").unlink()
+    (clean / "SegmentationClass/0042.png").symlink_to("nowhere.png")
+    words = ("SegmentationClass/0042.png", "the mask cannot be read", "No such file or directory")
+    assert findings(clean, wrong=True) == {words}
+
+
+@pytest.mark.parametrize("mode", ["RGB", "I;16", "1"])
+def test_a_mask_in_colours_is_wrong(clean, mode):
+    Image.new(mode, (60, 40)).save(clean / f"SegmentationClass/{NEW}.png")
+    words = (f"SegmentationClass/{NEW}.png", "the mask is no palette or grey image", f"mode {mode}")
+    assert findings(clean, wrong=True) == {words}
+
+
+def test_a_mask_of_another_size_is_wrong(clean):
+    paint(clean, NEW, [1, 2, 3], size=(40, 60))
+    assert findings(clean, wrong=True) == {
+        (
+            f"SegmentationClass/{NEW}.png",
+            "the mask has another size than its image",
+            "40 x 60, the image 60 x 40",
+        )
+    }
+
+
+def test_a_mask_with_an_id_beyond_the_classes_is_wrong(clean):
+    paint(clean, NEW, [1, 2, 3, 254, 4, 255])
+    assert findings(clean, wrong=True) == {
+        (
+            f"SegmentationClass/{NEW}.png",
+            "the mask has ids beyond the classes",
+            "4, 254; expected 0 to 3 or 255",
+        )
+    }
+
+
+def test_all_faults_are_found_at_once(clean):
+    append(clean / TRAIN, "0042\nnowhere\n")
+    (clean / f"JPEGImages/{NEW}.png").write_text("no image")
+    paint(clean, "2007_000032", [9])
+    assert len(check_data(clean).wrong) == 5  # nowhere has neither file nor row
+
+
+# What is odd
+
+
+def test_an_image_without_labels_is_odd_in_each_split(clean):
+    edit(clean / "labels.csv", f"{NEW},1,1,1", f"{NEW},0,0,0")
+    (clean / f"SegmentationClass/{NEW}.png").unlink()
+    append(clean / VAL, "\n".join(IDS[2:]))
+    (clean / TRAIN).write_text("\n".join(IDS[:2]))
+    report = check_data(clean)
+    assert report.wrong == ()
+    (unlabelled,) = [f for f in report.odd if f.fault == "the image has no label"]
+    assert (unlabelled.file, unlabelled.detail) == (f"JPEGImages/{NEW}.png", "in val")
+    (bare,) = [f for f in report.odd if f.fault == NO_MASKS]
+    assert (bare.file, bare.detail) == (VAL, f"1 of 4, such as {NEW}")
+
+
+def test_a_class_that_its_mask_does_not_show_is_odd(clean):
+    paint(clean, NEW, [2, 255])
+    words = "the mask does not show a class of the labels"
+    assert findings(clean, wrong=False) == {(f"SegmentationClass/{NEW}.png", words, "cat, hen")}
+
+
+def test_a_class_of_the_mask_that_is_not_in_the_labels_is_odd(clean):
+    paint(clean, "2007_000035", [1, 3])
+    words = "the mask shows a class that is not in the labels"
+    assert findings(clean, wrong=False) == {("SegmentationClass/2007_000035.png", words, "cat")}
+
+
+@pytest.mark.parametrize("ids", [[], [255, 255]])
+def test_a_mask_without_classes_is_odd_where_there_are_labels(clean, ids):
+    paint(clean, NEW, ids)
+    words = "the mask shows no class, but its image has labels"
+    assert findings(clean, wrong=False) == {(f"SegmentationClass/{NEW}.png", words, "")}
+
+
+def test_a_mask_that_is_ignored_everywhere_is_odd(clean):
+    paint(clean, NEW, [], ground=255)
+    words = "the mask is ignored (255) everywhere"
+    assert findings(clean, wrong=False) == {(f"SegmentationClass/{NEW}.png", words, "")}
+    assert np.isnan(check_data(clean).splits.loc["val", "background"])
+    assert check_data(clean).splits.loc["val", "ignored"] == 1
+
+
+def test_a_class_without_images_in_a_split_is_odd(clean):
+    edit(clean / "labels.csv", f"{NEW},1,1,1", f"{NEW},1,0,1")
+    paint(clean, NEW, [1, 3])
+    assert findings(clean, wrong=False) == {(VAL, "no image of the split has a class", "dog")}
+
+
+@pytest.mark.parametrize(
+    ("mode", "suffix", "kinds"),
+    [
+        ("L", "jpg", ["is grey"]),
+        ("1", "png", ["is grey"]),
+        ("LA", "png", ["is grey", "is transparent"]),
+        ("CMYK", "jpg", ["is CMYK"]),
+        ("P", "png", ["has a palette"]),
+        ("RGBA", "png", ["is transparent"]),
+    ],
+)
+def test_images_that_are_turned_to_rgb_are_odd(clean, mode, suffix, kinds):
+    repaint(clean, NEW, mode, suffix=suffix)
+    assert findings(clean, wrong=False) == {
+        (f"JPEGImages/{NEW}.{suffix}", f"the image {kind}; it is turned to RGB", "")
+        for kind in kinds
+    }
+    assert check_data(clean).modes == {"RGB": 5, mode: 1}
+
+
+@pytest.mark.parametrize("orientation", [0, 1, 3, 6, 8])
+def test_an_image_that_a_viewer_would_turn_is_odd(clean, orientation):
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    repaint(clean, NEW, "RGB", suffix="jpg", exif=exif)
+    words = "EXIF says to turn the image; it is read as it is stored"
+    turned = {(f"JPEGImages/{NEW}.jpg", words, "")} if orientation > 1 else set()
+    assert findings(clean, wrong=False) == turned
+
+
+def test_broken_notes_about_an_image_do_not_make_it_unreadable(clean):
+    repaint(clean, NEW, "RGB", exif=b"Exif\x00\x00no notes")
+    assert check_data(clean).faults == ()
+
+
+@pytest.mark.parametrize(
+    ("size", "words"),
+    [
+        ((1, 1), {"the image has a side below 32 pixels"}),
+        ((60, 31), {"the image has a side below 32 pixels"}),
+        ((60, 32), set()),
+        ((160, 32), set()),
+        ((32, 161), {"the image is more than 5 times as long as wide"}),
+    ],
+)
+def test_small_and_elongated_images_are_odd(clean, size, words):
+    repaint(clean, NEW, "RGB", size=size)
+    for mask in (clean / "SegmentationClass").iterdir():
+        mask.unlink()
+    name = f"{size[0]} x {size[1]}"
+    expected = {(f"JPEGImages/{NEW}.png", text, name) for text in words}
+    assert findings(clean, wrong=False) == expected
+
+
+def test_images_and_rows_that_no_split_names_are_odd(clean):
+    edit(clean / TRAIN, "0042\n", "")
+    for name in ("spare.jpg", "spare.png", ".hidden.png", "Thumbs.db"):
+        (clean / "JPEGImages" / name).touch()  # not read: no split names them
+    assert findings(clean, wrong=False) == {
+        ("JPEGImages/0042.png", "no split names the image", ""),
+        ("JPEGImages/spare.jpg", "no split names the image", ""),
+        ("JPEGImages/spare.png", "no split names the image", ""),
+        ("labels.csv", "no split names the image of a row", "0042"),
+    }
+
+
+def test_a_split_with_some_masks_is_odd(clean):
+    for image_id in IDS[1:]:
+        (clean / f"SegmentationClass/{image_id}.png").unlink()
+    assert findings(clean, wrong=False) == {(TRAIN, NO_MASKS, "4 of 5, such as 2007_000033")}
+    assert check_data(clean).splits["with_mask"].to_dict() == {"train": 1, "val": 1}
+
+
+def copy_image(root, old, new):
+    """Make one image the picture of another, with labels and mask of that."""
+    for folder in ("JPEGImages", "SegmentationClass"):
+        content = (root / f"{folder}/{old}.png").read_bytes()
+        (root / f"{folder}/{new}.png").write_bytes(content)
+    row = next(r for r in (root / "labels.csv").read_text().splitlines() if r.startswith(old))
+    text = (root / "labels.csv").read_text().splitlines()
+    kept = [r for r in text if not r.startswith(new)]
+    (root / "labels.csv").write_text("\n".join([*kept, row.replace(old, new)]) + "\n")
+
+
+def test_the_same_picture_twice_in_a_split_is_odd(clean):
+    (clean / "ImageSets/Segmentation/train_aug.txt").write_text("\n".join(IDS))
+    copy_image(clean, "2007_000035", "0042")
+    words = "the picture is twice in a split"
+    detail = "as 2007_000035 in train, train_aug"
+    assert findings(clean, wrong=False) == {("JPEGImages/0042.png", words, detail)}
+
+
+@pytest.mark.parametrize("split", ["train", "train_aug"])
+def test_a_picture_to_validate_with_that_is_trained_on_is_odd(clean, split):
+    (clean / TRAIN).rename(clean / f"ImageSets/Segmentation/{split}.txt")
+    copy_image(clean, NEW, "2007_000034")
+    words = "the picture to validate with is also trained on"
+    detail = "as 2007_000034"
+    assert findings(clean, wrong=False) == {(f"JPEGImages/{NEW}.png", words, detail)}
+
+
+def test_an_id_to_train_and_to_validate_with_is_odd(clean):
+    append(clean / TRAIN, f"{NEW}\n")
+    words = "the image is in a split to train and in one to validate with"
+    assert findings(clean, wrong=False) == {(f"JPEGImages/{NEW}.png", words, "train, val")}
+
+
+def test_an_image_of_both_kinds_of_splits_is_no_copy_of_itself(clean):
+    copy = "2009_000001"
+    append(clean / TRAIN, f"{NEW}\n")
+    append(clean / VAL, f"{copy}\n")
+    copy_image(clean, NEW, copy)
+    shared = "the image is in a split to train and in one to validate with"
+    leak = "the picture to validate with is also trained on"
+    assert findings(clean, wrong=False) == {
+        (f"JPEGImages/{NEW}.png", shared, "train, val"),
+        (f"JPEGImages/{copy}.png", "the picture is twice in a split", f"as {NEW} in val"),
+        (f"JPEGImages/{copy}.png", leak, f"as {NEW}"),
+    }
+
+
+def test_a_list_of_all_images_leaks_nothing(clean):
+    (clean / "ImageSets/Segmentation/trainval.txt").write_text("\n".join([*IDS, NEW]))
+    assert check_data(clean).faults == ()
+
+
+# What is counted
+
+
+def test_ids_stay_strings(clean):
+    (clean / "JPEGImages/0042.png").unlink()
+    (clean / "JPEGImages/2007_000032.png").unlink()
+    assert {fault.detail for fault in check_data(clean).faults} == {"0042", "2007_000032"}
+
+
+def test_splits_are_counted(clean):
+    edit(clean / "labels.csv", "0042,0,0,1", "0042,0,0,0")
+    paint(clean, NEW, [1, 2, 3, 255, 255, 255, 255, 255])
+    table = check_data(clean).splits
+    assert table[["images", "labelled", "with_mask"]].to_numpy().tolist() == [[5, 4, 5], [1, 1, 1]]
+    assert table.loc["val", "ignored"] == 5 / 40
+    assert table.loc["val", "background"] == 32 / 35
+
+
+def test_classes_are_counted(clean):
+    paint(clean, NEW, [1, 2, 2, 3, 3, 3, 255, 255, 255, 255])
+    table = check_data(clean).classes
+    assert list(table.index) == ["cat", "dog", "hen"]
+    assert table["images_train"].to_list() == [2, 2, 2]
+    assert table["images_val"].to_list() == [1, 1, 1]
+    assert table["pixels_val"].to_list() == [1 / 36, 2 / 36, 3 / 36]
+    # 25 times the pixels of voc's masks, but 60 in the mask of 2007_000035
+    pixels = 25 * (96 + 96 + 100 + 63) + 60 * 40
+    of_class = [25 * (12 + 10), 25 * (8 + 10), 25 * 9 + 60]
+    expected = [count / pixels for count in of_class]
+    np.testing.assert_allclose(table["pixels_train"], expected)
+
+
+def test_pixels_are_unknown_without_masks(clean):
+    for mask in (clean / "SegmentationClass").iterdir():
+        mask.unlink()
+    report = check_data(clean)
+    assert report.classes[["pixels_train", "pixels_val"]].isna().to_numpy().all()
+    assert "pixels" not in report.words()
+
+
+def test_classes_that_come_together_are_counted(clean):
+    append(clean / TRAIN, f"{NEW}\n")  # an image of two splits is one image
+    table = check_data(clean).cooccurrence
+    assert list(table.index) == list(table.columns) == ["cat", "dog", "hen"]
+    assert table.to_numpy().tolist() == [[3, 2, 1], [2, 3, 1], [1, 1, 3]]
+
+
+@given(stn.arrays(bool, st.tuples(st.integers(0, 30), st.integers(1, 6))))
+def test_cooccurrence_is_symmetric_with_the_classes_on_its_diagonal(labels):
+    classes = tuple(f"class {k}" for k in range(labels.shape[1]))
+    counts = cooccurrence_table(classes, labels).to_numpy()
+    np.testing.assert_array_equal(counts, counts.T)
+    np.testing.assert_array_equal(np.diag(counts), labels.sum(axis=0))
+    assert (counts <= np.diag(counts)).all()
+    assert counts.sum() == (labels.sum(axis=1) ** 2).sum()
+
+
+def test_sizes_are_those_of_images_by_area(voc):
+    sizes = check_data(voc).sizes  # areas 96, 96, 100, 96, 63
+    assert sizes == {"smallest": (9, 7), "median": (12, 8), "largest": (10, 10)}
+
+
+# What is said
+
+
+def test_the_oddities_of_a_tiny_set_do_not_stop_it(voc):
+    report = check_data(voc)
+    assert report.wrong == ()
+    assert report.verdict() == "Nothing is wrong; 6 oddities of 2 kinds."
+
+
+def test_the_words_of_a_set(clean):
+    (clean / "JPEGImages/0042.png").unlink()
+    repaint(clean, NEW, "L")
+    assert check_data(clean).words() == WORDS
+
+
+WORDS = """\
+1 fault that stops the run; 1 oddity.
+
+| split | images | labelled | with mask | background, % of pixels | ignored, % |
+| ----- | -----: | -------: | --------: | ----------------------: | ---------: |
+| train |      5 |        5 |         5 |                   88.60 |       0.00 |
+| val   |      1 |        1 |         1 |                   92.50 |       0.00 |
+
+Width x height: smallest 40 x 60, median 60 x 40, largest 50 x 50.
+
+Modes: 4 RGB, 1 L.
+
+## Classes, the most frequent first
+
+| class | images, train | % of pixels | images, val | % of pixels |
+| ----- | ------------: | ----------: | ----------: | ----------: |
+| cat   |             2 |        4.88 |           1 |        2.50 |
+| dog   |             2 |        3.99 |           1 |        2.50 |
+| hen   |             2 |        2.53 |           1 |        2.50 |
+
+Pixels that the masks ignore do not count.
+
+## Classes that come together most often
+
+| class | comes with | images | of its images |
+| ----- | ---------- | -----: | ------------: |
+| cat   | dog        |      2 |          67 % |
+| cat   | hen        |      1 |          33 % |
+| dog   | hen        |      1 |          33 % |
+
+## What stops the run
+
+The split names an image that has no file (1):
+
+- ImageSets/Segmentation/train.txt: 0042
+
+## What is odd
+
+The image is grey; it is turned to RGB (1):
+
+- JPEGImages/2008_000001.png
+"""
+
+
+def test_faults_of_as_many_kinds_are_counted_once(clean):
+    append(clean / TRAIN, "nowhere\n")  # neither file nor row
+    assert check_data(clean).verdict() == "2 faults that stop the run."
+
+
+def test_pairs_are_told_from_the_rarer_class(clean):
+    labels = ("1,0,0", "1,1,1", "1,1,1", "0,0,1", "1,1,0")  # and a hen: 4 cats, 3 dogs, 4 hens
+    rows = [f"{i},{row}" for i, row in zip(IDS, labels, strict=True)]
+    (clean / "labels.csv").write_text("\n".join(["id,cat,dog,hen", *rows, f"{NEW},0,0,1"]))
+    words = check_data(clean).words()
+    told = words[words.index("of its images") :].splitlines()[2:5]
+    assert [" ".join(line.split()) for line in told] == [
+        "| dog | cat | 3 | 100 % |",
+        "| cat | hen | 2 | 50 % |",
+        "| dog | hen | 2 | 67 % |",
+    ]
+
+
+def test_ten_names_of_a_kind_are_told(clean):
+    append(clean / TRAIN, "".join(f"nowhere{n}\n" for n in range(12)))
+    text = check_data(clean).words()
+    assert text.startswith("24 faults of 2 kinds that stop the run.\n")
+    assert "The split names an image that has no file (12):" in text
+    assert text.count("train.txt: nowhere") == 20
+    assert text.count("- and 2 more (faults.csv)\n") == 2
+
+
+def test_of_many_classes_the_most_frequent_and_the_rarest_are_told(clean):
+    names = [f"a|{k}" for k in range(30)]
+    (clean / "classes.txt").write_text("\n".join(names))
+    rows = [",".join(["id", *names])]
+    for number, image_id in enumerate((*IDS, NEW)):  # class k is in the last 1 + k // 5 images
+        rows.append(",".join([image_id, *(str(int(5 - number <= k // 5)) for k in range(30))]))
+    (clean / "labels.csv").write_text("\n".join(rows))
+    lines = check_data(clean).words().splitlines()
+    told = [line.split()[1] for line in lines if line.startswith(r"| a\|")]
+    most, rarest = told[:10], told[10:20]
+    assert most == [rf"a\|{k}" for k in (*range(25, 30), *range(20, 25))]
+    assert rarest == [rf"a\|{k}" for k in (*range(5, 10), *range(5))]
+    assert sum(line.startswith("| (10 more: classes.csv) |") for line in lines) == 1
+    assert len(told) == 30  # 10 pairs come below
+
+
+def test_reports_are_written(clean, tmp_path):
+    (clean / "JPEGImages/0042.png").unlink()
+    repaint(clean, NEW, "L")
+    folder = tmp_path / "reports/check"
+    report = check_data(clean)
+    write_report(report, folder)
+    write_report(report, folder)
+    assert {path.name for path in folder.iterdir()} == {
+        "report.md",
+        "classes.csv",
+        "cooccurrence.csv",
+        "faults.csv",
+    }
+    assert (folder / "report.md").read_text() == WORDS
+    assert (folder / "faults.csv").read_text() == (
+        "kind,file,fault\n"
+        f"wrong,{TRAIN},the split names an image that has no file: 0042\n"
+        f"odd,JPEGImages/{NEW}.png,the image is grey; it is turned to RGB\n"
+    )
+    classes = pd.read_csv(folder / "classes.csv", index_col="class")
+    pd.testing.assert_frame_equal(classes, report.classes, atol=1e-6)
+    assert (folder / "cooccurrence.csv").read_text() == (
+        "class,cat,dog,hen\ncat,3,2,1\ndog,2,3,1\nhen,1,1,3\n"
+    )
+
+
+def test_what_stops_the_run_is_listed_first(clean, tmp_path):
+    (clean / "JPEGImages/spare.png").touch()
+    (clean / f"JPEGImages/{NEW}.png").write_bytes(b"")
+    write_report(check_data(clean), tmp_path / "check")
+    table = pd.read_csv(tmp_path / "check/faults.csv")
+    assert table["kind"].to_list() == ["wrong", "odd"]
+
+
+def test_the_report_of_a_clean_set_has_no_fault(clean, tmp_path):
+    write_report(check_data(clean), tmp_path / "check")
+    assert (tmp_path / "check/faults.csv").read_text() == "kind,file,fault\n"
+    assert "## What" not in (tmp_path / "check/report.md").read_text()

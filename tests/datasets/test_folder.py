@@ -1,0 +1,246 @@
+"""A user's own images and table of labels: every way they may lie, and what is said of faults."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import ExifTags, Image
+
+from recam.core.errors import UserError
+from recam.data.layout import load_weak_split
+from recam.datasets import folder
+from recam.datasets.collection import link_collection
+from recam.io.images import read_image, read_mask
+
+WIDE = "id,cat,dog\nIMG_1,1,0\n0042,1,1\n2007_000032,0,0\n"
+
+
+@pytest.fixture
+def photos(tmp_path):
+    """Three photographs in JPEGImages and a table of labels."""
+    root = tmp_path / "photos"
+    (root / "JPEGImages").mkdir(parents=True)
+    for number, name in enumerate(("IMG_1.jpg", "0042.PNG", "2007_000032.jpeg")):
+        Image.new("RGB", (12 + number, 8), (50, 50, 50)).save(root / "JPEGImages" / name)
+    (root / "labels.csv").write_text(WIDE)
+    return root
+
+
+def collect(photos, **options):
+    return folder.collect(str(photos), originals=photos.parent / "originals", **options)
+
+
+def named(collection):
+    """Image -> names of its classes."""
+    return {
+        image_id: [c for c, is_in in zip(collection.classes, row, strict=True) if is_in]
+        for image_id, row in collection.labels.items()
+    }
+
+
+def refusal(photos, **options):
+    with pytest.raises(UserError) as caught:
+        collect(photos, **options)
+    return str(caught.value)
+
+
+LABELS = {"IMG_1": ["cat"], "0042": ["cat", "dog"], "2007_000032": []}
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        WIDE,
+        WIDE.replace(",", ";"),
+        WIDE.replace("\n", "\r\n"),
+        "\ufeff" + WIDE,
+        WIDE.replace("IMG_1", "IMG_1.jpg"),
+        WIDE.replace(",1", ", 1 ").replace("id,cat", "id, cat "),
+        "id,labels\nIMG_1,cat\n0042,cat;dog\n2007_000032,\n",
+        "id,labels\nIMG_1,cat\n0042, cat | dog \n2007_000032,\n",
+        "id;labels\nIMG_1;cat\n0042;dog,cat\n2007_000032;\n",
+        'id,labels\nIMG_1,cat\n0042,"dog,cat"\n2007_000032,""\n',
+    ],
+)
+def test_tables_as_spreadsheets_write_them(photos, text):
+    (photos / "labels.csv").write_bytes(text.encode())
+    collection = collect(photos)
+    assert collection.classes == ("cat", "dog")
+    assert named(collection) == LABELS
+
+
+@given(
+    st.dictionaries(
+        st.text("abc019_-", min_size=1, max_size=6),
+        st.sets(st.sampled_from(["cat", "traffic light", "Hund", "x-1"]), max_size=4),
+        min_size=1,
+        max_size=8,
+    ).filter(lambda rows: any(rows.values()))
+)
+def test_both_forms_of_the_table_say_the_same(tmp_path_factory, rows):
+    root = tmp_path_factory.mktemp("photos")
+    classes = sorted(set().union(*rows.values()))
+    lines = [",".join(["id", *classes])]
+    lines += [",".join([i, *(str(int(c in names)) for c in classes)]) for i, names in rows.items()]
+    (root / "labels.csv").write_text("\n".join(lines) + "\n")
+    wide = folder.read_table(root)
+    lines = ["id,labels", *(f"{i},{';'.join(sorted(names))}" for i, names in rows.items())]
+    (root / "labels.csv").write_text("\n".join(lines) + "\n")
+    listed = folder.read_table(root)
+    assert wide[0] == listed[0] == tuple(classes)
+    assert wide[1].keys() == listed[1].keys() == rows.keys()
+    for image_id, names in rows.items():
+        assert {c for c, is_in in zip(classes, wide[1][image_id], strict=True) if is_in} == names
+        np.testing.assert_array_equal(wide[1][image_id], listed[1][image_id])
+
+
+def test_without_lists_all_labelled_images_are_to_train_on(photos):
+    Image.new("RGB", (5, 5)).save(photos / "JPEGImages/unlabelled.jpg")
+    assert collect(photos).splits == {"train": ("IMG_1", "0042", "2007_000032")}
+
+
+def test_lists_of_ones_own_are_taken(photos):
+    (photos / "ImageSets/Segmentation").mkdir(parents=True)
+    (photos / "ImageSets/Segmentation/train.txt").write_text("IMG_1\n")
+    (photos / "ImageSets/Segmentation/val.txt").write_text("0042\n")
+    collection = collect(photos)
+    assert collection.splits == {"train": ("IMG_1",), "val": ("0042",)}
+    assert list(collection.images) == ["IMG_1", "0042"]
+
+
+@pytest.mark.parametrize("place", ["images", "."])
+def test_images_may_lie_elsewhere(photos, place):
+    for image in (photos / "JPEGImages").iterdir():
+        (photos / place).mkdir(exist_ok=True)
+        image.rename(photos / place / image.name)
+    (photos / "JPEGImages").rmdir()
+    assert named(collect(photos)) == LABELS
+
+
+def test_classes_txt_decides_the_order(photos):
+    (photos / "classes.txt").write_text("dog\ncat\n")
+    collection = collect(photos)
+    assert collection.classes == ("dog", "cat")
+    assert named(collection) == {"IMG_1": ["cat"], "0042": ["dog", "cat"], "2007_000032": []}
+
+
+def test_nothing_is_copied_or_changed(photos):
+    before = {p: (p.stat().st_mtime_ns, p.stat().st_size) for p in photos.rglob("*")}
+    link_collection(photos.parent / "data", collect(photos))
+    assert {p: (p.stat().st_mtime_ns, p.stat().st_size) for p in photos.rglob("*")} == before
+    assert not (photos.parent / "originals").exists()
+    split = load_weak_split(photos.parent / "data", "train")
+    assert split.ids == ("IMG_1", "0042", "2007_000032")
+    assert [path.resolve() for path in split.images] == [
+        photos / "JPEGImages" / name for name in ("IMG_1.jpg", "0042.PNG", "2007_000032.jpeg")
+    ]
+    assert list((photos.parent / "data/SegmentationClass").iterdir()) == []
+
+
+def save_turned(path, orientation):
+    """A picture of 4x2 pixels, its left half white as stored, that is to be turned."""
+    pixels = np.zeros((2, 4, 3), np.uint8)
+    pixels[:, :2] = 255
+    exif = Image.Exif()
+    exif[ExifTags.Base.Orientation] = orientation
+    Image.fromarray(pixels).save(path, exif=exif, quality=100, subsampling=0)
+
+
+@pytest.mark.parametrize(
+    ("orientation", "white"),  # where white is to be seen
+    [(3, "right"), (6, "top"), (8, "bottom"), (2, "right")],
+)
+def test_turned_photographs_are_put_upright(photos, orientation, white):
+    save_turned(photos / "JPEGImages/IMG_1.jpg", orientation)
+    upright = read_image(collect(photos).images["IMG_1"])[..., 0] > 127
+    expected = np.zeros_like(upright)
+    expected[{"right": np.s_[:, 2:], "top": np.s_[:2], "bottom": np.s_[2:]}[white]] = True
+    np.testing.assert_array_equal(upright, expected)
+
+
+def test_only_what_is_turned_or_too_large_is_copied(photos):
+    Image.new("RGB", (300, 150)).save(photos / "JPEGImages/IMG_1.jpg")
+    collection = collect(photos, longest_side=100)
+    assert collection.images["0042"] == photos / "JPEGImages/0042.PNG"
+    assert read_image(collection.images["IMG_1"]).shape == (50, 100, 3)
+    assert collection.images["IMG_1"].is_relative_to(photos.parent / "originals")
+
+
+def test_the_mask_of_a_shrunk_image_shrinks_with_it(photos):
+    (photos / "SegmentationClass").mkdir()
+    Image.new("RGB", (40, 20)).save(photos / "JPEGImages/IMG_1.jpg")
+    mask = np.zeros((20, 40), np.uint8)
+    mask[:, 20:] = 2
+    Image.fromarray(mask).save(photos / "SegmentationClass/IMG_1.png")
+    masks = collect(photos, longest_side=10).masks
+    assert read_mask(masks["IMG_1"]).tolist() == [[0] * 5 + [2] * 5] * 5
+    assert masks.keys() == {"IMG_1"}
+
+
+def test_a_mask_of_another_size_is_left_for_the_check_to_find(photos):
+    (photos / "SegmentationClass").mkdir()
+    Image.new("RGB", (40, 20)).save(photos / "JPEGImages/IMG_1.jpg")
+    Image.new("L", (7, 7)).save(photos / "SegmentationClass/IMG_1.png")
+    masks = collect(photos, longest_side=10).masks
+    assert masks["IMG_1"] == photos / "SegmentationClass/IMG_1.png"
+
+
+def test_an_unreadable_image_is_left_for_the_check_to_find(photos):
+    (photos / "JPEGImages/IMG_1.jpg").write_bytes(b"no image")
+    assert collect(photos).images["IMG_1"] == photos / "JPEGImages/IMG_1.jpg"
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        (None, "labels.csv: not found; save your table of labels there as CSV"),
+        ("", "not a readable CSV table"),
+        ("image,cat\nIMG_1,1\n", "expected a column 'id' and then one of 0 and 1 for each class"),
+        ("id\nIMG_1\n", "or a column 'labels', got 'id'"),
+        (WIDE + "0042,1,0\n", "image 0042 has two rows; keep one"),
+        (WIDE + "0042.jpg,1,0\n", "image 0042 has two rows; keep one"),
+        (
+            WIDE.replace("IMG_1,1", "IMG_1,yes"),
+            "image IMG_1, class cat: expected 0 or 1, got 'yes'",
+        ),
+        (WIDE.replace("IMG_1,1", "IMG_1,"), "image IMG_1, class cat: expected 0 or 1, got ''"),
+        (WIDE + "IMG_9,1,0\n", "no image file for IMG_9 (1 of 4 rows have none)"),
+    ],
+)
+def test_a_table_that_does_not_fit_is_refused(photos, text, words):
+    (photos / "labels.csv").unlink()
+    if text is not None:
+        (photos / "labels.csv").write_text(text)
+    assert words in refusal(photos)
+
+
+def test_a_table_in_another_encoding_is_refused(photos):
+    (photos / "labels.csv").write_bytes("id,Vögel\nIMG_1,1\n".encode("latin-1"))
+    assert "not text in UTF-8" in refusal(photos)
+
+
+def test_a_class_that_is_not_in_classes_txt_is_refused(photos):
+    (photos / "classes.txt").write_text("cat\nbird\n")
+    assert "class 'dog' is not in classes.txt" in refusal(photos)
+
+
+def test_an_image_of_a_list_without_labels_is_refused(photos):
+    (photos / "ImageSets/Segmentation").mkdir(parents=True)
+    (photos / "ImageSets/Segmentation/train.txt").write_text("IMG_1\nIMG_2\n")
+    assert "no row for image IMG_2 of ImageSets (1 missing)" in refusal(photos)
+
+
+def test_two_images_of_one_id_are_refused(photos):
+    Image.new("RGB", (5, 5)).save(photos / "JPEGImages/IMG_1.png")
+    assert "has the same id as IMG_1.jpg; rename one" in refusal(photos)
+
+
+def test_a_folder_without_images_is_refused(photos):
+    for image in (photos / "JPEGImages").iterdir():
+        image.unlink()
+    assert "no images .jpg or .png in JPEGImages, in images or in the folder" in refusal(photos)
+
+
+def test_auto_is_no_folder(tmp_path):
+    with pytest.raises(UserError, match="expected the folder of your images, got auto"):
+        folder.collect("auto", originals=tmp_path)

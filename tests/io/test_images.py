@@ -1,0 +1,339 @@
+"""Files are whole or not there; masks open in any viewer; checksums are those of sha256sum."""
+
+import hashlib
+import shutil
+import subprocess
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from recam.core.errors import UserError
+from recam.core.labels import IGNORE
+from recam.io.images import (
+    check_mask,
+    image_size,
+    read_image,
+    read_mask,
+    replace_with,
+    replacing,
+    resized,
+    sha256,
+    write_image,
+    write_manifest,
+    write_mask,
+    write_text,
+)
+
+MASK = np.array([[0, 1, 2], [20, 254, IGNORE]], dtype=np.uint8)
+
+
+def names(folder):
+    return sorted(path.name for path in folder.iterdir())
+
+
+def test_a_failed_write_leaves_the_old_content(tmp_path):
+    file = tmp_path / "file.txt"
+    file.write_text("old")
+
+    def fail():
+        with replacing(file) as temporary:
+            temporary.write_text("half of the n")
+            raise OSError("no space left")
+
+    with pytest.raises(OSError, match="no space left"):
+        fail()
+    assert file.read_text() == "old"
+    assert names(tmp_path) == ["file.txt"]
+
+
+def test_an_interrupted_write_leaves_the_old_content(tmp_path):
+    file = tmp_path / "file.txt"
+    file.write_text("old")
+
+    def stop():
+        with replacing(file) as temporary:
+            temporary.write_text("half of the n")
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        stop()
+    assert file.read_text() == "old"
+    assert names(tmp_path) == ["file.txt"]
+
+
+def test_the_old_content_stands_until_the_new_is_whole(tmp_path):
+    file = tmp_path / "file.txt"
+    file.write_text("old")
+    with replacing(file) as temporary:
+        temporary.write_text("new")
+        assert file.read_text() == "old"
+    assert file.read_text() == "new"
+    assert names(tmp_path) == ["file.txt"]
+
+
+def test_missing_folders_are_made(tmp_path):
+    write_text(tmp_path / "a/b/file.txt", "text")
+    assert (tmp_path / "a/b/file.txt").read_text() == "text"
+
+
+def test_a_folder_takes_the_place_of_a_folder(tmp_path):
+    old, new = tmp_path / "here", tmp_path / "made"
+    old.mkdir()
+    (old / "old.txt").touch()
+    new.mkdir()
+    (new / "new.txt").touch()
+    replace_with(old, new)
+    assert names(tmp_path) == ["here"]
+    assert names(old) == ["new.txt"]
+
+
+def test_a_folder_takes_the_place_of_a_file(tmp_path):
+    (tmp_path / "here").write_text("a file stood there")
+    (tmp_path / "made").mkdir()
+    replace_with(tmp_path / "here", tmp_path / "made")
+    assert (tmp_path / "here").is_dir()
+
+
+def test_a_folder_takes_the_place_of_a_link_and_leaves_what_it_led_to(tmp_path):
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "elsewhere/precious.txt").touch()
+    (tmp_path / "here").symlink_to(tmp_path / "elsewhere")
+    (tmp_path / "made").mkdir()
+    replace_with(tmp_path / "here", tmp_path / "made")
+    assert not (tmp_path / "here").is_symlink()
+    assert names(tmp_path / "elsewhere") == ["precious.txt"]
+
+
+def test_a_file_takes_the_place_of_a_folder(tmp_path):
+    (tmp_path / "here").mkdir()
+    (tmp_path / "made").write_text("new")
+    replace_with(tmp_path / "here", tmp_path / "made")
+    assert (tmp_path / "here").read_text() == "new"
+
+
+def test_a_mask_comes_back_as_it_was_written(tmp_path):
+    write_mask(tmp_path / "mask.png", MASK)
+    np.testing.assert_array_equal(read_mask(tmp_path / "mask.png"), MASK)
+
+
+def test_a_mask_is_a_palette_image_in_the_colours_of_pascal_voc(tmp_path):
+    write_mask(tmp_path / "mask.png", MASK)
+    with Image.open(tmp_path / "mask.png") as image:
+        assert image.mode == "P"
+        colours = np.asarray(image.convert("RGB"))
+    assert colours[0, 1].tolist() == [128, 0, 0]
+    assert colours[1, 2].tolist() == [224, 224, 192]
+
+
+def test_a_grey_mask_is_read(tmp_path):
+    Image.fromarray(MASK).save(tmp_path / "mask.png")
+    np.testing.assert_array_equal(read_mask(tmp_path / "mask.png"), MASK)
+
+
+@pytest.mark.parametrize("mode", ["RGB", "RGBA", "1", "I;16"])
+def test_a_mask_of_another_mode_is_refused(tmp_path, mode):
+    Image.new(mode, (2, 2)).save(tmp_path / "mask.png")
+    with pytest.raises(
+        UserError, match=f"mask.png: expected a palette or grey PNG of class ids, got mode {mode}"
+    ):
+        read_mask(tmp_path / "mask.png")
+
+
+def test_a_missing_mask_is_named(tmp_path):
+    with pytest.raises(UserError, match=r"mask\.png: this mask is missing; add it or take its id"):
+        read_mask(tmp_path / "mask.png")
+
+
+def test_a_damaged_mask_is_named(tmp_path):
+    (tmp_path / "mask.png").write_bytes(b"damaged")
+    with pytest.raises(UserError, match=r"mask\.png: not a readable mask"):
+        read_mask(tmp_path / "mask.png")
+
+
+def test_a_fitting_mask_passes(tmp_path):
+    check_mask(tmp_path / "mask.png", MASK, size=(2, 3), num_ids=255)
+
+
+def test_a_mask_of_another_size_than_its_image_is_refused(tmp_path):
+    with pytest.raises(UserError, match=r"mask\.png: is 3x2 pixels, its image 2x3; make them the"):
+        check_mask(tmp_path / "mask.png", MASK, size=(3, 2), num_ids=255)
+
+
+def test_the_least_id_beyond_the_classes_is_told(tmp_path):
+    with pytest.raises(UserError, match=r"mask id 20 is beyond .*; expected 0\.\.19 or 255"):
+        check_mask(tmp_path / "mask.png", MASK, size=(2, 3), num_ids=20)
+
+
+def test_an_image_comes_back_as_it_was_written(tmp_path):
+    image = np.arange(24, dtype=np.uint8).reshape(2, 4, 3)
+    write_image(tmp_path / "image.png", image)
+    np.testing.assert_array_equal(read_image(tmp_path / "image.png"), image)
+
+
+def test_a_grey_image_is_read_as_three_channels(tmp_path):
+    Image.new("L", (3, 2), 7).save(tmp_path / "image.png")
+    image = read_image(tmp_path / "image.png")
+    assert image.shape == (2, 3, 3)
+    assert (image == 7).all()
+
+
+def test_cmyk_and_palette_images_become_rgb(tmp_path):
+    path = tmp_path / "image.jpg"
+    Image.new("CMYK", (2, 1), (0, 255, 255, 0)).save(path, quality=100)  # ink of magenta and yellow
+    np.testing.assert_allclose(read_image(path)[0, 0], [255, 0, 0], atol=3)
+    path = tmp_path / "image.png"
+    image = Image.new("P", (2, 1), 1)
+    image.putpalette([0, 0, 0, 10, 20, 30])
+    image.save(path)
+    assert read_image(path).tolist() == [[[10, 20, 30]] * 2]
+
+
+def ramp(width, height=8):
+    """An image that grows brighter from left to right."""
+    row = np.linspace(0, 255, width).round().astype(np.uint8)
+    return Image.fromarray(np.tile(row[:, None], (height, 1, 3)))
+
+
+@pytest.mark.parametrize(
+    ("at_least", "shape"),
+    [
+        ((4, 6), (8, 13)),  # an eighth of 64 x 100
+        ((5, 6), (16, 25)),  # an eighth is less than twice as high
+        ((4, 7), (16, 25)),  # and here less than twice as wide
+        ((16, 25), (32, 50)),
+        ((17, 25), (64, 100)),
+        ((64, 100), (64, 100)),
+        ((200, 1), (64, 100)),
+        (None, (64, 100)),
+    ],
+)
+def test_a_jpeg_is_decoded_twice_as_large_as_needed_or_larger(tmp_path, at_least, shape):
+    Image.new("RGB", (100, 64)).save(tmp_path / "image.jpg")
+    assert read_image(tmp_path / "image.jpg", at_least=at_least).shape == (*shape, 3)
+
+
+@pytest.mark.parametrize(("name", "at_least"), [("image.png", (1, 1)), ("image.jpg", (5, 60))])
+def test_what_is_not_decoded_smaller_is_the_same_to_the_bit(tmp_path, name, at_least):
+    noise = np.random.default_rng(0).integers(256, size=(64, 100, 3), dtype=np.uint8)
+    Image.fromarray(noise).save(tmp_path / name)
+    whole = read_image(tmp_path / name)
+    np.testing.assert_array_equal(read_image(tmp_path / name, at_least=at_least), whole)
+
+
+@pytest.mark.parametrize("width", [120, 121, 127, 128])  # all, one or seven of the last eight
+def test_a_jpeg_that_was_decoded_smaller_is_resized_without_a_shift(tmp_path, width):
+    path, stored = tmp_path / "image.jpg", (64, width)
+    ramp(width, 64).save(path, quality=100)
+    small = read_image(path, at_least=(4, 7))
+    assert small.shape == (8, -(-width // 8), 3)
+    expected = resized(read_image(path), (4, 7), stored=stored)
+    assert expected.shape == (4, 7, 3)
+    np.testing.assert_allclose(
+        resized(small, (4, 7), stored=stored).astype(int), expected.astype(int), atol=2
+    )
+
+
+@pytest.mark.parametrize(("mode", "colour"), [("L", 90), ("CMYK", (0, 255, 255, 0))])
+def test_grey_and_cmyk_jpegs_are_decoded_smaller_too(tmp_path, mode, colour):
+    Image.new(mode, (64, 64), colour).save(tmp_path / "image.jpg", quality=100)
+    whole = read_image(tmp_path / "image.jpg")
+    small = read_image(tmp_path / "image.jpg", at_least=(16, 16))
+    assert small.shape == (32, 32, 3)
+    np.testing.assert_array_equal(small, whole[::2, ::2])
+
+
+def test_a_truncated_jpeg_is_refused_at_any_scale(tmp_path):
+    path = tmp_path / "image.jpg"
+    noise = np.random.default_rng(0).integers(256, size=(64, 64, 3), dtype=np.uint8)
+    Image.fromarray(noise).save(path)
+    path.write_bytes(path.read_bytes()[:-1000])
+    refusals = []
+    for at_least in (None, (30, 30), (16, 16), (4, 4)):
+        with pytest.raises(UserError, match=r"image\.jpg: not a readable image") as caught:
+            read_image(path, at_least=at_least)
+        refusals.append(str(caught.value))
+    assert set(refusals) == {refusals[0]}
+
+
+@pytest.mark.parametrize("mode", ["I;16", "I", "F"])
+def test_more_than_eight_bits_are_refused_and_not_cut_off(tmp_path, mode):
+    path = tmp_path / "image.tiff"
+    Image.new(mode, (2, 2), 300).save(path)
+    with pytest.raises(UserError, match=r"image\.tiff: expected eight bits a channel, got mode"):
+        read_image(path)
+
+
+def test_an_image_is_read_as_it_is_stored(tmp_path):
+    exif = Image.Exif()
+    exif[274] = 6  # to be turned by a quarter
+    Image.new("RGB", (4, 2)).save(tmp_path / "image.jpg", exif=exif)
+    assert read_image(tmp_path / "image.jpg").shape == (2, 4, 3)
+
+
+def test_a_missing_image_is_named(tmp_path):
+    with pytest.raises(UserError, match=r"image\.png: not a readable image"):
+        read_image(tmp_path / "image.png")
+
+
+def test_the_size_of_an_image_is_its_height_and_width(tmp_path):
+    for name in ("image.png", "image.jpg"):
+        Image.new("RGB", (4, 2)).save(tmp_path / name)
+        assert image_size(tmp_path / name) == (2, 4)
+        assert image_size(tmp_path / name) == read_image(tmp_path / name).shape[:2]
+
+
+def test_the_size_is_the_one_that_is_stored(tmp_path):
+    exif = Image.Exif()
+    exif[274] = 6  # to be turned by a quarter
+    Image.new("RGB", (4, 2)).save(tmp_path / "image.jpg", exif=exif)
+    assert image_size(tmp_path / "image.jpg") == (2, 4)
+
+
+@pytest.mark.parametrize("content", [b"", b"not an image", None], ids=["empty", "text", "missing"])
+def test_a_file_that_is_no_image_has_no_size(tmp_path, content):
+    if content is not None:
+        (tmp_path / "image.png").write_bytes(content)
+    with pytest.raises(UserError, match=r"image\.png: not a readable image .*; replace or remove"):
+        image_size(tmp_path / "image.png")
+
+
+def test_a_checksum_is_the_sha256_of_the_bytes(tmp_path):
+    (tmp_path / "file").write_bytes(b"abc")
+    # The example of FIPS 180-2.
+    assert sha256(tmp_path / "file") == (
+        "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+    )
+
+
+@pytest.fixture
+def manifest(tmp_path):
+    """The checksums of a folder, a folder in it, and a file beside it."""
+    (tmp_path / "b/inner").mkdir(parents=True)
+    for name in ("b/two.txt", "b/inner/one.txt", "a file.txt"):
+        (tmp_path / name).write_text(name)
+    (tmp_path / "b/.hidden").write_text("not part of the result")
+    write_manifest(tmp_path / "all.sha256", [tmp_path / "b", tmp_path / "a file.txt"])
+    return tmp_path / "all.sha256"
+
+
+def test_a_manifest_lists_every_file_in_order(manifest):
+    expected = [
+        f"{hashlib.sha256(name.encode()).hexdigest()}  {name}"
+        for name in ("a file.txt", "b/inner/one.txt", "b/two.txt")
+    ]
+    assert manifest.read_text().splitlines() == expected
+
+
+@pytest.mark.skipif(shutil.which("sha256sum") is None, reason="no sha256sum here")
+def test_sha256sum_agrees_with_a_manifest(manifest):
+    command = ["sha256sum", "--check", "--strict", manifest.name]
+    done = subprocess.run(command, cwd=manifest.parent, capture_output=True, text=True, check=True)
+    assert done.stdout.count(": OK") == 3
+
+
+@pytest.mark.skipif(shutil.which("sha256sum") is None, reason="no sha256sum here")
+def test_sha256sum_sees_a_changed_file(manifest):
+    (manifest.parent / "b/two.txt").write_text("changed")
+    command = ["sha256sum", "--check", "--status", manifest.name]
+    assert subprocess.run(command, cwd=manifest.parent, check=False).returncode == 1

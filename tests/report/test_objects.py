@@ -1,0 +1,104 @@
+"""What became of objects: two small images, counted by hand."""
+
+import pandas as pd
+import pytest
+
+from recam.report.objects import (
+    CLASS_ALONE,
+    CLASSES_TOGETHER,
+    IMAGE,
+    image_mious,
+    objects,
+    outcomes,
+    size_groups,
+)
+
+COLUMNS = [*IMAGE, "truth", "prediction", "pixels"]
+# Image "both" has 100 pixels: 40 of class 1, 10 of class 2; image "one" has 50: 20 of class 2.
+BOTH = [(0, 0, 35), (0, 1, 15), (1, 1, 24), (1, 2, 4), (1, 0, 12), (2, 2, 8), (2, 1, 2)]
+ONE = [(0, 0, 27), (0, 2, 3), (2, 2, 20)]
+
+
+def counts_of(seed=0, method="cam", **images):
+    """The table of counts of a run: by image its truth, prediction and pixels."""
+    rows = [(seed, method, "cams", image, *row) for image, rows in images.items() for row in rows]
+    return pd.DataFrame(rows, columns=COLUMNS)
+
+
+@pytest.fixture
+def counts():
+    return counts_of(both=BOTH, one=ONE)
+
+
+def test_every_pixel_of_an_object_is_found_another_or_missed(counts):
+    rows = objects(counts).set_index(["image", "class_id"])
+    assert rows.loc[("both", 1), ["found", "other", "missed"]].tolist() == [24, 4, 12]
+    assert rows.loc[("both", 2), ["found", "other", "missed"]].tolist() == [8, 2, 0]
+    assert rows.loc[("one", 2), ["found", "other", "missed"]].tolist() == [20, 0, 0]
+    assert rows["pixels"].tolist() == [40, 10, 20]
+    assert rows["share"].tolist() == [40, 10, 40]
+
+
+def test_extra_is_what_has_the_objects_class_and_should_not(counts):
+    rows = objects(counts).set_index(["image", "class_id"])
+    assert rows["extra"].tolist() == [15 + 2, 4, 3]  # on background, and on the other object
+
+
+def test_company_is_of_the_truth_not_of_the_prediction():
+    alone = objects(counts_of(a=[(1, 1, 5), (1, 2, 5), (0, 3, 5)]))
+    assert alone["company"].tolist() == [CLASS_ALONE]
+    together = objects(counts_of(a=[(1, 1, 5), (2, 1, 5)]))
+    assert together["company"].tolist() == [CLASSES_TOGETHER] * 2
+
+
+def test_runs_are_kept_apart():
+    rows = objects(pd.concat([counts_of(one=ONE), counts_of(1, "recam", one=[(2, 0, 9)])]))
+    assert rows[["random_seed", "method", "found", "missed"]].values.tolist() == [
+        [0, "cam", 20, 0],
+        [1, "recam", 0, 9],
+    ]
+
+
+def test_an_image_of_background_has_no_object():
+    assert objects(counts_of(a=[(0, 0, 9), (0, 1, 3)])).empty
+    assert objects(counts_of()).empty
+
+
+def test_outcomes_are_shares_of_all_the_pixels_of_a_groups_objects(counts):
+    shares = outcomes(objects(counts), "company").set_index("company")
+    several = shares.loc[CLASSES_TOGETHER, ["found", "other", "missed", "extra"]].tolist()
+    assert several == [64, 12, 24, 42]  # (24 + 8, 4 + 2, 12 + 0, 17 + 4) of 50, not means of shares
+    assert shares.loc[CLASS_ALONE, ["found", "extra"]].tolist() == [100, 15]
+    assert shares["objects"].to_dict() == {CLASS_ALONE: 1, CLASSES_TOGETHER: 2}
+
+
+def test_size_groups_hold_as_many_objects_each_in_order_of_size():
+    sizes = {f"image{share}": [(1, 1, share), (0, 0, 100 - share)] for share in (8, 2, 6, 4)}
+    rows = objects(counts_of(**sizes)).set_index("image")
+    groups = size_groups(rows.reset_index(), 2)
+    assert list(groups.cat.categories) == ["2-5 %", "5-8 %"]
+    assert dict(zip(rows.index, groups, strict=True)) == {
+        "image2": "2-5 %",
+        "image4": "2-5 %",
+        "image6": "5-8 %",
+        "image8": "5-8 %",
+    }
+
+
+def test_an_object_is_in_the_same_group_in_every_run():
+    sizes = {f"image{share}": [(1, 1, share), (0, 0, 100 - share)] for share in (2, 4, 6, 8)}
+    once = objects(counts_of(**sizes))
+    runs = [counts_of(seed, **sizes) for seed in (0, 1, 2)]
+    groups = size_groups(objects(pd.concat(runs)), 2)
+    assert groups.tolist() == size_groups(once, 2).tolist() * 3
+
+
+def test_an_images_miou_is_over_the_ids_in_its_truth_or_prediction(counts):
+    mious = image_mious(counts).set_index("image")["miou"]
+    both = (35 / (35 + 15 + 12) + 24 / (40 + 15 + 2) + 8 / (10 + 4)) / 3
+    one = (27 / 30 + 20 / 23) / 2  # of two ids: class 1 is not in it
+    assert mious.to_dict() == pytest.approx({"both": 100 * both, "one": 100 * one})
+
+
+def test_a_class_that_is_only_predicted_lowers_an_images_miou():
+    assert image_mious(counts_of(a=[(0, 0, 8), (0, 1, 2)]))["miou"].tolist() == [40]  # (80 + 0) / 2

@@ -1,0 +1,225 @@
+"""Several processes on one step: the numbers of one, and plain words where they cannot be."""
+
+import os
+import signal
+import subprocess
+import sys
+from argparse import Namespace
+from functools import partial
+from itertools import islice
+
+import numpy as np
+import pytest
+import torch
+import yaml
+from experiment import ROOT
+from PIL import Image
+from together import blueprint_of, made, trained
+
+from recam.catalogue.methods import make_classifier
+from recam.core.labels import IGNORE
+from recam.io.checkpoints import save_checkpoint
+from recam.runtime.distributed import all_reduce_sum, is_first, processes, shard
+
+sys.path.append(str(ROOT / "workflow/scripts"))
+import make_cams
+
+SMALL = {
+    "backbone": "resnet18",
+    "weights": "none",
+    "epochs": 1,
+    "batch_size": 4,
+    "lr": 0.001,
+    "resize_min": 48,
+    "resize_max": 60,
+    "crop": 48,
+    "scales": [1.0, 1.5],
+}
+MACHINE = {"device": "cpu", "devices": 2, "precision": "fp32", "threads": 1}
+# A step whose first process would never notice by itself that another is gone.
+PATIENT_STEP = """
+import os, sys, threading
+sys.path.insert(0, {scripts!r})
+from recam.steps import command
+from recam.steps.launch import shared
+from recam.runtime.distributed import is_first, wait_for_all
+
+def main(args):
+    os.write(1, f"at work: {{os.getpid()}}\\n".encode())  # in one piece
+    wait_for_all()
+    if is_first():
+        threading.Event().wait()
+    {of_the_other}
+
+paths = {{"made": "out: nothing"}}
+command.run(shared(main), description=None, paths=paths, common=("device", "devices"))
+"""
+
+
+@pytest.fixture
+def data(tmp_path):
+    """Eight noisy images of 60 x 48 pixels; masks of which some are almost wholly ignored."""
+    random = np.random.default_rng(0)
+    root = tmp_path / "data"
+    for name in ("JPEGImages", "SegmentationClass", "ImageSets/Segmentation"):
+        (root / name).mkdir(parents=True)
+    rows = ["id,cat,dog"]
+    for number in range(8):
+        pixels = random.integers(0, 256, (48, 60, 3), dtype=np.uint8)
+        Image.fromarray(pixels).save(root / f"JPEGImages/{number}.png")
+        mask = np.full((48, 60), IGNORE, np.uint8)
+        rows_known = 48 if number % 2 else 6  # so the parts of a batch differ in what they judge
+        mask[:rows_known, :30], mask[:rows_known, 30:] = number % 3, 0
+        Image.fromarray(mask).save(root / f"SegmentationClass/{number}.png")
+        rows.append(f"{number},{number % 2},{int(number % 3 == 0)}")
+    (root / "classes.txt").write_text("cat\ndog\n")
+    (root / "labels.csv").write_text("\n".join(rows) + "\n")
+    (root / "ImageSets/Segmentation/train.txt").write_text("\n".join("01234567") + "\n")
+    return root
+
+
+def test_two_processes_give_the_numbers_of_one(data, tmp_path):
+    """ReCAM in parts of a batch; a segmenter and IRN, whose losses judge some pixels only."""
+    masks = data / "SegmentationClass"
+    (tmp_path / "alone").mkdir()
+    alone = trained(data, masks, tmp_path / "alone")
+    words = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    out = tmp_path / "together.pt"
+    run = subprocess.run(
+        [*words, ROOT / "tests/together.py", data, masks, out],
+        env=os.environ | {"OMP_NUM_THREADS": "1"},
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        check=False,
+    )
+    assert run.returncode == 0, run.stdout
+    together = torch.load(out)
+    assert set(alone) == set(together)
+    for kind, tensors in alone.items():
+        assert len(tensors) > 20
+        for name, expected in tensors.items():
+            close = {"rtol": 1e-4, "atol": 1e-4}
+            torch.testing.assert_close(
+                together[kind][name], expected, **close, msg=f"{kind} {name}"
+            )
+
+
+@pytest.fixture
+def step(data):
+    """Run a step as a user would, on the CPU with few and small images; what it said."""
+
+    def run(name, **arguments):
+        params = yaml.safe_load((ROOT / "params.yaml").read_text())[name]
+        params |= {key: value for key, value in SMALL.items() if key in params}
+        words = [sys.executable, ROOT / f"workflow/scripts/{name}.py"]
+        for key, value in (params | MACHINE | {"data": data} | arguments).items():
+            values = value if isinstance(value, list) else [value]
+            if value is not False:
+                words += [f"--{key}", *([] if value is True else map(str, values))]
+        return subprocess.run(
+            words, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False
+        )
+
+    (data / "images.sha256").write_text("of no interest here\n")
+    return run
+
+
+@pytest.fixture
+def train(step, tmp_path):
+    """Run train_cam; what it said."""
+    out = tmp_path / "out"
+    paths = {"checkpoint": out / "cam.pt", "curve": out / "curve.csv", "log": out / "cam.log"}
+    return partial(step, "train_cam", random_seed=0, **paths)
+
+
+def test_a_step_starts_its_processes_itself_and_is_told_and_logged_once(train, tmp_path):
+    run = train(frozen_batch_norm=True)
+    assert run.returncode == 0, run.stdout
+    assert run.stdout.count("epoch 1/1: bce") == run.stdout.count("done in") == 1
+    assert (tmp_path / "out/cam.log").read_text() == run.stdout
+    assert (tmp_path / "out/cam.pt").is_file()
+
+
+def test_a_mistake_that_all_processes_find_is_told_once(train, tmp_path):
+    run = train(frozen_batch_norm=True, batch_size=3)
+    assert run.returncode == 1
+    assert len(run.stdout.splitlines()) == 1
+    words = "batch_size: expected a multiple of the 2 devices that share a batch, got 3"
+    assert words in run.stdout
+    assert (tmp_path / "out/cam.log").read_text() == run.stdout
+    assert not (tmp_path / "out/cam.pt").exists()
+
+
+def test_cams_made_by_two_processes_are_those_of_one_to_the_byte(step, data, tmp_path):
+    checkpoint, classes = tmp_path / "cam.pt", ("cat", "dog")
+    tensors = made(make_classifier, "cam", classes).state_dict()
+    save_checkpoint(checkpoint, tensors, blueprint_of("cam", classes))
+    numbers = yaml.safe_load((ROOT / "params.yaml").read_text())["make_cams"] | SMALL | MACHINE
+    alone, together = (
+        {"checkpoint": checkpoint, "cams": out / "cams", "manifest": out / "cams.sha256"}
+        for out in (tmp_path / "alone", tmp_path / "together")
+    )
+    make_cams.main(Namespace(**numbers, data=data, **alone))
+    run = step("make_cams", **together)
+    assert run.returncode == 0, run.stdout
+    checksums = alone["manifest"].read_text()
+    assert len(checksums.splitlines()) == 8
+    assert together["manifest"].read_text() == checksums
+
+
+@pytest.fixture
+def patient(tmp_path):
+    """The command line of a step of two processes, the first of which waits for ever."""
+
+    def words(of_the_other):
+        scripts = str(ROOT / "workflow/scripts")
+        script = tmp_path / "step.py"
+        script.write_text(PATIENT_STEP.format(scripts=scripts, of_the_other=of_the_other))
+        made = str(tmp_path / "made")
+        return [sys.executable, script, "--made", made, "--device", "cpu", "--devices", "2"]
+
+    return words
+
+
+def test_processes_end_when_the_step_that_started_them_is_killed(patient):
+    """They hold the other end of its output, which ends with the last of them."""
+    pipe = {"text": True, "stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
+    with subprocess.Popen(patient("wait_for_all()"), **pipe) as starter:
+        lines = iter(starter.stdout.readline, "")
+        at_work = (int(line.split()[-1]) for line in lines if "at work" in line)
+        others = list(islice(at_work, 2))
+        starter.kill()
+        try:
+            said, _ = starter.communicate(timeout=30)
+        except subprocess.TimeoutExpired:
+            for pid in others:
+                os.kill(pid, signal.SIGKILL)
+            raise
+    assert len(others) == 2
+    assert len(said.splitlines()) == 1
+    assert "devices: the process that started the others was killed" in said
+
+
+def test_a_process_that_fails_alone_ends_the_step(patient):
+    """Its traceback is all that is said beside what they print."""
+    run = subprocess.run(
+        patient("raise ValueError('of one process only')"),
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        check=False,
+        timeout=60,
+    )
+    assert run.returncode == 1
+    assert run.stdout.count("at work") == 2
+    assert run.stdout.count("Traceback") == 1
+    assert "ValueError: of one process only" in run.stdout
+
+
+def test_alone_a_process_does_everything():
+    assert processes() == 1
+    assert is_first()
+    assert shard([3, 1, 2]) == [3, 1, 2]
+    values = torch.tensor([1.0, 2.0])
+    assert all_reduce_sum(values) is values

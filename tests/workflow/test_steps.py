@@ -1,0 +1,783 @@
+"""The steps as command lines: what a user's mistake looks like, and that runs repeat and resume.
+
+The scripts run in this process, as ``python script.py ...`` would run them.
+"""
+
+import hashlib
+import json
+import logging
+import resource
+import runpy
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import yaml
+from filelock import FileLock
+from PIL import Image
+
+from recam.io.images import read_mask, write_manifest
+from recam.io.scores import ScoredClasses, load_scores, save_scores
+
+ROOT = Path(__file__).parents[2]
+SCRIPTS = ROOT / "workflow" / "scripts"
+FAST = {
+    "threads": 1,
+    "train_images": 8,
+    "val_images": 4,
+    "image_size": 32,
+    "epochs": 1,
+    "batch_size": 4,
+    "resize_min": 32,
+    "resize_max": 32,
+    "crop": 32,
+    "weights": "none",
+    "backbone": "resnet18",
+    "scales": [1.0],
+    "radius": 3,
+    "irn_radius": 3,
+    "crf_iterations": 3,
+    "pamr_dilations": [1, 2],
+    "pamr_iterations": 2,
+    "examples": 2,
+}
+NOT_TAKEN = {"make_pseudo": ("precision",)}
+MACHINE = {"device": "cpu", "devices": 1, "precision": "auto", "threads": 1}
+
+
+@pytest.fixture(autouse=True)
+def _quiet_threads_and_logs():
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+    for handler in logging.getLogger().handlers[:]:
+        if isinstance(handler, logging.StreamHandler | logging.FileHandler):
+            logging.getLogger().removeHandler(handler)
+
+
+@pytest.fixture
+def run(monkeypatch, capsys):
+    """Run a step with paths as given and the section's numbers made small; exit code and words."""
+    section_of = yaml.safe_load((ROOT / "params.yaml").read_text())
+
+    def call(step, paths, **changes):
+        numbers = section_of[step] | {k: v for k, v in FAST.items() if k in section_of[step]}
+        arguments = []
+        paths = {k: v for k, v in paths.items() if k not in NOT_TAKEN.get(step, ())}
+        for name, value in (paths | numbers | changes).items():
+            values = value if isinstance(value, list) else [value]
+            if value is True:
+                arguments.append(f"--{name}")
+            elif value is not False:
+                arguments += [f"--{name}", *map(str, values)]
+        monkeypatch.setattr(sys, "argv", [str(SCRIPTS / f"{step}.py"), *arguments])
+        monkeypatch.syspath_prepend(str(SCRIPTS))
+        try:
+            runpy.run_path(sys.argv[0], run_name="__main__")
+            code = 0
+        except SystemExit as stop:
+            code = stop.code
+        return code, capsys.readouterr().err
+
+    return call
+
+
+@pytest.fixture
+def data(run, tmp_path):
+    """A data set of eight drawn training images."""
+    names = ("report.md", "classes.csv", "cooccurrence.csv", "faults.csv")
+    check = [tmp_path / "data/check" / name for name in names]
+    code, words = run("download", {"data": tmp_path / "data", "check": check})
+    assert code == 0, words
+    return tmp_path / "data"
+
+
+@pytest.fixture
+def cam_paths(data, tmp_path):
+    out = tmp_path / "out"
+    return {
+        "data": data,
+        "checkpoint": out / "classifier.pt",
+        "curve": out / "curve.csv",
+        "random_seed": 0,
+        **MACHINE,
+    }
+
+
+@pytest.fixture
+def cams(data, tmp_path):
+    """Maps drawn from the true masks: 0.9 on the objects of a class, 0.1 elsewhere."""
+    for line in (data / "labels.csv").read_text().splitlines()[1:]:
+        image_id, *labels = line.split(",")
+        if image_id.startswith("train"):
+            mask = read_mask(data / f"SegmentationClass/{image_id}.png")
+            classes = np.flatnonzero(np.array(labels) == "1")
+            scores = np.where(mask == classes[:, None, None] + 1, 0.9, 0.1)
+            write_cams(tmp_path / f"cams/{image_id}.npz", scores, classes)
+    write_manifest(tmp_path / "cams.sha256", [tmp_path / "cams"])
+    return tmp_path / "cams"
+
+
+def write_cams(path, scores, classes):
+    """Write the maps of an image as make_cams does."""
+    scored = ScoredClasses(scores=scores.astype(np.float32), classes=np.asarray(classes))
+    save_scores(path, scored)
+
+
+@pytest.fixture
+def irn_paths(data, cams, tmp_path):
+    return {
+        "data": data,
+        "cams": cams,
+        "checkpoint": tmp_path / "irn/irn.pt",
+        "curve": tmp_path / "irn/curve.csv",
+        "refiner": "irn",
+        "random_seed": 0,
+        **MACHINE,
+    }
+
+
+@pytest.fixture
+def pseudo_paths(data, cams, irn_paths, tmp_path):
+    """Paths of make_pseudo, with the note of a refiner that needs no IRN."""
+    irn_paths["checkpoint"].parent.mkdir()
+    irn_paths["checkpoint"].write_text("no IRN was trained")
+    out = tmp_path / "out"
+    return {
+        "data": data,
+        "cams": cams,
+        "irn": irn_paths["checkpoint"],
+        "masks": out / "pseudo",
+        "scores": out / "scores",
+        "manifest": [out / "pseudo.sha256", out / "scores.sha256"],
+        "cut": out / "cut.json",
+        "picture": out / "picture.png",
+        **MACHINE,
+    }
+
+
+def succeeded(result):
+    """Give what was said."""
+    code, text = result
+    assert code == 0, text
+    return text
+
+
+def names(folder):
+    return sorted(path.name for path in folder.iterdir())
+
+
+def assert_whole_and_alone(paths):
+    """All that make_pseudo was asked for is there, of eight images, and nothing besides."""
+    ids = [f"train_{number:04d}" for number in range(8)]
+    assert names(paths["masks"]) == [f"{image_id}.png" for image_id in ids]
+    assert names(paths["scores"]) == [f"{image_id}.npz" for image_id in ids]
+    for image_id in ids:
+        mask = read_mask(paths["masks"] / f"{image_id}.png")
+        scored = load_scores(paths["scores"] / f"{image_id}.npz")
+        assert set(np.unique(mask)) <= {0, 255, *(scored.classes + 1)}
+        assert scored.scores.shape[1:] == mask.shape == (32, 32)
+        cams = load_scores(paths["cams"] / f"{image_id}.npz")
+        assert scored.classes.tolist() == cams.classes.tolist()
+    for manifest in paths["manifest"]:
+        assert len(manifest.read_text().splitlines()) == 8
+    with Image.open(paths["picture"]) as picture:
+        assert picture.format == "PNG"
+        picture.load()
+    outputs = {"pseudo", "scores", "pseudo.sha256", "scores.sha256", "cut.json", "picture.png"}
+    assert {n for n in names(paths["masks"].parent) if not n.endswith(".lock")} == outputs
+
+
+def refused(result, *words):
+    """One sentence, no traceback, and an exit code that says so."""
+    code, text = result
+    assert code not in (0, None)
+    assert "Traceback" not in text
+    for word in words:
+        assert word in text, text
+
+
+def test_an_unknown_backbone_is_answered_with_the_nearest_names(run, cam_paths):
+    refused(run("train_cam", cam_paths, backbone="resnet5O"), "resnet5O", "resnet50")
+
+
+def test_imagenet_weights_from_a_file_that_is_not_there_are_refused(run, cam_paths):
+    refused(run("train_cam", cam_paths, weights="/no/such.pt"), "/no/such.pt", "no such file")
+
+
+def test_fewer_images_than_a_batch_are_refused(run, cam_paths):
+    refused(run("train_cam", cam_paths, batch_size=9), "8 images", "batch_size", "9")
+
+
+def test_a_split_that_is_not_there_is_named(run, cam_paths):
+    refused(run("train_cam", cam_paths, split="trainaug"), "trainaug.txt", "not found")
+
+
+def test_an_empty_split_is_refused(run, data, cam_paths):
+    (data / "ImageSets/Segmentation/train.txt").write_text("\n")
+    refused(run("train_cam", cam_paths), "train.txt", "empty")
+
+
+def test_a_class_listed_twice_is_refused(run, data, cam_paths):
+    (data / "classes.txt").write_text("ring\nring\n")
+    refused(run("train_cam", cam_paths), "classes.txt", "'ring' is listed twice")
+
+
+def test_an_image_without_a_row_of_labels_is_named(run, data, cam_paths):
+    table = (data / "labels.csv").read_text().splitlines()
+    kept = [line for line in table if not line.startswith("train_0003")]
+    (data / "labels.csv").write_text("\n".join(kept))
+    refused(run("train_cam", cam_paths), "labels.csv", "train_0003")
+
+
+def test_an_unreadable_image_is_named(run, data, cam_paths):
+    (data / "JPEGImages/train_0002.png").write_bytes(b"not an image")
+    refused(run("train_cam", cam_paths), "train_0002.png", "not a readable image")
+
+
+def test_numbers_out_of_range_and_mistyped_are_refused_by_name(run, cam_paths):
+    refused(run("train_cam", cam_paths, lr=-1), "--lr", "out of range")
+    refused(run("train_cam", cam_paths, epochs="many"), "--epochs", "many")
+    refused(run("train_cam", cam_paths, output_stride=12), "--output_stride", "[8, 16, 32]")
+
+
+def test_a_folder_that_cannot_be_made_is_named(run, data, cam_paths):
+    paths = cam_paths | {"checkpoint": data / "classes.txt" / "classifier.pt"}
+    refused(run("train_cam", paths), "classes.txt", "then run again")
+
+
+def test_a_full_disk_is_told_and_leaves_the_old_result(run, cam_paths):
+    checkpoint = cam_paths["checkpoint"]
+    checkpoint.parent.mkdir()
+    checkpoint.write_text("the old one")
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1_000_000, hard))  # no file may grow beyond 1 MB
+    try:
+        refused(run("train_cam", cam_paths), "then run again")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert checkpoint.read_text() == "the old one"
+    assert not list(checkpoint.parent.glob("*.tmp"))
+
+
+def test_an_output_that_another_process_writes_is_left_to_it(run, cam_paths):
+    checkpoint = cam_paths["checkpoint"]
+    checkpoint.parent.mkdir()
+    with FileLock(checkpoint.with_name(f".{checkpoint.name}.lock")):
+        refused(run("train_cam", cam_paths), "is being written by another process")
+
+
+def test_a_checkpoint_of_other_classes_is_refused(run, data, cam_paths, tmp_path):
+    assert run("train_cam", cam_paths)[0] == 0
+    names = (data / "classes.txt").read_text().replace("ring", "wheel", 1)
+    (data / "classes.txt").write_text(names)
+    labels = (data / "labels.csv").read_text().replace("ring", "wheel", 1)
+    (data / "labels.csv").write_text(labels)
+    paths = {
+        "data": data,
+        "cam": cam_paths["checkpoint"],
+        "checkpoint": tmp_path / "re/classifier.pt",
+        "curve": tmp_path / "re/curve.csv",
+        "method": "recam",
+        "random_seed": 0,
+        **MACHINE,
+    }
+    refused(run("train_recam", paths), "was trained on", "wheel")
+
+
+def test_a_mask_id_beyond_the_classes_is_named(run, data, cam_paths):
+    path = data / "SegmentationClass/train_0001.png"
+    mask = np.array(Image.open(path))
+    mask[0, 0] = 77
+    Image.fromarray(mask).save(path)
+    assert run("train_cam", cam_paths)[0] == 0
+    paths = cam_paths | {
+        "checkpoint": data.parent / "seg/segmenter.pt",
+        "masks": data / "SegmentationClass",
+        "classifier": cam_paths["checkpoint"],
+    }
+    refused(run("train_seg", paths), "train_0001.png", "77", "0..8 or 255")
+
+
+def test_a_segmenter_starts_from_a_classifier_of_its_own_backbone_only(run, data, cam_paths):
+    assert run("train_cam", cam_paths)[0] == 0
+    paths = cam_paths | {
+        "checkpoint": data.parent / "seg/segmenter.pt",
+        "masks": data / "SegmentationClass",
+        "classifier": cam_paths["checkpoint"],
+    }
+    assert run("train_seg", paths, weights="classifier")[0] == 0
+    other = run("train_seg", paths, weights="classifier", backbone="resnet34")
+    refused(other, "resnet18", "resnet34", "make them the same")
+
+
+def test_background_above_foreground_is_refused(run, irn_paths):
+    result = run("train_irn", irn_paths, background=0.61)
+    refused(result, "background: expected at most foreground (0.6), got 0.61")
+
+
+def test_the_same_seed_gives_the_same_bytes_and_another_seed_others(run, cam_paths, tmp_path):
+    hashes = []
+    for folder, seed in (("a", 0), ("b", 0), ("c", 1)):
+        checkpoint = tmp_path / folder / "classifier.pt"
+        paths = cam_paths | {"checkpoint": checkpoint, "random_seed": seed}
+        assert run("train_cam", paths)[0] == 0
+        hashes.append(hashlib.sha256(checkpoint.read_bytes()).hexdigest())
+    assert hashes[0] == hashes[1] != hashes[2]
+
+
+def test_control_starts_from_the_same_cam_and_differs_from_recam(run, data, cam_paths, tmp_path):
+    assert run("train_cam", cam_paths)[0] == 0
+    curves = {}
+    for method in ("control", "recam"):
+        paths = {
+            "data": data,
+            "cam": cam_paths["checkpoint"],
+            "checkpoint": tmp_path / method / "classifier.pt",
+            "curve": tmp_path / method / "curve.csv",
+            "method": method,
+            "random_seed": 0,
+            **MACHINE,
+        }
+        assert run("train_recam", paths)[0] == 0
+        curves[method] = paths["curve"].read_text()
+    assert "sce" in curves["recam"]
+    assert "sce" not in curves["control"]
+
+
+def test_made_cams_are_those_of_the_present_classes_and_reach_one(run, data, cam_paths, tmp_path):
+    assert run("train_cam", cam_paths)[0] == 0
+    paths = {
+        "data": data,
+        "checkpoint": cam_paths["checkpoint"],
+        "cams": tmp_path / "cams",
+        "manifest": tmp_path / "cams.sha256",
+        **MACHINE,
+    }
+    assert run("make_cams", paths)[0] == 0
+    labels = (data / "labels.csv").read_text().splitlines()[1:]
+    train = {line.split(",")[0]: line.split(",")[1:] for line in labels if "train" in line}
+    files = sorted((tmp_path / "cams").glob("*.npz"))
+    assert [file.stem for file in files] == sorted(train)
+    for file in files:
+        cams = load_scores(file)
+        present = [i for i, value in enumerate(train[file.stem]) if value == "1"]
+        assert cams.classes.tolist() == present
+        for scores in cams.scores:
+            assert scores.max() == pytest.approx(1, abs=2e-3) or scores.max() == 0
+    listed = (tmp_path / "cams.sha256").read_text().splitlines()
+    assert len(listed) == len(files)
+
+
+@pytest.mark.parametrize("refiner", ["none", "crf", "pamr", "pamr+crf"])
+def test_a_refiner_that_needs_no_irn_gets_a_note_instead(run, irn_paths, refiner):
+    said = succeeded(run("train_irn", irn_paths, refiner=refiner))
+    note = f"no IRN was trained: make_pseudo.refiner is {refiner}, which needs none"
+    assert note in said
+    assert irn_paths["checkpoint"].read_text() == f"{note}\n"
+    assert irn_paths["curve"].read_text() == "epoch,loss,value\n"
+
+
+def test_a_refiner_that_needs_an_irn_refuses_the_note(run, irn_paths, pseudo_paths):
+    succeeded(run("train_irn", irn_paths, refiner="crf"))
+    result = run("make_pseudo", pseudo_paths, refiner="irn")
+    refused(result, "irn.pt: damaged, or not a file of plain tensors")
+    assert not pseudo_paths["cut"].exists()
+
+
+def test_a_refiner_that_needs_an_irn_refuses_other_tensors(run, pseudo_paths):
+    torch.save({"weight": torch.zeros(2)}, pseudo_paths["irn"])
+    refused(run("make_pseudo", pseudo_paths, refiner="irn"), "irn.pt: not a checkpoint of ours")
+
+
+def test_an_irn_is_trained_once_and_walks_for_both_refiners_that_need_it(
+    run, irn_paths, pseudo_paths
+):
+    said = succeeded(run("train_irn", irn_paths))
+    assert "epoch 1/1" in said
+    assert "sure pixels: " in said
+    trained = irn_paths["checkpoint"].read_bytes()
+    curve = irn_paths["curve"].read_text()
+    losses = {line.split(",")[1] for line in curve.splitlines()[1:]}
+    assert len(losses) == len(curve.splitlines()) - 1 > 1  # several, one epoch each
+    assert not list(irn_paths["checkpoint"].parent.glob(".irn_masks*"))
+
+    irn_paths["checkpoint"].unlink()  # an engine takes outputs away before it makes them again
+    said = succeeded(run("train_irn", irn_paths, refiner="irn+crf"))
+    assert "epoch 1/1" not in said
+    assert "sure pixels: " not in said
+    assert irn_paths["checkpoint"].read_bytes() == trained
+    assert irn_paths["curve"].read_text() == curve
+    assert not list(irn_paths["checkpoint"].parent.glob(".irn_masks*"))
+
+    maps, widths = {}, {}
+    for refiner, cut in {
+        "none": {"background": 0.5, "threshold": 0.5},
+        "pamr": {"background": 0.5, "threshold": 0.5},
+        "irn": {"background": 0.35, "threshold": 0.35},
+        "irn+crf": {"background": 0.45, "threshold": 0.5},
+    }.items():
+        numbers = {"background": 0.5, "irn_background": 0.35, "crf_background": 0.45}
+        succeeded(run("make_pseudo", pseudo_paths, refiner=refiner, margin=0.05, **numbers))
+        assert_whole_and_alone(pseudo_paths)
+        assert json.loads(pseudo_paths["cut"].read_text()) == cut | {"margin": 0.05}
+        maps[refiner] = load_scores(pseudo_paths["scores"] / "train_0000.npz").scores
+        with Image.open(pseudo_paths["picture"]) as picture:
+            widths[refiner] = picture.width
+    for one, other in (("none", "pamr"), ("none", "irn"), ("pamr", "irn"), ("irn", "irn+crf")):
+        assert not np.array_equal(maps[one], maps[other])
+    # Columns for PAMR's maps, for edges and walk, and for what the CRF made of it.
+    assert widths["none"] < widths["pamr"] < widths["irn"] < widths["irn+crf"]
+
+
+def test_an_irn_is_trained_anew_with_other_numbers(run, irn_paths):
+    hashes = []
+    for changes in ({"lr_edges": 0.1}, {"lr_edges": 0.2}, {"lr_edges": 0.1}):
+        assert "epoch 1/1" in succeeded(run("train_irn", irn_paths, **changes))
+        hashes.append(hashlib.sha256(irn_paths["checkpoint"].read_bytes()).hexdigest())
+    assert hashes[0] == hashes[2] != hashes[1]
+
+
+def test_too_little_memory_for_a_walk_and_an_irn_of_other_classes_are_refused(
+    run, data, irn_paths, pseudo_paths
+):
+    succeeded(run("train_irn", irn_paths))
+    result = run("make_pseudo", pseudo_paths, refiner="irn", irn_radius=40, memory=1)
+    refused(result, "train_0000.png: its random walk takes 2 MiB, memory allows 1; raise memory")
+    text = (data / "classes.txt").read_text().replace("ring", "wheel", 1)
+    (data / "classes.txt").write_text(text)
+    refused(run("make_pseudo", pseudo_paths, refiner="irn"), "irn.pt: was trained on", "wheel")
+
+
+def test_cams_that_are_nowhere_sure_train_no_irn(run, irn_paths):
+    result = run("train_irn", irn_paths, foreground=0.95)
+    refused(result, "no pixel of any image is surely an object; lower foreground")
+
+
+def test_sure_pixels_are_counted_by_hand(run, data, cams, irn_paths):
+    half = np.zeros((1, 32, 32))
+    half[:, :, :8], half[:, :, 8:16] = 0.9, 0.5  # a quarter is sure, a quarter is unsure
+    for file in cams.iterdir():
+        write_cams(file, half, [3])
+    said = succeeded(run("train_irn", irn_paths, crf_iterations=0))
+    assert "sure pixels: 25.0 % objects, 50.0 % background; 25.0 % unsure" in said
+
+
+@pytest.mark.parametrize("refiner", ["none", "pamr", "crf", "pamr+crf"])
+def test_masks_of_drawn_maps_are_the_truth(run, data, pseudo_paths, refiner):
+    changes = {"crf_iterations": 0, "pamr_iterations": 0}
+    said = succeeded(run("make_pseudo", pseudo_paths, refiner=refiner, **changes))
+    assert "8 masks, 100.0 % of their pixels to train on" in said
+    assert_whole_and_alone(pseudo_paths)
+    for file in pseudo_paths["masks"].iterdir():
+        truth = read_mask(data / "SegmentationClass" / file.name)
+        np.testing.assert_array_equal(read_mask(file), np.where(truth == 255, 0, truth))
+
+
+@pytest.mark.parametrize(("refiner", "threshold"), [("none", 0.1), ("crf", 0.5)])
+def test_a_threshold_that_yen_found_is_told_and_written(run, pseudo_paths, refiner, threshold):
+    said = succeeded(run("make_pseudo", pseudo_paths, refiner=refiner, threshold="yen", margin=0))
+    assert "background score 0.10, found in the maps" in said  # between 0.1 and 0.9
+    cut = json.loads(pseudo_paths["cut"].read_text())
+    assert cut == {"background": 0.1, "threshold": threshold, "margin": 0.0}
+
+
+def test_yen_needs_a_map_and_other_thresholds_do_not(run, cams, pseudo_paths):
+    for file in cams.iterdir():
+        write_cams(file, np.zeros((0, 32, 32)), np.array([], dtype=np.int64))
+    result = run("make_pseudo", pseudo_paths, threshold="yen")
+    refused(result, "threshold: yen needs an image that shows a class, got none; set fixed")
+    succeeded(run("make_pseudo", pseudo_paths, threshold="fixed"))
+    assert_whole_and_alone(pseudo_paths)
+
+
+def test_the_same_cams_give_the_same_pseudo_masks(run, pseudo_paths):
+    lists = []
+    for batch_size in (1, 3):
+        changes = {"refiner": "pamr+crf", "batch_size": batch_size}
+        succeeded(run("make_pseudo", pseudo_paths, **changes))
+        lists.append([path.read_text() for path in pseudo_paths["manifest"]])
+    assert lists[0] == lists[1]
+
+
+def test_a_map_of_a_class_beyond_the_data_set_is_named(run, cams, irn_paths, pseudo_paths):
+    write_cams(cams / "train_0003.npz", np.full((1, 32, 32), 0.9), [200])
+    words = "train_0003.npz: has a map of class 200, the data set has 8 classes"
+    for refiner in ("none", "crf"):
+        refused(run("make_pseudo", pseudo_paths, refiner=refiner), words)
+    refused(run("train_irn", irn_paths), words)
+    assert not pseudo_paths["masks"].exists()
+
+
+def test_maps_of_another_size_than_their_image_are_named(run, cams, irn_paths, pseudo_paths):
+    write_cams(cams / "train_0003.npz", np.full((1, 32, 16), 0.9), [2])
+    words = "train_0003.npz: has maps of (32, 16) pixels, its image has (32, 32)"
+    refused(run("make_pseudo", pseudo_paths), words)
+    refused(run("train_irn", irn_paths), words)
+
+
+def test_crops_too_small_for_any_pair_are_refused(run, cams, irn_paths):
+    words = "crop: expected more than 32 pixels, in which pairs of radius 5 have room, got 32"
+    refused(run("train_irn", irn_paths, radius=5), words)
+
+
+def test_cams_that_are_sure_of_no_object_are_refused(run, cams, irn_paths):
+    for file in cams.iterdir():
+        write_cams(file, np.full((1, 32, 32), 0.2), [1])
+    refused(run("train_irn", irn_paths), "no pixel of any image is surely an object; lower")
+
+
+def test_maps_that_are_not_finite_are_named(run, cams, irn_paths, pseudo_paths):
+    scores = np.full((1, 32, 32), np.nan, np.float32)
+    np.savez(cams / "train_0003.npz", scores=scores, classes=np.array([2]))
+    words = "train_0003.npz: expected finite scores, got NaN or infinity in 100.0%"
+    refused(run("make_pseudo", pseudo_paths), words)
+    refused(run("train_irn", irn_paths), words)
+
+
+def test_a_folder_without_maps_is_named(run, cams, irn_paths, pseudo_paths):
+    for file in cams.iterdir():
+        file.unlink()
+    refused(run("make_pseudo", pseudo_paths), "cams: has no maps; run the step that makes them")
+    refused(run("train_irn", irn_paths), "train_0000.npz: not found; run the step that makes it")
+
+
+def test_cams_that_were_never_made_are_named(run, cams, pseudo_paths):
+    cams.with_name("cams.sha256").unlink()
+    refused(run("make_pseudo", pseudo_paths), "cams: not found, or not finished; run the step")
+
+
+def test_every_script_explains_its_arguments(monkeypatch):
+    monkeypatch.syspath_prepend(str(SCRIPTS))
+    for script in sorted(SCRIPTS.glob("[a-z]*.py")):
+        monkeypatch.setattr(sys, "argv", [str(script), "--help"])
+        with pytest.raises(SystemExit) as stop:
+            runpy.run_path(str(script), run_name="__main__")
+        assert stop.value.code == 0
+
+
+def test_readme_tables_are_those_of_the_committed_results(monkeypatch):
+    monkeypatch.setattr(sys, "argv", ["readme_tables.py", "--check"])
+    runpy.run_path(str(ROOT / "docs/readme_tables.py"), run_name="__main__")
+    for name in ("shapes", "stamps"):
+        metrics = json.loads((ROOT / f"docs/results/{name}/metrics.json").read_text())
+        assert {"cam", "control", "recam"} <= set(metrics["cams"])
+
+
+class _Experiment:
+    """One run of cam, from a classifier to a summary, in the folders of the real experiment."""
+
+    def __init__(self, run, data):
+        self.run, self.data = run, data
+        self.truth = data / "SegmentationClass"
+        self.results = data.parent / "results"
+        self.folder = self.results / "seed0/cam"
+
+    def step(self, name, paths, **changes):
+        common = MACHINE
+        seed = {"random_seed": 0} if name.startswith("train") else {}
+        return self.run(name, {"data": self.data, **paths, **seed, **common}, **changes)
+
+    def train(self):
+        f, classifier = self.folder, {"checkpoint": self.folder / "classifier.pt"}
+        for name, paths in {
+            "train_cam": classifier | {"curve": f / "classifier_curve.csv"},
+            "make_cams": classifier | {"cams": f / "cams", "manifest": f / "cams.sha256"},
+            "train_irn": {
+                "cams": f / "cams",
+                "refiner": "crf",
+                "checkpoint": f / "irn.pt",
+                "curve": f / "irn_curve.csv",
+            },
+            "make_pseudo": {
+                "cams": f / "cams",
+                "irn": f / "irn.pt",
+                "masks": f / "pseudo",
+                "scores": f / "scores",
+                "manifest": [f / "pseudo.sha256", f / "scores.sha256"],
+                "cut": f / "cut.json",
+                "picture": f / "pseudo_picture.png",
+            },
+        }.items():
+            code, words = self.step(name, paths)
+            assert code == 0, words
+        code, words = self.train_seg(f / "pseudo")
+        assert code == 0, words
+
+    def train_seg(self, masks, **changes):
+        paths = {
+            "masks": masks,
+            "classifier": self.folder / "classifier.pt",
+            "checkpoint": self.folder / "segmenter.pt",
+            "curve": self.folder / "segmenter_curve.csv",
+        }
+        return self.step("train_seg", paths, **changes)
+
+    def evaluate(self, **changes):
+        f = self.folder
+        paths = {
+            "truth": self.truth,
+            "checkpoint": f / "segmenter.pt",
+            "cams": f / "cams",
+            "scores": f / "scores",
+            "cut": f / "cut.json",
+            "predictions": f / "predictions",
+            "manifest": f / "predictions.sha256",
+            "metrics": f / "metrics.json",
+            "plots": [f / f"{name}.csv" for name in ("per_class", "thresholds", "confusion")],
+            "counts": f / "counts.csv",
+        }
+        return self.step("evaluate", paths, **changes)
+
+    def summarize(self):
+        r, names = self.results, ("per_class", "thresholds", "confusion", "curves")
+        paths = {
+            "data": self.data,
+            "truth": self.truth,
+            "runs": [self.folder / "metrics.json"],
+            "metrics": r / "metrics.json",
+            "table": r / "summary.md",
+            "picture": r / "picture.png",
+            "plots": [r / f"{name}.csv" for name in names],
+        }
+        return self.run("summarize", paths)
+
+    def scored(self):
+        """Evaluate and summarize: what was said and written, images by stage, picture's width."""
+        said = ""
+        for step in (self.evaluate, self.summarize):
+            code, words = step()
+            assert code == 0, words
+            said += words
+        said += (self.results / "metrics.json").read_text()
+        said += (self.results / "summary.md").read_text()
+        assert "nan" not in said.lower()
+        images = {}
+        for stage, values in json.loads((self.folder / "metrics.json").read_text()).items():
+            assert ("miou" in values) == (values["images"] > 0)
+            images[stage] = values["images"], values["of"]
+        picture = np.asarray(Image.open(self.results / "picture.png"))
+        return said, images, picture.shape[1]
+
+
+def test_a_data_set_is_scored_on_all_some_or_none_of_its_images(run, data):
+    experiment = _Experiment(run, data)
+    experiment.train()
+    said, images, width = experiment.scored()
+    assert images == {"cams": (8, 8), "pseudo": (8, 8), "seg": (4, 4)}
+    assert "true mask" not in said
+    assert "mIoU of cams: CAM" in said
+
+    for mask in experiment.truth.glob("train_000[0235-7].png"):  # the first of them, too
+        mask.unlink()
+    said, images, width_of_some = experiment.scored()
+    assert images == {"cams": (2, 8), "pseudo": (2, 8), "seg": (4, 4)}
+    assert said.count("scored on 2 of 8 images of train, the others have no true mask") == 1
+    assert said.count("Scored on 2 of 8 images of train; the others have no true mask.") == 1
+    assert width_of_some == width
+
+    for mask in experiment.truth.glob("*.png"):
+        mask.unlink()
+    said, images, width_of_none = experiment.scored()
+    assert images == {"cams": (0, 8), "pseudo": (0, 8), "seg": (0, 4)}
+    assert "no true masks for split train: nothing to score" in said
+    assert "no true masks for split val: nothing to score" in said
+    assert "| CAM | no masks | no masks | no masks |" in said
+    assert "mIoU, %: no true masks to tell it by" in said
+    assert width_of_none < width  # no column of the truth
+    for name, columns in (
+        ("thresholds", "stage,threshold,miou"),
+        ("per_class", "stage,class,iou"),
+        ("confusion", "stage,truth,prediction,pixels"),
+    ):
+        text = (experiment.results / f"{name}.csv").read_text()
+        assert text == f"random_seed,method,{columns}\n"
+
+
+def test_masks_to_train_on_that_are_missing_are_counted_before_training(run, data):
+    experiment = _Experiment(run, data)
+    (experiment.truth / "train_0003.png").unlink()
+    (experiment.truth / "train_0005.png").unlink()
+    words = ("no mask for 2 of the 8 images of split train (first: train_0003)", "supervised")
+    refused(experiment.train_seg(experiment.truth), *words)
+    pseudo = experiment.folder / "pseudo"
+    experiment.truth.rename(pseudo)
+    refused(experiment.train_seg(pseudo), "make_cams.split does not cover train_seg.split")
+
+
+def test_a_cut_that_was_never_written_is_named(run, data):
+    experiment = _Experiment(run, data)
+    refused(experiment.evaluate(), "cut.json: not found; run make_pseudo")
+
+
+def test_maps_of_another_split_are_refused_before_anything_is_predicted(run, data):
+    experiment = _Experiment(run, data)
+    (experiment.folder / "cams").mkdir(parents=True)
+    (experiment.folder / "cut.json").write_text('{"threshold": 0.5}')
+    words = ("no maps for 8 of the 8 images of split train", "maps_split", "make_cams.split")
+    refused(experiment.evaluate(), *words)
+
+
+def test_every_kind_of_segmenter_is_trained_and_predicts(run, data):
+    experiment = _Experiment(run, data)
+    experiment.train()
+    losses = {
+        ("deeplab", 16): ["ce"],
+        ("deeplabv2", 8): ["ce_1", "ce_0.75", "ce_0.5", "ce_max"],
+        ("smp/unet", 32): ["ce"],
+    }
+    for (segmenter, stride), names in losses.items():
+        numbers = {"segmenter": segmenter, "output_stride": stride, "weights": "classifier"}
+        succeeded(
+            experiment.train_seg(
+                experiment.folder / "pseudo", **numbers, gradient_accumulation_steps=2
+            )
+        )
+        rows = (experiment.folder / "segmenter_curve.csv").read_text().splitlines()[1:]
+        assert [row.split(",")[1] for row in rows] == names
+        succeeded(experiment.evaluate())
+
+
+def test_a_crf_after_the_segmenter_changes_its_masks(run, data):
+    experiment = _Experiment(run, data)
+    experiment.train()
+    masks = []
+    for changes in ({}, {"crf": True}, {"crf": True, "crf_iterations": 0}):
+        succeeded(experiment.evaluate(**changes))
+        files = sorted((experiment.folder / "predictions").glob("*.png"))
+        masks.append(np.stack([read_mask(file) for file in files]))
+    assert (masks[0] != masks[1]).any()
+    assert (masks[0] == masks[2]).all()
+
+
+def test_segmenters_that_cannot_be_are_refused(run, data):
+    experiment = _Experiment(run, data)
+    truth = experiment.truth
+    words = ("has output stride 32 and no other, got 16", "set output_stride: 32")
+    refused(experiment.train_seg(truth, segmenter="smp/unet"), *words)
+    refused(experiment.train_seg(truth, backbone="resnet51"), "nearest are resnet5", "there is no")
+    experiment.folder.mkdir(parents=True, exist_ok=True)
+    (experiment.folder / "classifier.pt").write_bytes(b"of no use without weights")
+    words = ("gradient_accumulation_steps: expected a divisor of batch_size (4), got 3",)
+    refused(experiment.train_seg(truth, gradient_accumulation_steps=3, weights="none"), *words)
+
+
+def test_a_crop_that_no_image_fills_is_refused(run, cam_paths):
+    words = "crop: expected no more than resize_max (32), since every image would be smaller"
+    refused(run("train_cam", cam_paths, crop=40), words, "got 40; lower crop or raise resize_max")
+
+
+def test_a_class_that_no_mask_shows_is_told_and_training_goes_on(run, data):
+    experiment = _Experiment(run, data)
+    experiment.folder.mkdir(parents=True, exist_ok=True)
+    (experiment.folder / "classifier.pt").write_bytes(b"of no use without weights")
+    for path in experiment.truth.glob("train_*.png"):
+        mask = np.array(Image.open(path))
+        mask[mask == 3] = 255
+        Image.fromarray(mask).save(path)
+    said = succeeded(experiment.train_seg(experiment.truth, weights="none"))
+    name = (data / "classes.txt").read_text().splitlines()[2]
+    assert f"class {name} is in none of the masks of split train" in said

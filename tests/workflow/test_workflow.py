@@ -1,0 +1,124 @@
+"""The graph: a tiny experiment through Snakemake, what reruns, and what each rule may see."""
+
+import json
+import re
+import subprocess
+import sys
+
+import pytest
+from experiment import METHODS, ROOT, set_up, small_params, snakemake, write_params
+
+
+def jobs_to_run(folder):
+    """Jobs by rule of a dry run, from Snakemake's own table."""
+    output = snakemake(folder, "--dry-run")
+    assert output.returncode == 0, output.stdout
+    text = output.stdout
+    if "Job stats:" not in text:
+        return {}
+    table = text.split("Job stats:")[1].split("total")[0].splitlines()[3:]
+    rows = dict(line.split() for line in table if line.strip())
+    return {rule: int(count) for rule, count in rows.items() if rule != "all"}
+
+
+@pytest.mark.slow
+def test_a_run_ends_with_the_results_of_the_contract(finished):
+    metrics = json.loads((finished / "results/metrics.json").read_text())
+    assert set(metrics) == {"cams", "pseudo", "seg"}
+    assert set(metrics["cams"]) == {"cam", "recam"}
+    assert set(metrics["seg"]) == set(METHODS)
+    assert metrics["cams"]["recam"]["split"] == "train"
+    assert metrics["seg"]["recam"]["split"] == "val"
+    for stage in metrics.values():
+        for values in stage.values():
+            assert 0 <= values["miou"] <= 100
+            assert values.get("oracle_miou", 100) >= values["miou"] - 0.01
+    assert "| ReCAM |" in (finished / "results/summary.md").read_text()
+    assert (finished / "results/curves.csv").read_text().count("recam,classifier,1,sce") == 1
+
+
+@pytest.mark.slow
+def test_only_evaluation_pictures_and_the_upper_bound_depend_on_masks(finished):
+    summary = snakemake(finished, "--detailed-summary").stdout.splitlines()
+    table = [line.split("\t") for line in summary if line.count("\t") > 3]
+    rows = [dict(zip(table[0], row, strict=False)) for row in table[1:]]
+    assert len(rows) > 20
+    seeing = {
+        (row["rule"], row["output_file"].split("/")[2] if "seed" in row["output_file"] else "")
+        for row in rows
+        if "SegmentationClass" in row["input-file(s)"]
+    }
+    allowed = {("evaluate", method) for method in METHODS}
+    assert seeing == allowed | {("train_seg", "supervised"), ("summarize", ""), ("draw", "")}
+
+
+@pytest.mark.slow
+def test_a_new_replicate_adds_only_its_own_jobs(tree):
+    write_params(tree, small_params() | {"random_seeds": [0, 1]})
+    assert jobs_to_run(tree) == {
+        "train_cam": 1,
+        "train_recam": 1,
+        "make_cams": 2,
+        "train_irn": 2,
+        "make_pseudo": 2,
+        "train_seg": 3,
+        "evaluate": 3,
+        "summarize": 1,
+        "draw": 1,
+    }
+
+
+@pytest.mark.parametrize(("preset", "jobs"), [("stamps", 18), ("voc12", 16), ("coco14", 16)])
+def test_a_preset_gives_a_plan(preset, jobs):
+    run = snakemake(ROOT, "--dry-run", "--forceall", "--configfile", f"presets/{preset}.yaml")
+    assert run.returncode == 0, run.stdout
+    assert re.search(f"^total +{jobs}$", run.stdout, re.MULTILINE)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda p: p["train_cam"].update(lrr=1), "train_cam.lrr is not a parameter; did you mean"),
+        (lambda p: p["train_cam"].pop("lr"), "train_cam.lr is missing"),
+        (
+            lambda p: p["train_cam"].update(lr="1e-3"),
+            "train_cam.lr: expected a value of type number",
+        ),
+        (lambda p: p.update(methods=["cam", "cam"]), "methods: expected no value twice"),
+    ],
+)
+def test_a_mistake_in_params_is_named_before_anything_runs(tmp_path, change, message):
+    params = small_params()
+    change(params)
+    set_up(tmp_path, params)
+    run = snakemake(tmp_path, "--dry-run")
+    assert run.returncode != 0
+    assert message in run.stdout
+    assert "Traceback" not in run.stdout
+
+
+def test_steps_without_a_network_start_without_torch():
+    steps = "check_data, download, draw, summarize"
+    code = f"import sys; sys.path.insert(0, '.'); import {steps}; print(*sys.modules)"
+    modules = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=ROOT / "workflow" / "scripts",
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
+    assert "recam.io.scores" in modules.split()
+    assert "torch" not in modules.split()
+
+
+def test_a_step_takes_the_cores_of_all_its_processes(tmp_path):
+    params = small_params() | {"device": "cpu", "devices": 2, "threads": 2}
+    params["train_cam"]["threads"] = 3
+    set_up(tmp_path, params)
+    run = snakemake(tmp_path, "--dry-run", "--cores", "8", "--quiet", "host")
+    assert run.returncode == 0, run.stdout
+    found = dict(
+        re.findall(r"^rule (\w+):\n(?: .*\n)*? +threads: (\d+)$", run.stdout, re.MULTILINE)
+    )
+    steps = ["train_recam", "make_cams", "train_irn", "make_pseudo", "train_seg", "evaluate"]
+    assert found == {"train_cam": "6", **dict.fromkeys(steps, "4")}
