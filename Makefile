@@ -8,7 +8,7 @@ export PATH := $(abspath $(BIN)):$(PATH)
 # Columns of `dvc exp show` that would hide the others: other metrics, and checksums of files.
 HIDDEN := .*(_std|correct|_for_|oracle|threshold$$|split|images|\.of$$|\.cam\.|\.supervised\.|ratio).*|(data|results|src|workflow|Snakefile).*
 
-.PHONY: install run report test check check-data matrix dvc.yaml record adopt experiments bench readme format clean
+.PHONY: install run report test check check-data matrix preset schema dvc.yaml record adopt experiments bench readme format clean
 
 install: $(READY) ## the environment
 
@@ -42,12 +42,21 @@ check: $(READY) ## style, types, layers, the graph
 	! snakemake --lint 2>&1 | grep '^ *\* ' | grep -v 'Specify a conda environment' # one environment serves all
 	@plan=$$(snakemake --dry-run 2>&1) || { echo "$$plan"; exit 1; }
 	python workflow/engines.py check
+	python workflow/params.py check
 	python docs/readme_tables.py --check
 
 DATA ?= data
 
 check-data: $(READY) ## what a data set holds and what is wrong with it: make check-data DATA=folder
 	python workflow/scripts/check_data.py --data $(DATA) --report logs/check-data
+
+PRESET ?= voc12
+
+preset: $(READY) ## params.yaml with the numbers of a preset: make preset PRESET=voc12
+	python workflow/params.py preset presets/$(PRESET).yaml
+
+schema: $(READY) ## the schema of params.yaml for editors, from the sections
+	python workflow/params.py schema
 
 dvc.yaml: $(READY) ## the graph for DVC, from the Snakefile
 	python workflow/engines.py write

@@ -4,23 +4,31 @@ from snakemake.utils import min_version
 min_version("9.0")
 
 
+include: "workflow/rules/common.smk"
+
+
+if os.path.exists("params.yaml"):  # before Snakemake reads it: the file must not run code
+    read_strictly("params.yaml")
+
+
 configfile: "params.yaml"
 
 
 report: "workflow/report/first_page.rst"
 
 
-include: "workflow/rules/common.smk"
-
-
 check_params()
 check_source()
 
-# How many a step asks for; how many there are stands in profiles/.
+# GPUs that a step asks for. On this machine as many steps run at once as there are GPUs for them.
 GPU = gpus()
+if workflow.nodes is None and gpus_here():
+    workflow.register_resource("gpu", gpus_here())
+
 SEEDS = config["random_seeds"]
 METHODS = config["methods"]
-WITH_MAPS = [method for method in METHODS if method != "supervised"]
+WITH_MAPS = [method for method in METHODS if method != names.SUPERVISED]
+RETRAINED = [method for method in names.METHODS if method != "cam"]  # from a trained CAM
 RUN = "results/seed{seed}/{method}"
 
 # What the picture shows: the first replicate of every method.
@@ -30,7 +38,7 @@ PICTURED = [
 ]
 
 # Real images stay where they are: `data` links to them, and DVC keeps their checksums only.
-PICTURES = "made" if config["download"]["dataset"] in ("shapes", "stamps") else "linked"
+PICTURES = "made" if config["download"]["dataset"] in names.MADE else "linked"
 
 # What training may see: images and image-level labels. A folder goes in as ancient(), for its time
 # tells nothing; the list of checksums beside it is what a change of content changes.
@@ -53,7 +61,7 @@ localrules:
 
 wildcard_constraints:
     seed=r"\d+",
-    method="cam|recam|control|supervised",
+    method="|".join([*names.METHODS, names.SUPERVISED]),
 
 
 rule download:
@@ -99,14 +107,14 @@ rule train_cam:
         gpu=GPU,
     params:
         train_cam=section("train_cam"),
-        device=config["device"],
-        devices=config["devices"],
-        precision=config["precision"],
+        machine__device=config["machine"]["device"],
+        machine__devices=config["machine"]["devices"],
+        machine__precision=config["machine"]["precision"],
     shell:
         "python {input.script} --data data --checkpoint {output.checkpoint} --curve {output.curve}"
         " --log {log} --random_seed {wildcards.seed}"
-        " --device {params.device} --devices {params.devices}"
-        " --precision {params.precision} {params.train_cam}"
+        " --device {params.machine__device} --devices {params.machine__devices}"
+        " --precision {params.machine__precision} {params.train_cam}"
 
 
 rule train_recam:
@@ -123,23 +131,18 @@ rule train_recam:
     benchmark:
         "logs/seed{seed}/{method}/train_recam.tsv"
     wildcard_constraints:
-        method="recam|control",
+        method="|".join(RETRAINED),
     priority: 4
-    threads: cores(config["threads"])
+    threads: cores(config["machine"]["threads"])
     resources:
         gpu=GPU,
     params:
         train_recam=section("train_recam"),
-        device=config["device"],
-        devices=config["devices"],
-        precision=config["precision"],
-        threads=config["threads"],
+        machine=section("machine"),
     shell:
         "python {input.script} --data data --cam {input.cam} --checkpoint {output.checkpoint}"
         " --curve {output.curve} --log {log} --method {wildcards.method}"
-        " --random_seed {wildcards.seed}"
-        " --device {params.device} --devices {params.devices}"
-        " --precision {params.precision} --threads {params.threads} {params.train_recam}"
+        " --random_seed {wildcards.seed} {params.machine} {params.train_recam}"
 
 
 rule make_cams:
@@ -156,20 +159,15 @@ rule make_cams:
     benchmark:
         "logs/seed{seed}/{method}/make_cams.tsv"
     priority: 3
-    threads: cores(config["threads"])
+    threads: cores(config["machine"]["threads"])
     resources:
         gpu=GPU,
     params:
         make_cams=section("make_cams"),
-        device=config["device"],
-        devices=config["devices"],
-        precision=config["precision"],
-        threads=config["threads"],
+        machine=section("machine"),
     shell:
         "python {input.script} --data data --checkpoint {input.checkpoint} --cams {output.cams}"
-        " --manifest {output.manifest} --log {log}"
-        " --device {params.device} --devices {params.devices}"
-        " --precision {params.precision} --threads {params.threads} {params.make_cams}"
+        " --manifest {output.manifest} --log {log} {params.machine} {params.make_cams}"
 
 
 # Trains nothing where the refiner needs no network, so that the graph is the same for all of them.
@@ -188,22 +186,17 @@ rule train_irn:
     benchmark:
         "logs/seed{seed}/{method}/train_irn.tsv"
     priority: 2
-    threads: cores(config["threads"])
+    threads: cores(config["machine"]["threads"])
     resources:
         gpu=GPU,
     params:
         train_irn=section("train_irn"),
         make_pseudo__refiner=config["make_pseudo"]["refiner"],
-        device=config["device"],
-        devices=config["devices"],
-        precision=config["precision"],
-        threads=config["threads"],
+        machine=section("machine"),
     shell:
         "python {input.script} --data data --cams {input.cams} --checkpoint {output.checkpoint}"
         " --curve {output.curve} --log {log} --random_seed {wildcards.seed}"
-        " --refiner {params.make_pseudo__refiner}"
-        " --device {params.device} --devices {params.devices}"
-        " --precision {params.precision} --threads {params.threads} {params.train_irn}"
+        " --refiner {params.make_pseudo__refiner} {params.machine} {params.train_irn}"
 
 
 rule make_pseudo:
@@ -228,19 +221,16 @@ rule make_pseudo:
     benchmark:
         "logs/seed{seed}/{method}/make_pseudo.tsv"
     priority: 2
-    threads: cores(config["threads"])
+    threads: cores(config["machine"]["threads"])
     resources:
         gpu=GPU,
     params:
         make_pseudo=section("make_pseudo"),
-        device=config["device"],
-        devices=config["devices"],
-        threads=config["threads"],
+        machine=section("machine"),
     shell:
         "python {input.script} --data data --cams {input.cams} --irn {input.irn}"
         " --masks {output.masks} --scores {output.scores} --manifest {output.manifest}"
-        " --cut {output.cut} --picture {output.picture} --log {log}"
-        " --device {params.device} --devices {params.devices} --threads {params.threads} {params.make_pseudo}"
+        " --cut {output.cut} --picture {output.picture} --log {log} {params.machine} {params.make_pseudo}"
 
 
 rule train_seg:
@@ -259,21 +249,16 @@ rule train_seg:
     benchmark:
         "logs/seed{seed}/{method}/train_seg.tsv"
     priority: 1
-    threads: cores(config["threads"])
+    threads: cores(config["machine"]["threads"])
     resources:
         gpu=GPU,
     params:
         train_seg=section("train_seg"),
-        device=config["device"],
-        devices=config["devices"],
-        precision=config["precision"],
-        threads=config["threads"],
+        machine=section("machine"),
     shell:
         "python {input.script} --data data --masks {input.masks} --classifier {input.classifier}"
         " --checkpoint {output.checkpoint} --curve {output.curve} --log {log}"
-        " --random_seed {wildcards.seed}"
-        " --device {params.device} --devices {params.devices}"
-        " --precision {params.precision} --threads {params.threads} {params.train_seg}"
+        " --random_seed {wildcards.seed} {params.machine} {params.train_seg}"
 
 
 rule evaluate:
@@ -303,23 +288,19 @@ rule evaluate:
         "logs/seed{seed}/{method}/evaluate.log",
     benchmark:
         "logs/seed{seed}/{method}/evaluate.tsv"
-    threads: cores(config["threads"])
+    threads: cores(config["machine"]["threads"])
     resources:
         gpu=GPU,
     params:
         evaluate=section("evaluate"),
-        device=config["device"],
-        devices=config["devices"],
-        precision=config["precision"],
-        threads=config["threads"],
+        machine=section("machine"),
     shell:
         "python {input.script} --data data --truth {input.truth} --checkpoint {input.checkpoint}"
         " --cams {input.cams} --scores {input.scores} --cut {input.cut}"
         " --predictions {output.predictions}"
         " --manifest {output.manifest} --metrics {output.run_metrics} --plots {output.tables}"
         " --counts {output.counts}"
-        " --log {log} --device {params.device} --devices {params.devices}"
-        " --precision {params.precision} --threads {params.threads} {params.evaluate}"
+        " --log {log} {params.machine} {params.evaluate}"
 
 
 rule summarize:
@@ -429,7 +410,7 @@ rule all:
         expand(
             rules.train_recam.output,
             seed=SEEDS,
-            method=[method for method in METHODS if method in ("recam", "control")],
+            method=[method for method in METHODS if method in RETRAINED],
         ),
         expand(rules.make_cams.output, seed=SEEDS, method=WITH_MAPS),
         expand(rules.train_irn.output, seed=SEEDS, method=WITH_MAPS),

@@ -1,6 +1,5 @@
 """Memory that ran out: how much was missing, and what to lower."""
 
-import argparse
 import subprocess
 import sys
 
@@ -19,7 +18,7 @@ GPU = (
 
 
 def told(error, **numbers):
-    return lack_of_memory(error, argparse.Namespace(**numbers))
+    return lack_of_memory(error, numbers)
 
 
 def test_a_gpu_says_by_how_much_it_was_too_small():

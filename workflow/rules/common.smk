@@ -1,12 +1,10 @@
-# What the rules share: the checked parameters, how they print, what a script imports, and the word
-# to DVC when a run ends.
+# Shared by the rules: the checked parameters, how they print, the files a script imports, and the
+# record for DVC when a run ends.
 import hashlib
 import os
-import shutil
 import subprocess
 import sys
 import time
-from functools import cache
 from pathlib import Path
 
 import yaml
@@ -15,9 +13,12 @@ from snakemake.exceptions import WorkflowError
 # This project's own modules, also in a copy of it.
 sys.path[:0] = [os.path.join(workflow.basedir, folder) for folder in ("src", "workflow")]
 
-from recam.steps import params as checked_params
-from recam.core.errors import UserError
 from imports import imported_files
+from recam.catalogue import names
+from recam.core.errors import UserError
+from recam.runtime.gpus import gpus_here
+from recam.steps import params as experiment
+from recam.steps.yaml_files import read_params
 
 STARTED = time.time()
 
@@ -39,11 +40,21 @@ def section(name):
     return Section(config[name])
 
 
-def check_params():
-    with open(os.path.join(workflow.basedir, "workflow/schemas/params.schema.yaml")) as file:
-        schema = yaml.safe_load(file)
+def read_strictly(path):
+    """A configuration file, or one sentence about its first error."""
     try:
-        checked_params.check(config, schema, source=" + ".join(map(str, workflow.configfiles)))
+        return read_params(Path(os.path.relpath(path)))
+    except UserError as error:
+        raise WorkflowError(str(error)) from None
+
+
+def check_params():
+    """Refuse wrong numbers before Snakemake deletes anything."""
+    files = [
+        read_strictly(path) for path in (*workflow.configfiles, *workflow.overwrite_configfiles)
+    ]
+    try:
+        experiment.check(config, files)
     except UserError as error:
         raise WorkflowError(str(error)) from None
 
@@ -54,12 +65,12 @@ def code(step):
 
 
 def check_source():
-    """Say what is wrong with the user's own files before Snakemake deletes what it will make anew."""
+    """Refuse a folder of the user that cannot be used, before Snakemake deletes anything."""
     source = Path(config["download"]["source"]).expanduser().resolve()
     inside = Path("data").resolve()
     if inside in (source, *source.parents) and inside / "originals" not in source.parents:
         raise WorkflowError(
-            f"download.source: {source} is in the folder data, which is written anew; move your"
+            f"download.source: {source} is in the folder data, which is rewritten; move your"
             " files elsewhere"
         )
     if config["download"]["dataset"] == "folder":
@@ -95,36 +106,25 @@ def _size_and_time(file):
 
 
 def gpus():
-    """How many GPUs a step asks for: as many as it works on together."""
-    if config["device"] == "cpu":
+    """How many GPUs a step asks for: as many as it uses together."""
+    device, devices = config["machine"]["device"], config["machine"]["devices"]
+    if device == "cpu":
         return 0
-    # One that is named is for one step at a time: it takes all there are, as `auto` does.
-    is_all = ":" in config["device"] or config["devices"] == "auto"
-    return max(1, gpus_here()) if is_all else config["devices"]
-
-
-@cache
-def gpus_here():
-    """How many GPUs this machine lets Snakemake use."""
-    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
-    if visible is not None:
-        return sum(gpu.strip() not in ("", "-1") for gpu in visible.split(","))
-    if not shutil.which("nvidia-smi"):
-        return 0
-    words = ["nvidia-smi", "--list-gpus"]
-    listed = subprocess.run(words, stdout=subprocess.PIPE, text=True, check=False).stdout
-    return sum(line.startswith("GPU ") for line in listed.splitlines())
+    # A GPU that is named serves one step at a time: the step takes all there are, as `auto` does.
+    is_all = ":" in device or devices == "auto"
+    return max(1, gpus_here()) if is_all else devices
 
 
 def cores(threads):
-    """What a step takes of a CPU: the threads of all the processes that it starts there."""
-    has_gpu = config["device"] != "cpu" and gpus_here()
-    return threads if has_gpu or config["devices"] == "auto" else threads * config["devices"]
+    """The cores of a step on a CPU: the threads of all the processes that it starts."""
+    device, devices = config["machine"]["device"], config["machine"]["devices"]
+    has_gpu = device != "cpu" and gpus_here()
+    return threads if has_gpu or devices == "auto" else threads * devices
 
 
 def masks_to_train_on(wildcards):
-    """Pseudo masks; for the fully supervised upper bound, and nothing else, the true ones."""
-    if wildcards.method == "supervised":
+    """Pseudo masks; ground truth for the fully supervised upper bound alone."""
+    if wildcards.method == names.SUPERVISED:
         return "data/SegmentationClass"
     return f"results/seed{wildcards.seed}/{wildcards.method}/pseudo"
 
@@ -132,7 +132,7 @@ def masks_to_train_on(wildcards):
 def maps(pattern):
     """A file or folder of a run's maps; the upper bound has none."""
     return lambda wildcards: (
-        [] if wildcards.method == "supervised" else pattern.format(**wildcards)
+        [] if wildcards.method == names.SUPERVISED else pattern.format(**wildcards)
     )
 
 
@@ -148,13 +148,13 @@ def figures(name, category, file):
 
 
 def record_in_dvc():
-    """Tell DVC what this run made; nothing that goes wrong there fails the run."""
+    """Record in DVC what this run made; an error there does not fail the run."""
     with open("params.yaml") as file:
         numbers_are_saved = config == yaml.safe_load(file)
     if workflow.touch:
-        print("DVC: nothing recorded, for --touch makes nothing.")
+        print("DVC: nothing recorded: --touch makes nothing.")
     elif not numbers_are_saved:
-        print("DVC: nothing recorded, for this run's numbers are not those of params.yaml.")
+        print("DVC: nothing recorded: this run's numbers are not those of params.yaml.")
     else:
         renew_logs()
         subprocess.call([sys.executable, "workflow/engines.py", "record"])

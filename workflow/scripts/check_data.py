@@ -1,8 +1,9 @@
-"""Say in words and CSV what a data set holds, and what is wrong or odd about it."""
+"""Report in words and CSV the content of a data set, its errors and warnings."""
 
-import argparse
+from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Annotated
 
 from _library import run
 
@@ -11,20 +12,29 @@ from recam.checks.report import write_report
 from recam.checks.rules import check_data
 from recam.core.errors import UserError
 from recam.data.layout import CLASSES, SPLITS
+from recam.steps.paths import In, Out
 
 
-def main(args: argparse.Namespace) -> None:
-    """Look at everything, write the report and print it; fail where training would."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Paths:
+    """The paths of this command."""
+
+    data: Annotated[Path, In("data set in VOC layout, or a folder of your images with labels.csv")]
+    report: Annotated[Path, Out("folder for the report and CSVs")]
+
+
+def main(paths: Paths) -> None:
+    """Check everything, write the report and print it; fail where training would."""
     with TemporaryDirectory() as temporary:
-        report = check_data(_in_layout(args.data, Path(temporary)))
-    write_report(report, args.report)
-    print(report.words())  # noqa: T201 what was asked for
+        report = check_data(_in_layout(paths.data, Path(temporary)))
+    write_report(report, paths.report)
+    print(report.words())  # noqa: T201 the report was asked for
     if report.wrong:
-        raise UserError(f"{args.data} cannot be used as it is; {args.report} has all faults")
+        raise UserError(f"{paths.data} cannot be used as it is; {paths.report} lists all errors")
 
 
 def _in_layout(data: Path, temporary: Path) -> Path:
-    """The data set itself, or links to a folder of one's own, as the download step makes them."""
+    """The data set itself, or links to a user's folder, as the download step makes them."""
     if (data / CLASSES).is_file() and (data / SPLITS).is_dir():
         return data
     sources = Sources(source=str(data), originals=temporary / "originals")
@@ -33,11 +43,4 @@ def _in_layout(data: Path, temporary: Path) -> Path:
 
 
 if __name__ == "__main__":
-    run(
-        main,
-        description=__doc__,
-        paths={
-            "data": "data set in VOC layout, or a folder of your own images with labels.csv",
-            "report": "out: folder for the report and CSVs",
-        },
-    )
+    run(main)

@@ -1,8 +1,10 @@
 """Bring the data set into a folder in PASCAL VOC's layout, check it, and list checksums."""
 
-import argparse
 import logging
 import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
 
 from _library import run
 
@@ -12,47 +14,47 @@ from recam.checks.rules import check_data
 from recam.core.errors import UserError
 from recam.data.layout import MASKS, WEAK_PARTS
 from recam.io.images import replace_with, write_manifest
+from recam.steps.paths import Out
+from recam.steps.sections.download import OF_MADE, Download
 
-MADE = ("random_seed", "train_images", "val_images", "image_size", "cooccurrence")
+REPORT = "report in words, then CSVs of classes, co-occurrence and faults"
 
 logger = logging.getLogger(__name__)
 
 
-def main(args: argparse.Namespace) -> None:
-    """Fill a folder beside the data's place, look at all of it, then put each part there."""
-    numbers = {name: getattr(args, name) for name in MADE}
-    made = None if None in numbers.values() else Made(**numbers)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Paths:
+    """The paths of this step."""
+
+    data: Annotated[Path, Out("folder that receives the data set")]
+    check: Annotated[list[Path], Out(REPORT, count=4)]
+
+
+def main(paths: Paths, numbers: Download) -> None:
+    """Fill a folder beside the data's place, check all of it, then put each part there."""
+    of_made = {name: getattr(numbers, name) for name in OF_MADE}
+    made = None if None in of_made.values() else Made(**of_made)
+    data = paths.data
     # Beside `data`, so that relative links hold here and there.
-    new, rejected = args.data.with_name(f".{args.data.name}.new"), args.data / "rejected"
+    new, rejected = data.with_name(f".{data.name}.new"), data / "rejected"
     for folder in (new, rejected):
         shutil.rmtree(folder, ignore_errors=True)
-    sources = Sources(
-        source=args.source,
-        originals=args.data / "originals" / args.dataset,
-        longest_side=args.longest_side,
-    )
-    fill(new, args.dataset, sources, made)
+    originals = data / "originals" / numbers.dataset
+    side = numbers.longest_side
+    sources = Sources(source=numbers.source, originals=originals, longest_side=side)
+    fill(new, numbers.dataset, sources, made)
     report = check_data(new)
-    write_report(report, rejected if report.wrong else args.check[0].parent)
+    write_report(report, rejected if report.wrong else paths.check[0].parent)
     logger.info("%s", report.verdict())
     if report.wrong:
-        raise UserError(
-            f"{report.wrong[0]}; mend it, or take it out; {rejected}/report.md has all faults"
-        )
+        words = f"{report.wrong[0]}; fix it or remove it; {rejected}/report.md lists all errors"
+        raise UserError(words)
     for part in (*WEAK_PARTS, MASKS):
-        replace_with(args.data / part, new / part)
+        replace_with(data / part, new / part)
     shutil.rmtree(new)
-    write_manifest(args.data / f"{MASKS}.sha256", [args.data / MASKS])
-    write_manifest(args.data / "images.sha256", [args.data / part for part in WEAK_PARTS])
+    write_manifest(data / f"{MASKS}.sha256", [data / MASKS])
+    write_manifest(data / "images.sha256", [data / part for part in WEAK_PARTS])
 
 
 if __name__ == "__main__":
-    run(
-        main,
-        description=__doc__,
-        paths={
-            "data": "out: folder that receives the data set",
-            "check": "out: four: report in words, CSVs of classes, co-occurrence and faults",
-        },
-        section="download",
-    )
+    run(main)

@@ -1,77 +1,65 @@
 """Turn a trained classifier into cams: maps of the present classes, averaged over scales."""
 
-import argparse
 import logging
-from functools import partial
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
 
-import numpy as np
-import torch
 from _library import run
 
-from recam.catalogue.methods import make_classifier, maps_of
+from recam.catalogue.methods import load_classifier, maps_of
 from recam.data.layout import load_weak_split, require_classes
-from recam.io.checkpoints import ResumableFolder, load_checkpoint
+from recam.io.checkpoints import ResumableFolder
 from recam.io.images import write_manifest
-from recam.io.scores import ScoredClasses, save_scores
-from recam.methods.cam import peak_normalised
 from recam.models.backbones import backbone_of
 from recam.models.folding import folded
-from recam.pipeline.inference import maps_of_images
+from recam.pipeline.cams import write_cams
 from recam.runtime.devices import make_device
-from recam.runtime.distributed import is_first_after_all, shard
+from recam.runtime.distributed import is_first_after_all
 from recam.runtime.precision import make_precision
-from recam.runtime.progress import progress
-from recam.runtime.threads import writing_behind
-from recam.steps import command
-from recam.steps.launch import shared
+from recam.steps.command import fingerprint
+from recam.steps.launch import distributed
+from recam.steps.paths import In, Out
+from recam.steps.sections.machine import Machine
+from recam.steps.sections.make_cams import MakeCams
 
 logger = logging.getLogger(__name__)
 
 
-def main(args: argparse.Namespace) -> None:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Paths:
+    """The paths of this step."""
+
+    data: Annotated[Path, In("data set in VOC layout; its masks are not read")]
+    checkpoint: Annotated[Path, In("trained classifier")]
+    cams: Annotated[Path, Out("folder of one .npz per image")]
+    manifest: Annotated[Path, Out("checksums of the cams")]
+
+
+@distributed
+def main(paths: Paths, numbers: MakeCams, machine: Machine) -> None:
     """Load, extract, save the cams of each image."""
-    device = make_device(args.device, threads=args.threads)
-    split = load_weak_split(args.data, args.split)
-    tensors, model_config = load_checkpoint(args.checkpoint)
-    require_classes(model_config.classes, split.classes, source=args.checkpoint)
-    model = make_classifier(model_config)
-    model.load_state_dict(tensors)
-    model.to(device).to(memory_format=torch.channels_last).eval()
-    model = folded(model, lambda network, images: network.backbone(images))
-    folder = ResumableFolder(args.cams, key=command.fingerprint(args, args.data, args.checkpoint))
-    left = [i for i in shard(range(len(split.ids))) if not folder.has(f"{split.ids[i]}.npz")]
-    all_maps = maps_of_images(
-        maps_of(model, combine=args.combine),
-        [split.images[i] for i in left],
-        scales=tuple(args.scales),
-        batch_size=args.batch_size,
-        normalise=backbone_of(model).normalise,
-        device=device,
-        precision=make_precision(args.precision, device),
+    device = make_device(machine.device, threads=machine.threads)
+    split = load_weak_split(paths.data, numbers.split)
+    model, classes = load_classifier(paths.checkpoint)
+    require_classes(classes, split.classes, source=paths.checkpoint)
+    model = folded(model.to(device), lambda network, images: network.backbone(images))
+    key = fingerprint(paths, numbers, machine, inputs=(paths.data, paths.checkpoint))
+    folder = ResumableFolder(paths.cams, key=key)
+    write_cams(
+        maps_of(model, combine=numbers.combine),
+        backbone_of(model),
+        split,
+        folder,
+        scales=numbers.scales,
+        batch_size=numbers.batch_size,
+        precision=make_precision(machine.precision, device),
     )
-    with writing_behind() as write:
-        for position, maps in progress(all_maps, total=len(left), what="cams", unit="image"):
-            index = left[position]
-            present = np.flatnonzero(split.labels[index])
-            cams = peak_normalised(maps[torch.from_numpy(present).to(device)]).cpu().numpy()
-            scored = ScoredClasses(scores=cams, classes=present)
-            write(partial(save_scores, folder.partial / f"{split.ids[index]}.npz", scored))
-    logger.info("cams of %d images, %s", len(split.ids), args.combine)
+    logger.info("cams of %d images, %s", len(split.ids), numbers.combine)
     if is_first_after_all():
         folder.finish()
-        write_manifest(args.manifest, [args.cams])
+        write_manifest(paths.manifest, [paths.cams])
 
 
 if __name__ == "__main__":
-    run(
-        shared(main),
-        description=__doc__,
-        paths={
-            "data": "data set in VOC layout; its masks are not read",
-            "checkpoint": "trained classifier",
-            "cams": "out: folder of one .npz for each image",
-            "manifest": "out: checksums of the cams",
-        },
-        section="make_cams",
-        common=("device", "devices", "precision", "threads"),
-    )
+    run(main)

@@ -1,6 +1,5 @@
 """Stage one: train a multi-label classifier with binary cross-entropy. Its maps are CAMs."""
 
-import argparse
 from functools import partial
 
 from _library import run
@@ -13,44 +12,38 @@ from recam.io.checkpoints import ModelConfig
 from recam.models.backbones import backbone_of
 from recam.models.initialisation import seeded_initialisation
 from recam.models.weights import load_weights
-from recam.steps.fit import fit
-from recam.steps.launch import shared
+from recam.steps.fit import Trainee, fit
+from recam.steps.launch import distributed
+from recam.steps.paths import TrainingPaths
+from recam.steps.sections.machine import Machine
+from recam.steps.sections.train_cam import TrainCamRun
 
 
-def main(args: argparse.Namespace) -> None:
-    """Build and fill the network, train it, save it."""
-    split = load_weak_split(args.data, args.split)
+@distributed
+def main(paths: TrainingPaths, numbers: TrainCamRun, machine: Machine) -> None:
+    """Build the network, load its weights, train it, save it."""
+    split = load_weak_split(paths.data, numbers.split)
     model_config = ModelConfig(
         method="cam",
-        backbone=args.backbone,
-        output_stride=args.output_stride,
+        backbone=numbers.backbone,
+        output_stride=numbers.output_stride,
         classes=split.classes,
-        frozen_batch_norm=args.frozen_batch_norm,
-        frozen_stem=args.frozen_stem,
+        frozen_batch_norm=numbers.frozen_batch_norm,
+        frozen_stem=numbers.frozen_stem,
     )
-    with seeded_initialisation(args.random_seed, "train_cam"):
+    with seeded_initialisation(numbers.random_seed, "train_cam"):
         model = make_classifier(model_config)
-    load_weights(backbone_of(model), name=args.backbone, weights=args.weights)
-    seed = derived_seed(args.random_seed, "train_cam")
-    fit(
-        args,
-        model,
-        partial(LabelledImages, split, random_seed=seed),
+    load_weights(backbone_of(model), name=numbers.backbone, weights=numbers.weights)
+    seed = derived_seed(numbers.random_seed, "train_cam")
+    trainee = Trainee(
+        model=model,
         model_config=model_config,
-        learning_rates={"backbone": args.lr, "classifier": args.lr_classifier},
-        inputs=(args.data,),
+        images=partial(LabelledImages, split, random_seed=seed),
+        learning_rates={"backbone": numbers.lr, "classifier": numbers.lr_classifier},
+        inputs=(paths.data,),
     )
+    fit(trainee, paths, numbers, machine)
 
 
 if __name__ == "__main__":
-    run(
-        shared(main),
-        description=__doc__,
-        paths={
-            "data": "data set in VOC layout; its masks are not read",
-            "checkpoint": "out: trained classifier",
-            "curve": "out: CSV of the losses by epoch",
-        },
-        section="train_cam",
-        common=("random_seed", "device", "devices", "precision"),
-    )
+    run(main)

@@ -1,39 +1,31 @@
-"""Train IRN on what cams are sure of; where the refiner walks between no edges, train nothing."""
+"""Train IRN on confident pixels of cams; for a refiner without IRN write a placeholder."""
 
-import argparse
 import logging
 
 from _library import run
 
 from recam.catalogue.names import needs_irn
 from recam.io.images import write_text
+from recam.steps.paths import IrnPaths
+from recam.steps.sections.machine import Machine
+from recam.steps.sections.refiner import RefinerChoice
+from recam.steps.sections.train_irn import TrainIrnRun
 
 logger = logging.getLogger(__name__)
 
 
-def main(args: argparse.Namespace) -> None:
-    """Train, or leave a note in the checkpoint's place, so that the graph is always the same."""
-    if needs_irn(args.refiner):
-        from recam.steps.irn import train_irn  # noqa: PLC0415 it imports PyTorch, for which a note need not wait
+def main(paths: IrnPaths, numbers: TrainIrnRun, choice: RefinerChoice, machine: Machine) -> None:
+    """Train, or write a placeholder, so that the graph does not depend on the refiner."""
+    if needs_irn(choice.refiner):
+        from recam.steps.irn import train_irn  # noqa: PLC0415 it imports PyTorch
 
-        train_irn(args)
+        train_irn(paths, numbers, machine)
         return
-    note = f"no IRN was trained: make_pseudo.refiner is {args.refiner}, which needs none"
-    write_text(args.checkpoint, f"{note}\n")
-    write_text(args.curve, "epoch,loss,value\n")
+    note = f"no IRN was trained: make_pseudo.refiner is {choice.refiner}, which needs none"
+    write_text(paths.checkpoint, f"{note}\n")
+    write_text(paths.curve, "epoch,loss,value\n")
     logger.info(note)
 
 
 if __name__ == "__main__":
-    run(
-        main,
-        description=__doc__,
-        paths={
-            "data": "data set in VOC layout; its masks are not read",
-            "cams": "folder of cams",
-            "checkpoint": "out: trained IRN, or a note that none was needed",
-            "curve": "out: CSV of the losses by epoch",
-        },
-        section="train_irn",
-        common=("refiner", "random_seed", "device", "devices", "precision", "threads"),
-    )
+    run(main)

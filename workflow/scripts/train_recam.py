@@ -1,8 +1,9 @@
 """Stage two: train on from a CAM, with the softmax loss (recam) or without it (control)."""
 
-import argparse
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
+from pathlib import Path
+from typing import Annotated
 
 from _library import run
 
@@ -12,42 +13,42 @@ from recam.data.layout import load_weak_split, require_classes
 from recam.data.loading import LabelledImages
 from recam.io.checkpoints import load_checkpoint
 from recam.models.initialisation import seeded_initialisation
-from recam.steps.fit import fit
-from recam.steps.launch import shared
+from recam.steps.fit import Trainee, fit
+from recam.steps.launch import distributed
+from recam.steps.paths import In, TrainingPaths
+from recam.steps.sections.machine import Machine
+from recam.steps.sections.train_recam import TrainRecamRun
 
 
-def main(args: argparse.Namespace) -> None:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Paths(TrainingPaths):
+    """The paths of this step."""
+
+    cam: Annotated[Path, In("checkpoint of train_cam")]
+
+
+@distributed
+def main(paths: Paths, numbers: TrainRecamRun, machine: Machine) -> None:
     """Load stage one, re-activate it, train, save."""
-    split = load_weak_split(args.data, args.split)
-    tensors, model_config = load_checkpoint(args.cam)
-    require_classes(model_config.classes, split.classes, source=args.cam)
-    cam = make_classifier(model_config)
+    split = load_weak_split(paths.data, numbers.split)
+    tensors, of_cam = load_checkpoint(paths.cam)
+    require_classes(of_cam.classes, split.classes, source=paths.cam)
+    cam = make_classifier(of_cam)
     cam.load_state_dict(tensors)
-    with seeded_initialisation(args.random_seed, "train_recam"):
-        model = METHODS[args.method](cam, args.weight)
-    # One seed for both methods: control sees the same batches and differs by the loss alone.
-    seed = derived_seed(args.random_seed, "train_recam")
-    rates = {"backbone": args.lr, "classifier": args.lr, "reclassifier": args.lr_reclassifier}
-    fit(
-        args,
-        model,
-        partial(LabelledImages, split, random_seed=seed),
-        model_config=replace(model_config, method=args.method, weight=args.weight),
-        learning_rates=rates,
-        inputs=(args.data, args.cam),
+    with seeded_initialisation(numbers.random_seed, "train_recam"):
+        model = METHODS[numbers.method](cam, numbers.weight)
+    # One seed for all methods: control sees the batches of recam and differs by the loss alone.
+    seed = derived_seed(numbers.random_seed, "train_recam")
+    rates = {"backbone": numbers.lr, "classifier": numbers.lr}
+    trainee = Trainee(
+        model=model,
+        model_config=replace(of_cam, method=numbers.method, weight=numbers.weight),
+        images=partial(LabelledImages, split, random_seed=seed),
+        learning_rates=rates | {"reclassifier": numbers.lr_reclassifier},
+        inputs=(paths.data, paths.cam),
     )
+    fit(trainee, paths, numbers, machine)
 
 
 if __name__ == "__main__":
-    run(
-        shared(main),
-        description=__doc__,
-        paths={
-            "data": "data set in VOC layout; its masks are not read",
-            "cam": "checkpoint of train_cam to go on from",
-            "checkpoint": "out: trained classifier",
-            "curve": "out: CSV of the losses by epoch",
-        },
-        section="train_recam",
-        common=("method", "random_seed", "device", "devices", "precision", "threads"),
-    )
+    run(main)

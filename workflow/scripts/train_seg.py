@@ -1,88 +1,53 @@
-"""Train a segmenter on masks: pseudo masks, or for the upper bound the true ones."""
+"""Train a segmenter on masks: pseudo masks, or ground truth for the upper bound."""
 
-import argparse
-import logging
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Annotated
 
 from _library import run
 
-from recam.catalogue.segmenters import make_segmenter
-from recam.checks.masks import Watch, look_at_masks, odd_about
-from recam.core.errors import UserError
+from recam.checks.masks import Watch
 from recam.core.randomness import derived_seed
 from recam.data.layout import load_weak_split
 from recam.data.loading import MaskedImages
-from recam.io.checkpoints import ModelConfig, load_checkpoint
-from recam.models.backbones import backbone_of
-from recam.models.initialisation import seeded_initialisation
-from recam.models.segmenters import Segmenter
-from recam.models.weights import load_backbone, load_weights
-from recam.steps.fit import fit
-from recam.steps.launch import shared
-
-logger = logging.getLogger(__name__)
+from recam.steps.fit import Trainee, fit
+from recam.steps.launch import distributed
+from recam.steps.paths import In, TrainingPaths
+from recam.steps.sections.machine import Machine
+from recam.steps.sections.train_seg import TrainSegRun
+from recam.steps.segmenter import check_masks, initial_segmenter, load_initial_weights
 
 
-def main(args: argparse.Namespace) -> None:
-    """Look at the masks, build and fill the network, train it, save it."""
-    split = load_weak_split(args.data, args.split)
-    model_config = ModelConfig(
-        method=args.segmenter,
-        backbone=args.backbone,
-        output_stride=args.output_stride,
-        classes=split.classes,
-        frozen_batch_norm=args.frozen_batch_norm,
-        frozen_stem=False,
-        rates=tuple(args.rates),
-        longest_side=args.resize_max,
-    )
-    with seeded_initialisation(args.random_seed, "train_seg"):
-        model = make_segmenter(model_config)
-    seen = look_at_masks(split, args.masks)
-    logger.info("masks: %.1f %% foreground", 100 * seen.foreground)
-    for sentence in odd_about(split, args.masks, seen):
-        logger.warning(sentence)
-    if args.weights == "classifier":
-        _start_from(args.classifier, model, model_config)
-    else:
-        load_weights(backbone_of(model), name=args.backbone, weights=args.weights)
-    seed = derived_seed(args.random_seed, "train_seg")
-    fit(
-        args,
-        model,
-        partial(MaskedImages, split, args.masks, random_seed=seed),
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Paths(TrainingPaths):
+    """The paths of this step."""
+
+    masks: Annotated[Path, In("folder of masks to train on, palette PNG")]
+    classifier: Annotated[Path, In("checkpoint of train_cam, for weights: classifier")]
+
+
+@distributed
+def main(paths: Paths, numbers: TrainSegRun, machine: Machine) -> None:
+    """Check the masks, build the network, load its weights, train it, save it."""
+    split = load_weak_split(paths.data, numbers.split)
+    model, model_config = initial_segmenter(numbers, split.classes)
+    check_masks(split, paths.masks)
+    load_initial_weights(model, model_config, numbers.weights, paths.classifier)
+    seed = derived_seed(numbers.random_seed, "train_seg")
+    rates = {"backbone": numbers.lr, "": numbers.lr_head, ".bias": numbers.lr_head_bias}
+    trainee = Trainee(
+        model=model,
         model_config=model_config,
-        learning_rates={"backbone": args.lr, "": args.lr_head, ".bias": args.lr_head_bias},
-        inputs=(args.data, args.masks, args.classifier),
-        watch=Watch(model, args.masks),
+        images=partial(MaskedImages, split, paths.masks, random_seed=seed),
+        learning_rates=rates,
+        inputs=(paths.data, paths.masks, paths.classifier),
+        gradient_accumulation_steps=numbers.gradient_accumulation_steps,
+        lr_step_interval=numbers.lr_step_interval,
+        watch=Watch(model, paths.masks),
     )
-
-
-def _start_from(classifier: Path, model: Segmenter, model_config: ModelConfig) -> None:
-    """Take the backbone of stage one: it has seen image-level labels, never a mask."""
-    tensors, trained = load_checkpoint(classifier)
-    if trained.backbone != model_config.backbone:
-        raise UserError(
-            f"{classifier}: has backbone {trained.backbone}, train_seg.backbone is "
-            f"{model_config.backbone}; make them the same, or set train_seg.weights to imagenet"
-        )
-    prefix = "backbone."
-    theirs = {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
-    load_backbone(backbone_of(model), theirs, source=str(classifier), name=model_config.backbone)
+    fit(trainee, paths, numbers, machine)
 
 
 if __name__ == "__main__":
-    run(
-        shared(main),
-        description=__doc__,
-        paths={
-            "data": "data set in VOC layout; its own masks are not read",
-            "masks": "folder of masks to train on, palette PNG",
-            "classifier": "checkpoint of train_cam, for weights: classifier",
-            "checkpoint": "out: trained segmenter",
-            "curve": "out: CSV of the losses by epoch",
-        },
-        section="train_seg",
-        common=("random_seed", "device", "devices", "precision", "threads"),
-    )
+    run(main)

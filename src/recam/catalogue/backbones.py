@@ -1,36 +1,44 @@
-"""Backbones by name: torchvision's ResNets, and any convolutional network of timm."""
+"""Backbones by name: those listed here, and any convolutional network of timm."""
+
+from collections.abc import Callable
 
 import timm
 
 from recam.catalogue.names import unknown
 from recam.io.checkpoints import ModelConfig
-from recam.models.backbones import (
-    TORCHVISION,
-    Backbone,
-    TimmBackbone,
-    TorchvisionResNet,
-    freeze_batch_norm,
-)
+from recam.models.backbones import Backbone, TimmBackbone, TorchvisionResNet, freeze_batch_norm
 
 
 def make_backbone(model_config: ModelConfig, *, dilated: bool = False) -> Backbone:
-    """A backbone with fresh weights, frozen where the model_config says so.
+    """A backbone with fresh weights, frozen as ``model_config`` says.
 
-    ``dilated`` is for torchvision's ResNets; networks of timm that can change their stride are
-    always dilated where they lost strides. Raises UserError for an unknown name or a stride that
-    it cannot have.
+    ``dilated`` concerns torchvision's ResNets; a timm network that can change its stride always
+    dilates the stages that lose it. Raises UserError for an unknown name or a stride that the
+    network does not have.
     """
     name = model_config.backbone
-    if name in TORCHVISION:
-        backbone = TorchvisionResNet(
-            name, output_stride=model_config.output_stride, dilated=dilated
-        )
+    if name in BACKBONES:
+        backbone = BACKBONES[name](model_config, dilated)
     elif name in (known := timm.list_models()):
         backbone = TimmBackbone(name, output_stride=model_config.output_stride)
     else:
-        raise unknown("backbone", name, {*TORCHVISION, *known})
+        raise unknown("backbone", name, {*BACKBONES, *known})
     if model_config.frozen_batch_norm:
         freeze_batch_norm(backbone)
     if model_config.frozen_stem:
         backbone.freeze_stem()
     return backbone
+
+
+def _torchvision(model_config: ModelConfig, dilated: bool) -> Backbone:
+    return TorchvisionResNet(
+        model_config.backbone, output_stride=model_config.output_stride, dilated=dilated
+    )
+
+
+BACKBONES: dict[str, Callable[[ModelConfig, bool], Backbone]] = {
+    "resnet18": _torchvision,
+    "resnet34": _torchvision,
+    "resnet50": _torchvision,
+    "resnet101": _torchvision,
+}

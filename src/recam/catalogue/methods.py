@@ -1,11 +1,13 @@
 """Methods by name: networks that are trained with labels and give maps."""
 
 from collections.abc import Callable
+from pathlib import Path
 
+import torch
 from torch import Tensor
 
 from recam.catalogue.backbones import make_backbone
-from recam.io.checkpoints import ModelConfig
+from recam.io.checkpoints import ModelConfig, load_checkpoint
 from recam.methods.cam import Cam
 from recam.methods.recam import ReCam
 
@@ -22,6 +24,14 @@ def make_classifier(model_config: ModelConfig) -> Cam | ReCam:
     backbone = make_backbone(model_config)
     cam = Cam(backbone, channels=backbone.channels, num_classes=len(model_config.classes))
     return METHODS[model_config.method](cam, model_config.weight)
+
+
+def load_classifier(path: Path) -> tuple[Cam | ReCam, tuple[str, ...]]:
+    """The trained classifier of a checkpoint, in eval mode on the CPU, and its classes."""
+    tensors, model_config = load_checkpoint(path)
+    model = make_classifier(model_config)
+    model.load_state_dict(tensors)
+    return model.to(memory_format=torch.channels_last).eval(), model_config.classes
 
 
 def maps_of(model: Cam | ReCam, *, combine: str) -> Callable[[Tensor], Tensor]:

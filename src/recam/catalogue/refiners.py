@@ -34,7 +34,7 @@ PROPAGATORS: dict[str, Callable[[RefinerNumbers], Propagate]] = {
 
 def make_propagator(refiner: str, numbers: RefinerNumbers) -> Propagate:
     """How the refiner of that name spreads maps over images, its CRF left out."""
-    return PROPAGATORS[REFINERS[refiner].spread](numbers)
+    return PROPAGATORS[REFINERS[refiner].propagation](numbers)
 
 
 def make_irn(model_config: ModelConfig) -> Irn:

@@ -14,7 +14,7 @@ from recam.models.backbones import TORCHVISION, backbone_of, freeze_batch_norm
 from recam.models.deeplab import DeepLab
 from recam.models.deeplabv2 import DeepLabV2
 from recam.models.segmenters import Segmenter
-from recam.models.smp import ARCHITECTURES, SmpSegmenter
+from recam.models.smp import SmpSegmenter
 
 SMP = "smp/"  # what the names of smp's architectures begin with
 
@@ -94,5 +94,15 @@ def _smp(model_config: ModelConfig) -> SmpSegmenter:
 SEGMENTERS: dict[str, Callable[[ModelConfig], Segmenter]] = {
     "deeplab": _deeplab,
     "deeplabv2": _deeplabv2,
-    **{f"{SMP}{name}": _smp for name in ARCHITECTURES},
+    "smp/unet": _smp,
+    "smp/unetplusplus": _smp,
+    "smp/manet": _smp,
+    "smp/linknet": _smp,
+    "smp/fpn": _smp,
+    "smp/pspnet": _smp,
+    "smp/deeplabv3": _smp,
+    "smp/deeplabv3plus": _smp,
+    "smp/pan": _smp,
+    "smp/upernet": _smp,
+    "smp/segformer": _smp,
 }

@@ -1,8 +1,9 @@
 """The sentence for memory that ran out."""
 
-import argparse
 import os
 import re
+from collections.abc import Mapping
+from typing import Any
 
 GIB = 1 << 30
 UNITS = {"bytes": 1, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": GIB, "TiB": 1 << 40}
@@ -14,8 +15,11 @@ SAID = re.compile("out of memory|ALLOC_FAILED")  # by CUDA and its libraries, wi
 LOWERED = ("batch_size", "memory", "crop", "resize_max")
 
 
-def lack_of_memory(error: Exception, args: argparse.Namespace) -> str | None:
-    """One sentence where that is what stopped the step: how much was missing, and what to lower."""
+def lack_of_memory(error: Exception, numbers: Mapping[str, Any]) -> str | None:
+    """One sentence for an error of memory that ran out, None for another error.
+
+    ``numbers`` are those of the step: the sentence says which of them to lower.
+    """
     wanted = WANTED.search(str(error))
     if not wanted and (isinstance(error, MemoryError) or SAID.search(str(error))):
         said = "more memory was needed than there is"
@@ -31,7 +35,6 @@ def lack_of_memory(error: Exception, args: argparse.Namespace) -> str | None:
         )
     else:
         return None
-    numbers = vars(args)
     ways = [f"lower {n} ({numbers[n]})" for n in LOWERED if numbers.get(n, 1) > 1]
     if 0 < numbers.get("gradient_accumulation_steps", 0) < numbers["batch_size"]:
         ways.insert(

@@ -1,49 +1,31 @@
-"""What every step shares: command line, lock, log, and one sentence for a user's mistake.
+"""A step as a command line: lock, log, and one sentence for a user's error."""
 
-The arguments of a step's section, with their types, ranges and help, are read from the schema that
-also checks params.yaml, so that no number is described twice.
-"""
-
-import argparse
 import contextlib
+import dataclasses
 import errno
 import hashlib
 import json
 import logging
 import os
-import re
 import sys
 import time
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
-import yaml
 from filelock import FileLock, Timeout
+from pydantic import BaseModel
 
 import recam
 from recam.core.errors import UserError
 from recam.io.images import sha256
 from recam.runtime.memory import lack_of_memory
+from recam.steps.parser import Arguments, parse
 
-SCHEMA = Path(__file__).parents[3] / "workflow/schemas/params.schema.yaml"
-TYPES: dict[str, type[int | float | str]] = {"integer": int, "number": float, "string": str}
-OPTIONAL = "optional: "  # how the help of a path marks one that may be left empty
-# The marks of paths that do not take exactly one value, with argparse's word for how many.
-COUNTS = {
-    OPTIONAL: "?",
-    "several: ": "+",
-    "out: two": 2,
-    "out: three": 3,
-    "out: four": 4,
-    "out: five": 5,
-}
 STOPPED = 130  # the shell's exit code for an interrupt
-# Set for each of several processes that do a step together: see ``recam.steps.launch``.
+# Set for each of several processes that run a step together (recam.steps.launch).
 TOGETHER = "TORCHELASTIC_RUN_ID"  # by torchrun
-RANK = "RANK"  # its number, by torchrun
-REPORTED = (
-    "RECAM_REPORTED"  # by the step that started them, which holds the lock: a file, see `reported`
-)
+RANK = "RANK"  # by torchrun
+REPORTED = "RECAM_REPORTED"  # by the step that started them and holds the lock: see `reported`
 DISK_FAULTS = {
     errno.ENOSPC: "no space is left on its disk; free some",
     errno.EDQUOT: "your quota of its disk is used up; free some",
@@ -59,143 +41,71 @@ DISK_FAULTS = {
 logger = logging.getLogger(__name__)
 
 
-def run(
-    main: Callable[[argparse.Namespace], None],
-    *,
-    description: str | None,
-    paths: dict[str, str],
-    section: str = "",
-    common: tuple[str, ...] = (),
-) -> None:
+def run(main: Callable[..., None]) -> None:
     """Run a step as a command line and exit.
 
-    ``paths`` are the step's files and folders with their help, the outputs after ``out:``;
-    ``common`` names top-level parameters (device, random_seed, method).
+    ``main`` takes a dataclass of paths (recam.steps.paths) and sections of params.yaml; their types
+    are the command line. Exit code 1 for a user's error, 130 for Ctrl-C.
     """
-    outputs = [name for name, text in paths.items() if text.startswith("out: ")]
-    parser = _parser(description, paths=paths, section=section, common=common)
-    args = parser.parse_args()
-    _start_log(args.log)
+    name = Path(sys.argv[0]).stem
+    try:
+        arguments = parse(main)
+    except UserError as error:
+        sys.exit(f"{name}: {error}")
+    _start_log(arguments.log)
     start = time.monotonic()
     try:
-        with _exclusive(getattr(args, outputs[0])):
-            main(args)
+        with _exclusive(arguments.first_output):
+            main(**arguments.groups)
     except UserError as error:
-        _leave(reported(f"{section or parser.prog}: {error}"))
+        _leave(reported(f"{name}: {error}"))
     except (RuntimeError, MemoryError) as error:
-        if lack := lack_of_memory(error, args):
-            _leave(reported(f"{section or parser.prog}: {lack}"))
-        if _another_has_reported():  # and has ended, and this one cannot do without it
-            _leave(1)
-        raise
+        _leave(_report_memory(error, name, arguments))
     except OSError as error:
         if error.errno not in DISK_FAULTS:
             raise
-        _leave(
-            reported(f"{error.filename or 'a file'}: {DISK_FAULTS[error.errno]}, then run again")
-        )
+        sentence = f"{error.filename or 'a file'}: {DISK_FAULTS[error.errno]}, then run again"
+        _leave(reported(sentence))
     except KeyboardInterrupt:
-        reported("stopped; run again to go on from here")
+        reported("stopped; run again to resume")
         _leave(STOPPED)
     logger.info("done in %.0f s", time.monotonic() - start)
 
 
-def fingerprint(args: argparse.Namespace, *paths: Path) -> str:
-    """A hash of parameters, inputs and code: work left by a killed run is good only under it.
+def fingerprint(*groups: object, inputs: tuple[Path, ...]) -> str:
+    """A hash of arguments, inputs and code: work left by a killed run is resumed only under it.
 
-    A folder stands for the manifest beside it.
+    ``groups`` are the arguments of ``main``. A folder among ``inputs`` stands for its manifest.
     """
-    parameters = {k: str(v) for k, v in vars(args).items() if k != "log"}
+    parameters = {name: str(value) for group in groups for name, value in _items(group)}
     code = sorted(Path(recam.__file__).parent.rglob("*.py"))
-    inputs = [sha256(p if p.is_file() else manifest_of(p)) for p in (*paths, *code)]
-    return hashlib.sha256(json.dumps([parameters, inputs]).encode()).hexdigest()
+    hashes = [sha256(p if p.is_file() else manifest_of(p)) for p in (*inputs, *code)]
+    return hashlib.sha256(json.dumps([parameters, hashes]).encode()).hexdigest()
 
 
 def manifest_of(folder: Path) -> Path:
-    """The list of checksums that was written when the folder was whole."""
+    """The list of checksums that was written when the folder was complete."""
     for manifest in (folder.with_name(f"{folder.name}.sha256"), folder / "images.sha256"):
         if manifest.is_file():
             return manifest
     raise UserError(f"{folder}: not found, or not finished; run the step that makes it")
 
 
-def _parser(
-    description: str | None, *, paths: dict[str, str], section: str, common: tuple[str, ...]
-) -> argparse.ArgumentParser:
-    schema = yaml.safe_load(SCHEMA.read_text(encoding="utf-8"))
-    parser = argparse.ArgumentParser(description=description, allow_abbrev=False)
-    for name, text in paths.items():
-        parser.add_argument(
-            f"--{name}",
-            type=Path,
-            nargs=next((count for mark, count in COUNTS.items() if text.startswith(mark)), None),
-            required=not text.startswith(OPTIONAL),
-            help=text.removeprefix("out: "),
-        )
-    parser.add_argument("--log", type=Path, help="file that receives the messages too")
-    shared = {name: schema["$defs"][name] for name in common}
-    _add(parser, "of the whole experiment", shared, required=common)
-    if section:
-        own = schema["properties"][section]
-        title = f"section {section} of params.yaml"
-        _add(parser, title, own["properties"], required=own["required"])
-    return parser
+def _items(group: object) -> Iterator[tuple[str, object]]:
+    if isinstance(group, BaseModel):
+        yield from group
+    elif dataclasses.is_dataclass(group):
+        for field in dataclasses.fields(group):
+            yield field.name, getattr(group, field.name)
 
 
-def _add(
-    parser: argparse.ArgumentParser,
-    title: str,
-    specs: dict[str, dict],
-    *,
-    required: Collection[str],
-) -> None:
-    group = parser.add_argument_group(title)
-    for name, spec in specs.items():
-        help_text = spec["description"].replace("%", "%%")
-        if spec["type"] == "boolean":  # absent is false, as DVC and the Snakefile print it
-            group.add_argument(f"--{name}", action="store_true", help=help_text)
-            continue
-        group.add_argument(
-            f"--{name}",
-            type=_checked(spec.get("items", spec)),
-            nargs="+" if spec["type"] == "array" else None,
-            required=name in required,
-            help=help_text,
-        )
-
-
-def _checked(spec: dict) -> Callable[[str], object]:
-    kinds = spec["type"] if isinstance(spec["type"], list) else [spec["type"]]
-
-    def convert(text: str) -> object:
-        value = _value(text, kinds)
-        if isinstance(value, str) and not re.search(spec.get("pattern", ""), value):
-            raise argparse.ArgumentTypeError(f"expected {spec['description']}, got {text}")
-        if "enum" in spec and value not in spec["enum"]:
-            raise argparse.ArgumentTypeError(f"expected one of {spec['enum']}, got {text}")
-        if not isinstance(value, str) and not _in_range(value, spec):
-            raise argparse.ArgumentTypeError(f"got {text}, out of range: {spec['description']}")
-        return value
-
-    convert.__name__ = " or ".join(kinds)  # argparse names the type in its message
-    return convert
-
-
-def _value(text: str, kinds: list[str]) -> int | float | str:
-    """Of the first type that it can be."""
-    *others, last = kinds
-    for kind in others:
-        with contextlib.suppress(ValueError):
-            return TYPES[kind](text)
-    return TYPES[last](text)
-
-
-def _in_range(value: float, spec: dict) -> bool:
-    return (
-        value >= spec.get("minimum", value)
-        and value <= spec.get("maximum", value)
-        and value > spec.get("exclusiveMinimum", value - 1)
-    )
+def _report_memory(error: Exception, name: str, arguments: Arguments) -> int:
+    """Report that memory ran out; raise any other error again."""
+    if lack := lack_of_memory(error, arguments.numbers()):
+        return reported(f"{name}: {lack}")
+    if _another_has_reported():  # and has ended, and this one cannot do without it
+        return 1
+    raise error
 
 
 @contextlib.contextmanager
@@ -233,17 +143,17 @@ def _start_log(log: Path | None) -> None:
 
 
 def _is_first() -> bool:
-    """Whether this process is the only one of its step, or the first."""
+    """Whether this process is the only one of its step, or rank 0."""
     return not is_together() or os.environ[RANK] == "0"
 
 
 def is_together() -> bool:
-    """Whether torchrun, or a step by its means, has started this process beside others."""
+    """Whether torchrun, or a step by its means, started this process beside others."""
     return TOGETHER in os.environ
 
 
 def _leave(code: int) -> None:
-    """Exit; at once where others work on this step, who might be waited for otherwise."""
+    """Exit; at once beside other processes of this step, whose exit would be waited for."""
     if is_together():
         logging.shutdown()
         os._exit(code)
@@ -251,7 +161,7 @@ def _leave(code: int) -> None:
 
 
 def reported(message: str) -> int:
-    """Tell a mistake, unless another process of this step has made the file that says so."""
+    """Log an error, unless another process of this step has; return exit code 1."""
     try:
         if file := os.environ.get(REPORTED):
             Path(file).touch(exist_ok=False)
@@ -262,5 +172,4 @@ def reported(message: str) -> int:
 
 
 def _another_has_reported() -> bool:
-    """Whether another process of this step has told a mistake."""
     return REPORTED in os.environ and Path(os.environ[REPORTED]).exists()

@@ -1,13 +1,11 @@
-"""What the training steps share: from a section's numbers to a trained model."""
+"""Training as all training steps do it: from a section's numbers to a checkpoint and a curve."""
 
-import argparse
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
-import torch
 from torch import nn
 
-from recam.core.errors import UserError
 from recam.data.loading import Augmentation, LabelledImages, MaskedImages, training_batches
 from recam.io.checkpoints import ModelConfig, save_checkpoint
 from recam.models.backbones import backbone_of
@@ -15,83 +13,68 @@ from recam.pipeline.training import Recipe, train, write_curve
 from recam.runtime.devices import loader_workers, make_device
 from recam.runtime.distributed import is_first
 from recam.runtime.precision import make_precision
-from recam.steps import command
+from recam.steps.command import fingerprint
+from recam.steps.paths import TrainingPaths
+from recam.steps.sections.machine import Machine
+from recam.steps.sections.shared import Training
 
 Images = LabelledImages | MaskedImages
 
 
-def fit(
-    args: argparse.Namespace,
-    model: nn.Module,
-    images: Callable[[Augmentation], Images],
-    *,
-    model_config: ModelConfig,
-    learning_rates: dict[str, float],
-    inputs: tuple[Path, ...],
-    keeps_state: bool = False,
-    watch: Callable[[int, int], None] | None = None,
-) -> None:
-    """Train, then write the checkpoint and its curve; go on where a killed run stopped.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trainee:
+    """A network, and its own part of the training."""
 
-    Where the state is kept, a later run with the same numbers and inputs has nothing to train.
-    ``watch`` is called now and then, and may stop the run.
-    """
-    device = make_device(args.device, threads=args.threads)
-    dataset = images(_augmentation(args, model))
-    state = state_file(args)
+    model: nn.Module
+    model_config: ModelConfig
+    images: Callable[[Augmentation], Images]
+    learning_rates: dict[str, float]  # by prefix or suffix of the parameters' names
+    inputs: tuple[Path, ...]  # a state is resumed only with the same
+    keeps_state: bool = False  # a later run with the same numbers and inputs trains nothing
+    gradient_accumulation_steps: int = 1
+    lr_step_interval: int = 1
+    watch: Callable[[int, int], None] | None = None  # called now and then; may stop the run
+
+
+def fit(trainee: Trainee, paths: TrainingPaths, numbers: Training, machine: Machine) -> None:
+    """Train, then write the checkpoint and its curve; resume a killed run."""
+    device = make_device(machine.device, threads=machine.threads)
+    model = trainee.model
+    dataset = trainee.images(_augmentation(numbers, model))
+    recipe = Recipe(
+        epochs=numbers.epochs,
+        learning_rates=trainee.learning_rates,
+        momentum=numbers.momentum,
+        weight_decay=numbers.weight_decay,
+        batch_size=numbers.batch_size,
+        precision=make_precision(machine.precision, device),
+        gradient_accumulation_steps=trainee.gradient_accumulation_steps,
+        lr_step_interval=trainee.lr_step_interval,
+    )
     curve = train(
         model,
-        training_batches(dataset, batch_size=args.batch_size, workers=loader_workers(device)),
-        steps_per_epoch=len(dataset) // args.batch_size,
-        recipe=_recipe(args, learning_rates, make_precision(args.precision, device)),
+        training_batches(dataset, batch_size=numbers.batch_size, workers=loader_workers(device)),
+        steps_per_epoch=len(dataset) // numbers.batch_size,
+        recipe=recipe,
         device=device,
-        state=state,
-        key=command.fingerprint(args, *inputs),
-        watch=watch,
+        state=paths.state,
+        key=fingerprint(paths, numbers, machine, inputs=trainee.inputs),
+        watch=trainee.watch,
     )
     if not is_first():
         return
-    write_curve(args.curve, curve)
-    save_checkpoint(args.checkpoint, model.state_dict(), model_config)
-    if not keeps_state:
-        state.unlink(missing_ok=True)
+    write_curve(paths.curve, curve)
+    save_checkpoint(paths.checkpoint, model.state_dict(), trainee.model_config)
+    if not trainee.keeps_state:
+        paths.state.unlink(missing_ok=True)
 
 
-def state_file(args: argparse.Namespace) -> Path:
-    """Where a run is kept until it is finished; no engine knows of it."""
-    return args.checkpoint.with_name(f"{args.checkpoint.stem}.last.pt")
-
-
-def _augmentation(args: argparse.Namespace, model: nn.Module) -> Augmentation:
-    if args.crop > args.resize_max:
-        raise UserError(
-            f"crop: expected no more than resize_max ({args.resize_max}), since every image would "
-            f"be smaller than the crop, got {args.crop}; lower crop or raise resize_max"
-        )
+def _augmentation(numbers: Training, model: nn.Module) -> Augmentation:
+    backbone = backbone_of(model)
     return Augmentation(
-        resize_min=args.resize_min,
-        resize_max=args.resize_max,
-        crop=args.crop,
-        mean=backbone_of(model).mean,
-        std=backbone_of(model).std,
-    )
-
-
-def _recipe(
-    args: argparse.Namespace, learning_rates: dict[str, float], precision: torch.dtype
-) -> Recipe:
-    """Only train_seg has ``gradient_accumulation_steps`` and ``lr_step_interval``."""
-    only_segmenters = {
-        n: v
-        for n, v in vars(args).items()
-        if n in ("gradient_accumulation_steps", "lr_step_interval")
-    }
-    return Recipe(
-        epochs=args.epochs,
-        learning_rates=learning_rates,
-        momentum=args.momentum,
-        weight_decay=args.weight_decay,
-        batch_size=args.batch_size,
-        precision=precision,
-        **only_segmenters,
+        resize_min=numbers.resize_min,
+        resize_max=numbers.resize_max,
+        crop=numbers.crop,
+        mean=backbone.mean,
+        std=backbone.std,
     )

@@ -1,6 +1,5 @@
-"""A step on several devices: one process for each, started and watched by torchrun's own means."""
+"""A step on several devices: one process each, started by torchrun's launcher."""
 
-import argparse
 import logging
 import os
 import sys
@@ -8,7 +7,9 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable
+from functools import wraps
 from pathlib import Path
+from typing import TypeVar
 
 from torch.distributed.elastic.multiprocessing import DefaultLogsSpecs, SignalException
 from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
@@ -18,33 +19,39 @@ from recam.core.errors import UserError
 from recam.runtime.devices import how_many, take, visible_gpus
 from recam.runtime.distributed import process_group
 from recam.steps.command import REPORTED, STOPPED, TOGETHER, is_together, reported
+from recam.steps.sections.machine import Machine
 
-Main = Callable[[argparse.Namespace], None]
+P = TypeVar("P")
+N = TypeVar("N")
+Main = Callable[[P, N, Machine], None]
 
 
-def shared(main: Main) -> Main:
-    """The same work, in as many processes as `devices` asks for; or together with torchrun's."""
+def distributed(main: Main[P, N]) -> Main[P, N]:
+    """Run ``main`` in ``machine.devices`` processes, or in the process group of torchrun."""
 
-    def work(args: argparse.Namespace) -> None:
+    @wraps(main)
+    def work(paths: P, numbers: N, machine: Machine) -> None:
         if is_together():
             if REPORTED in os.environ:
                 _end_with_starter()
             with process_group():
-                main(args)
-        elif (count := how_many(args.devices, device=args.device)) > 1:
-            _run_together(count, args)
+                main(paths, numbers, machine)
+        elif (count := how_many(machine.devices, device=machine.device)) > 1:
+            _run_together(count, machine)
         else:
-            main(args)
+            main(paths, numbers, machine)
 
     return work
 
 
-def _run_together(count: int, args: argparse.Namespace) -> None:
-    """Run this very command line in so many processes, and exit as they did."""
-    if args.device != "cpu" and (gpus := visible_gpus()):
+def _run_together(count: int, machine: Machine) -> None:
+    """Run this command line in ``count`` processes, and exit with their exit code."""
+    if machine.device != "cpu" and (gpus := visible_gpus()):
         chosen = [gpus[number] for number in take(count, of=len(gpus))]
         os.environ["CUDA_VISIBLE_DEVICES"] = ",".join(chosen)
-    logging.getLogger("torch.distributed").setLevel(logging.CRITICAL)  # the step speaks for itself
+    logging.getLogger("torch.distributed").setLevel(
+        logging.CRITICAL
+    )  # the step reports its own errors
     os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")  # it warns that layers may be unused
     with tempfile.TemporaryDirectory() as folder:
         config = LaunchConfig(
@@ -52,7 +59,7 @@ def _run_together(count: int, args: argparse.Namespace) -> None:
             max_nodes=1,
             nproc_per_node=count,
             logs_specs=DefaultLogsSpecs(log_dir=folder),
-            run_id=str(os.getpid()),  # by which they know who started them
+            run_id=str(os.getpid()),  # how they recognise the process that started them
             rdzv_backend="c10d",
             rdzv_endpoint="localhost:0",
             local_addr="localhost",
@@ -74,14 +81,14 @@ def _run_together(count: int, args: argparse.Namespace) -> None:
             f"devices: one of the {count} processes was killed by signal {-code}, perhaps as "
             "memory ran out; lower batch_size or devices"
         )
-    sys.exit(code)  # the processes have said how it ended
+    sys.exit(code)  # the processes have reported the error
 
 
 def _end_with_starter() -> None:
-    """Let this process end by itself when the step that started it is gone.
+    """Exit when the parent process dies.
 
-    A step that ends in order ends its processes. One that is killed cannot: they would go on, and
-    hold their devices, perhaps for ever. (On Windows a process does not learn of that.)
+    A step that ends in order ends its processes. A killed one cannot, and they would keep their
+    devices. (On Windows a process is not informed.)
     """
     if sys.platform == "win32":
         return

@@ -1,106 +1,107 @@
-"""Check params.yaml against its schema, and say in one sentence what is wrong with it."""
+"""The whole of params.yaml: its sections, their check, and the merge of a preset."""
 
-import difflib
-from collections.abc import Iterable, Mapping
-from decimal import Decimal, InvalidOperation
-from typing import Any
+from collections.abc import Mapping
+from typing import Annotated, Any, Self
 
-from jsonschema import Draft202012Validator
-from jsonschema.exceptions import ValidationError
+from pydantic import AfterValidator, Field, ValidationError, model_validator
+from pydantic_core import PydanticCustomError
 
+from recam.catalogue.names import METHODS, SUPERVISED, needs_irn
 from recam.core.errors import UserError
+from recam.steps.messages import first_sentence
+from recam.steps.sections.download import Download
+from recam.steps.sections.evaluate import Evaluate
+from recam.steps.sections.machine import Machine
+from recam.steps.sections.make_cams import MakeCams
+from recam.steps.sections.make_pseudo import MakePseudo
+from recam.steps.sections.pictures import Draw, Summarize
+from recam.steps.sections.shared import Section, Training, name_from
+from recam.steps.sections.train_cam import TrainCam
+from recam.steps.sections.train_irn import TrainIrn
+from recam.steps.sections.train_recam import TrainRecam
+from recam.steps.sections.train_seg import TrainSeg
+from recam.steps.yaml_files import ParamsFile
 
-TRAINING = ("train_cam", "train_recam", "train_irn", "train_seg")
+
+def _without_repetition(values: tuple[object, ...]) -> tuple[object, ...]:
+    if len(set(values)) < len(values):
+        raise PydanticCustomError("expected", "", {"expected": "no value twice"})
+    return values
 
 
-def check(params: Mapping[str, Any], schema: Mapping[str, Any], *, source: str) -> None:
-    """Raise UserError for the first unknown, missing, mistyped or out-of-range key, by its name.
+class Experiment(Section):
+    """All numbers of the experiment; params.yaml has the same keys."""
 
-    And for batches that ``devices`` does not divide: a step that refuses its numbers comes too
-    late, when what it made before is deleted.
+    random_seeds: Annotated[
+        tuple[Annotated[int, Field(ge=0)], ...],
+        Field(
+            strict=False,
+            min_length=1,
+            description="random seeds of the replicates; results are means and standard "
+            "deviations over them",
+        ),
+        AfterValidator(_without_repetition),
+    ]
+    methods: Annotated[
+        tuple[Annotated[str, *name_from((*METHODS, SUPERVISED))], ...],
+        Field(strict=False, min_length=1, description="methods to run side by side"),
+        AfterValidator(_without_repetition),
+    ]
+    machine: Machine
+    download: Download
+    train_cam: TrainCam
+    train_recam: TrainRecam
+    make_cams: MakeCams
+    train_irn: TrainIrn
+    make_pseudo: MakePseudo
+    train_seg: TrainSeg
+    evaluate: Evaluate
+    summarize: Summarize
+    draw: Draw
+
+    @model_validator(mode="after")
+    def _devices_divide_batches(self) -> Self:
+        devices = self.machine.devices
+        if isinstance(devices, str):  # auto: the number is known where the step runs
+            return self
+        for name in type(self).model_fields:
+            section = getattr(self, name)
+            is_trained = name != "train_irn" or needs_irn(self.make_pseudo.refiner)
+            if isinstance(section, Training) and is_trained and section.batch_size % devices:
+                words = (
+                    f"{name}.batch_size: expected a multiple of machine.devices ({devices}), got "
+                    f"{section.batch_size}; change one"
+                )
+                raise PydanticCustomError("sentence", "{words}", {"words": words})
+        return self
+
+
+def check(params: Mapping[str, Any], files: list[ParamsFile]) -> Experiment:
+    """The experiment of ``params``, which ``files`` gave, the last one overriding the others.
+
+    Raises UserError for the first error: an unknown, missing, mistyped or out-of-range value, with
+    its dotted key, the file and the line.
     """
-    validator = Draft202012Validator(schema)
-    errors = sorted(validator.iter_errors(params), key=lambda e: [str(p) for p in e.absolute_path])
-    if errors:
-        raise UserError(f"{source}: {_sentence(errors[0])}")
-    _require_equal_shares(params, source=source)
-
-
-def _require_equal_shares(params: Mapping[str, Any], *, source: str) -> None:
-    devices = params["devices"]
-    if devices == "auto":
-        return  # how many there are is known where the step runs
-    has_irn = "irn" in params["make_pseudo"]["refiner"]
-    for section in TRAINING:
-        size = params[section]["batch_size"]
-        if size % devices and (has_irn or section != "train_irn"):
-            raise UserError(
-                f"{source}: {section}.batch_size: expected a multiple of the {devices} devices "
-                f"that share a batch, got {size}; change it or devices"
-            )
-
-
-def _sentence(error: ValidationError) -> str:
-    key = ".".join(str(part) for part in error.absolute_path)
-    known = _rules(error).get("properties", {})
-    place = f"{key}." if key else ""
-    if error.validator == "additionalProperties":
-        stray = next(name for name in _names(error.instance) if name not in known)
-        near = difflib.get_close_matches(stray, known, n=1)
-        hint = f"did you mean {near[0]}?" if near else f"known are {', '.join(known)}"
-        return f"{place}{stray} is not a parameter; {hint}"
-    if error.validator == "required":
-        missing = next(n for n in _names(error.validator_value) if n not in _names(error.instance))
-        what_to_do = "add it" if key else "add this section"
-        meaning = known.get(missing, {}).get("description", what_to_do)
-        return f"{place}{missing} is missing; {meaning}"
-    hint = _nearest(error) or _as_number(error)
-    return f"{key}: expected {_expected(error)}, got {error.instance!r}{hint}"
-
-
-def _nearest(error: ValidationError) -> str:
-    """For a mistyped name those that it may have meant."""
-    near = (
-        difflib.get_close_matches(str(error.instance), _names(error.validator_value))
-        if error.validator == "enum"
-        else []
-    )
-    return f"; did you mean {' or '.join(near)}?" if near else ""
-
-
-def _as_number(error: ValidationError) -> str:
-    """For a number that YAML reads as text, such as 2e-2, how it is written there."""
-    if error.validator != "type" or not isinstance(error.instance, str):
-        return ""
     try:
-        number = Decimal(error.instance)
-    except InvalidOperation:
-        return ""
-    return f"; write {number:f}" if number.is_finite() else ""
+        return Experiment.model_validate(dict(params))
+    except ValidationError as error:
+        key, sentence = first_sentence(error, Experiment)
+        raise UserError(f"{_place(key, files)}: {sentence}") from None
 
 
-def _expected(error: ValidationError) -> str:
-    rule, value = error.validator, error.validator_value
-    wording = {
-        "type": f"a value of type {value}",
-        "enum": f"one of {value}",
-        "minimum": f"at least {value}",
-        "maximum": f"at most {value}",
-        "exclusiveMinimum": f"more than {value}",
-        "exclusiveMaximum": f"less than {value}",
-        "minItems": f"at least {value} values",
-        "uniqueItems": "no value twice",
-        "pattern": f"text that matches {value}",
-    }
-    description = _rules(error).get("description")
-    return wording.get(str(rule), str(value)) + (f" ({description})" if description else "")
+def _place(key: tuple[str, ...], files: list[ParamsFile]) -> str:
+    """File and line of the value in force, or of its section; all files where none has it."""
+    for length in range(len(key), 0, -1):
+        for file in reversed(files):
+            if line := file.lines.get(key[:length]):
+                return f"{file.path}:{line}"
+    return " + ".join(str(file.path) for file in files)
 
 
-def _rules(error: ValidationError) -> Mapping[str, Any]:
-    """The part of the schema that was broken; one that is only true or false names nothing."""
-    return error.schema if isinstance(error.schema, Mapping) else {}
-
-
-def _names(value: object) -> list[str]:
-    """A mapping's keys or a list's items, as text."""
-    return [str(name) for name in value] if isinstance(value, Iterable) else []
+def merged(base: Mapping[str, Any], overlay: Mapping[str, Any]) -> dict[str, Any]:
+    """The numbers of ``base``, with those of ``overlay`` in their place, section by section."""
+    result = dict(base)
+    for name, value in overlay.items():
+        is_section = isinstance(value, Mapping) and isinstance(result.get(name), Mapping)
+        result[name] = merged(result[name], value) if is_section else value
+    return result

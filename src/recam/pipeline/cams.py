@@ -1,0 +1,50 @@
+"""Cams of a split: maps of the present classes, normalised to a peak of 1, one file an image."""
+
+from functools import partial
+
+import numpy as np
+import torch
+
+from recam.data.layout import WeakSplit
+from recam.io.checkpoints import ResumableFolder
+from recam.io.scores import ScoredClasses, save_scores
+from recam.methods.cam import peak_normalised
+from recam.models.backbones import Backbone
+from recam.pipeline.inference import Maps, maps_of_images
+from recam.runtime.distributed import shard
+from recam.runtime.progress import progress
+from recam.runtime.threads import writing_behind
+
+
+def write_cams(
+    maps: Maps,
+    backbone: Backbone,
+    split: WeakSplit,
+    folder: ResumableFolder,
+    *,
+    scales: tuple[float, ...],
+    batch_size: int,
+    precision: torch.dtype,
+) -> None:
+    """Write the cams of this rank's shard of ``split``; images that ``folder`` has are left out.
+
+    ``maps`` takes images normalised by ``backbone`` and computes on the device of its weights.
+    """
+    device = next(backbone.parameters()).device
+    left = [i for i in shard(range(len(split.ids))) if not folder.has(f"{split.ids[i]}.npz")]
+    all_maps = maps_of_images(
+        maps,
+        [split.images[i] for i in left],
+        scales=scales,
+        batch_size=batch_size,
+        normalise=backbone.normalise,
+        device=device,
+        precision=precision,
+    )
+    with writing_behind() as write:
+        for position, of_image in progress(all_maps, total=len(left), what="cams", unit="image"):
+            index = left[position]
+            present = np.flatnonzero(split.labels[index])
+            cams = peak_normalised(of_image[torch.from_numpy(present).to(device)]).cpu().numpy()
+            scored = ScoredClasses(scores=cams, classes=present)
+            write(partial(save_scores, folder.partial / f"{split.ids[index]}.npz", scored))

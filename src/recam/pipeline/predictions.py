@@ -1,0 +1,42 @@
+"""Masks that a segmenter predicts for a split, one palette PNG an image."""
+
+from functools import partial
+from pathlib import Path
+
+import torch
+
+from recam.io.checkpoints import ResumableFolder
+from recam.io.images import write_mask
+from recam.models.segmenters import Segmenter
+from recam.pipeline.segmentation import masks_of_images
+from recam.refine.crf_masks import Crf
+from recam.runtime.distributed import shard
+from recam.runtime.progress import progress
+from recam.runtime.threads import writing_behind
+
+
+def write_predictions(
+    model: Segmenter,
+    images: dict[str, Path],
+    folder: ResumableFolder,
+    *,
+    num_classes: int,
+    scales: tuple[float, ...],
+    batch_size: int,
+    crf: Crf | None,
+    precision: torch.dtype,
+) -> None:
+    """Write the masks of this rank's shard of ``images`` (id -> file) that ``folder`` lacks."""
+    left = [image_id for image_id in shard(list(images)) if not folder.has(f"{image_id}.png")]
+    masks = masks_of_images(
+        model,
+        [images[image_id] for image_id in left],
+        scales=scales,
+        batch_size=batch_size,
+        crf=crf,
+        precision=precision,
+    )
+    with writing_behind() as write:
+        for position, mask in progress(masks, total=len(left), what="masks", unit="image"):
+            path = folder.partial / f"{left[position]}.png"
+            write(partial(write_mask, path, mask, num_classes=num_classes))

@@ -1,0 +1,22 @@
+"""Section evaluate: scores of maps and masks against ground truth."""
+
+from typing import Annotated
+
+from pydantic import Field
+
+from recam.steps.sections.shared import BatchSize, CrfNumbers, Scales, Score, Split
+
+
+class Evaluate(CrfNumbers):
+    """Splits, threshold and prediction."""
+
+    maps_split: Split
+    seg_split: Split
+    cams_threshold: Score
+    scales: Scales
+    batch_size: BatchSize
+    crf: Annotated[bool, Field(description="a dense CRF refines the segmenter's masks")]
+    examples: Annotated[
+        int,
+        Field(ge=0, description="images of maps_split that the segmenter predicts for the picture"),
+    ]

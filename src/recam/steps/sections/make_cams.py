@@ -1,0 +1,19 @@
+"""Section make_cams: maps of a trained classifier."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from recam.steps.sections.shared import BatchSize, Scales, Section, Split
+
+
+class MakeCams(Section):
+    """Maps of the present classes, averaged over scales and mirror images."""
+
+    split: Split
+    combine: Annotated[
+        Literal["product", "reclassifier", "classifier", "sum"],
+        Field(description="classifier weights that make the maps of a re-activated model"),
+    ]
+    scales: Scales
+    batch_size: BatchSize

@@ -1,0 +1,69 @@
+"""Section make_pseudo: refinement of cams, and the threshold of pseudo masks."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from recam.steps.sections.refiner import RefinerChoice
+from recam.steps.sections.shared import CrfNumbers, Distances
+
+
+class MakePseudo(RefinerChoice, CrfNumbers):
+    """Refinement and thresholds."""
+
+    threshold: Annotated[
+        Literal["fixed", "yen"],
+        Field(
+            description="background score: fixed (as given below), or yen (from the histogram of "
+            "all maps, without ground truth)"
+        ),
+    ]
+    background: Annotated[
+        float,
+        Field(ge=0, le=1, description="background score, 0 to 1, for unrefined and PAMR's maps"),
+    ]
+    irn_background: Annotated[
+        float, Field(ge=0, le=1, description="background score, 0 to 1, for IRN's maps")
+    ]
+    crf_background: Annotated[
+        float,
+        Field(ge=0, le=1, description="background score, 0 to 1, for maps that enter a CRF"),
+    ]
+    margin: Annotated[
+        float,
+        Field(
+            ge=0,
+            le=0.5,
+            description="pixels whose best score is within this margin of the background score "
+            "are ignored in training",
+        ),
+    ]
+    pamr_dilations: Annotated[
+        Distances, Field(description="distances of PAMR's neighbours, in pixels")
+    ]
+    pamr_iterations: Annotated[int, Field(ge=0, description="iterations of PAMR")]
+    irn_radius: Annotated[
+        int,
+        Field(ge=2, description="the walk steps to neighbours nearer than this, in 4 pixels"),
+    ]
+    irn_power: Annotated[
+        float, Field(ge=0, description="beta: exponent of affinities; higher avoids weak edges")
+    ]
+    irn_steps: Annotated[int, Field(ge=0, description="steps of the random walk")]
+    batch_size: Annotated[
+        int,
+        Field(
+            ge=1,
+            description="images of one size refined together; a CRF takes about 220 MiB for each "
+            "photograph, and one image per thread is fastest on a CPU",
+        ),
+    ]
+    memory: Annotated[
+        int,
+        Field(
+            ge=1,
+            description="limit of a batch's random walk in each process, in MiB; larger batches "
+            "are divided",
+        ),
+    ]
+    examples: Annotated[int, Field(ge=1, description="rows of this step's picture")]

@@ -1,0 +1,142 @@
+"""Fields that several sections have, and the rules of all sections.
+
+A section is strict: text is no number, 2.0 is no whole number, NaN and infinity are refused. Values
+stand in params.yaml alone: a field has a default only where the number may be left out.
+"""
+
+from dataclasses import dataclass
+from typing import Annotated, Literal, Self
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, WithJsonSchema, model_validator
+from pydantic_core import PydanticCustomError
+
+from recam.catalogue.names import nearest
+
+
+class Section(BaseModel):
+    """One section of params.yaml: immutable, complete, without unknown keys."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
+
+
+@dataclass(frozen=True)
+class OneOf:
+    """Metadata of a field that holds a name from a catalogue."""
+
+    names: tuple[str, ...]
+
+    def __call__(self, name: str) -> str:
+        """Return a known name; refuse another with the nearest ones."""
+        if name in self.names:
+            return name
+        near = nearest(name, self.names)
+        context = {
+            "expected": f"one of {', '.join(self.names)}",
+            "hint": f"; did you mean {' or '.join(near)}?" if near else "",
+        }
+        raise PydanticCustomError("expected", "expected {expected}{hint}", context)
+
+
+def name_from(names: tuple[str, ...]) -> tuple[AfterValidator, WithJsonSchema]:
+    """Metadata of a field that holds a name from a catalogue: its check and its schema."""
+    return AfterValidator(OneOf(names)), WithJsonSchema({"type": "string", "enum": list(names)})
+
+
+Split = Annotated[
+    str,
+    Field(
+        pattern="^[A-Za-z0-9_-]+$",
+        description="split: the name of a file in ImageSets/Segmentation, without .txt",
+    ),
+]
+BackboneName = Annotated[
+    str,
+    Field(
+        description="tf_efficientnet_lite0, resnet18, resnet34, resnet50, resnet101, or any other "
+        "convolutional network of timm"
+    ),
+]
+Weights = Annotated[
+    str,
+    Field(description="initial weights of the backbone: imagenet, none, or a state dict's path"),
+]
+OutputStride = Annotated[
+    Literal[8, 16, 32], Field(description="stride of the feature grid, in pixels")
+]
+FrozenBatchNorm = Annotated[
+    bool, Field(description="batch norms use their stored statistics in training too")
+]
+Epochs = Annotated[int, Field(ge=1, description="passes over the split")]
+BatchSize = Annotated[int, Field(ge=1, description="images per batch")]
+HeadRate = Annotated[
+    float,
+    Field(gt=0, description="initial learning rate of layers that are new on the backbone"),
+]
+Score = Annotated[float, Field(ge=0, le=1, description="background score, from 0 to 1")]
+Scale = Annotated[float, Field(gt=0, le=4)]
+Scales = Annotated[
+    tuple[Scale, ...],
+    Field(
+        strict=False,
+        min_length=1,
+        description="image scales, above 0 to 4, whose maps are averaged with those of the mirror "
+        "images",
+    ),
+]
+Distances = Annotated[tuple[Annotated[int, Field(ge=1)], ...], Field(strict=False, min_length=1)]
+
+
+class Training(Section):
+    """SGD with polynomial decay of the learning rates to 0; random size, then a square crop."""
+
+    epochs: Epochs
+    batch_size: BatchSize
+    momentum: Annotated[float, Field(ge=0, le=1, description="momentum of SGD")]
+    weight_decay: Annotated[float, Field(ge=0, description="L2 penalty of SGD")]
+    resize_min: Annotated[
+        int, Field(ge=1, description="minimum random length of the longer side, in pixels")
+    ]
+    resize_max: Annotated[
+        int, Field(ge=1, description="maximum random length of the longer side, in pixels")
+    ]
+    crop: Annotated[int, Field(ge=1, description="side of the square crop, in pixels")]
+
+    @model_validator(mode="after")
+    def _sizes_are_in_order(self) -> Self:
+        for name in ("resize_min", "crop"):
+            value = getattr(self, name)
+            if value > self.resize_max:
+                words = (
+                    f"{name}: expected no more than resize_max ({self.resize_max}), got {value}; "
+                    f"lower {name} or raise resize_max"
+                )
+                raise PydanticCustomError("sentence", "{words}", {"words": words})
+        return self
+
+
+class CrfNumbers(Section):
+    """The dense CRF (Krähenbühl & Koltun, NIPS 2011)."""
+
+    crf_iterations: Annotated[int, Field(ge=0, description="mean-field iterations of the CRF")]
+    crf_sxy: Annotated[
+        float,
+        Field(gt=0, description="bilateral kernel: standard deviation of position, in pixels"),
+    ]
+    crf_srgb: Annotated[
+        float,
+        Field(gt=0, description="bilateral kernel: standard deviation of colour, 0 to 255"),
+    ]
+    crf_weight: Annotated[float, Field(ge=0, description="weight of the bilateral kernel")]
+    crf_smooth_sxy: Annotated[
+        float,
+        Field(gt=0, description="Gaussian kernel: standard deviation of position, in pixels"),
+    ]
+    crf_smooth_weight: Annotated[float, Field(ge=0, description="weight of the Gaussian kernel")]
+
+
+class Replicate(Section):
+    """One replicate of the experiment; not a section of its own."""
+
+    random_seed: Annotated[
+        int, Field(ge=0, description="random seed of the replicate; every step derives its own")
+    ]

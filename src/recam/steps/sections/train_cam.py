@@ -1,0 +1,38 @@
+"""Section train_cam: the multi-label classifier."""
+
+from typing import Annotated
+
+from pydantic import Field
+
+from recam.steps.sections.shared import (
+    BackboneName,
+    FrozenBatchNorm,
+    HeadRate,
+    OutputStride,
+    Replicate,
+    Split,
+    Training,
+    Weights,
+)
+
+
+class TrainCam(Training):
+    """The classifier of stage one."""
+
+    threads: Annotated[
+        int, Field(ge=1, description="threads of this step on a CPU: no other step can run then")
+    ]
+    split: Split
+    backbone: BackboneName
+    weights: Weights
+    output_stride: OutputStride
+    frozen_batch_norm: FrozenBatchNorm
+    frozen_stem: Annotated[
+        bool, Field(description="the first convolution and its batch norm do not train")
+    ]
+    lr: Annotated[float, Field(gt=0, description="initial learning rate of the backbone")]
+    lr_classifier: HeadRate
+
+
+class TrainCamRun(TrainCam, Replicate):
+    """Stage one of one replicate."""

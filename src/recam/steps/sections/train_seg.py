@@ -1,0 +1,70 @@
+"""Section train_seg: the segmenter trained on pseudo masks."""
+
+from typing import Annotated
+
+from pydantic import Field
+
+from recam.catalogue.names import SEGMENTERS
+from recam.steps.sections.shared import (
+    BackboneName,
+    Distances,
+    FrozenBatchNorm,
+    HeadRate,
+    OutputStride,
+    Replicate,
+    Split,
+    Training,
+    name_from,
+)
+
+
+class TrainSeg(Training):
+    """The segmenter and its training."""
+
+    split: Split
+    segmenter: Annotated[
+        str,
+        *name_from(SEGMENTERS),
+        Field(
+            description="deeplab (small, for a CPU), deeplabv2 (as published), or an architecture "
+            "of segmentation-models-pytorch"
+        ),
+    ]
+    backbone: BackboneName
+    weights: Annotated[
+        str,
+        Field(
+            description="initial weights of the backbone: classifier (those of train_cam), "
+            "imagenet, none, or a state dict's path"
+        ),
+    ]
+    output_stride: OutputStride
+    frozen_batch_norm: FrozenBatchNorm
+    rates: Annotated[
+        Distances,
+        Field(
+            description="atrous rates of the head's branches, in cells of the feature grid "
+            "(deeplab and deeplabv2)"
+        ),
+    ]
+    gradient_accumulation_steps: Annotated[
+        int,
+        Field(
+            ge=1,
+            description="a batch passes the network in this many equal parts, to save memory; "
+            "batch norms that train see one part at a time",
+        ),
+    ]
+    lr: Annotated[float, Field(gt=0, description="initial learning rate of the backbone")]
+    lr_head: HeadRate
+    lr_head_bias: Annotated[
+        float,
+        Field(gt=0, description="initial learning rate of the head's biases, without decay"),
+    ]
+    lr_step_interval: Annotated[
+        int, Field(ge=1, description="steps between two changes of the learning rates")
+    ]
+
+
+class TrainSegRun(TrainSeg, Replicate):
+    """The segmenter of one method and replicate."""

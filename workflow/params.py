@@ -1,0 +1,97 @@
+"""Files that follow from the sections of params.yaml.
+
+preset FILE   writes the numbers of an overlay, such as presets/voc12.yaml, into params.yaml
+schema        writes workflow/schemas/params.schema.yaml, for editors
+check         fails where the schema is not what the sections say
+"""
+
+import io
+import sys
+from pathlib import Path
+from typing import Any
+
+import yaml
+from ruamel.yaml import YAML
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "src"))
+
+from recam.core.errors import UserError
+from recam.io.images import write_text
+from recam.steps.params import Experiment, check, merged
+from recam.steps.yaml_files import read_params
+
+PARAMS = Path("params.yaml")
+SCHEMA = Path("workflow/schemas/params.schema.yaml")
+HEADER = (
+    "# Written from src/recam/steps/sections/ by `make schema`: change those files, not this one.\n"
+)
+
+
+def write_preset(overlay: Path) -> str:
+    """Write the numbers of ``overlay`` into params.yaml, whose comments stay.
+
+    Raises UserError for a wrong overlay; params.yaml is then as before.
+    """
+    files = [read_params(PARAMS), read_params(overlay)]
+    check(merged(files[0].values, files[1].values), files)
+    editor = YAML()  # round trip: keeps comments and the form of lists
+    editor.width = 120
+    editor.preserve_quotes = True
+    editor.indent(mapping=2, sequence=4, offset=2)
+    params = editor.load(PARAMS.read_text(encoding="utf-8"))
+    _update(params, editor.load(overlay.read_text(encoding="utf-8")))
+    text = io.StringIO()
+    editor.dump(params, text)
+    write_text(PARAMS, text.getvalue())
+    return f"params.yaml has the numbers of {overlay}; `make dvc.yaml` next, before `dvc repro`"
+
+
+def _update(params: Any, overlay: Any) -> None:
+    for name, value in overlay.items():
+        if isinstance(value, dict) and name in params:
+            _update(params[name], value)
+        else:
+            params[name] = value
+
+
+def schema_text() -> str:
+    """The JSON schema of params.yaml: sections in place, no references."""
+    schema = Experiment.model_json_schema()
+    definitions = schema.pop("$defs")
+    schema = _inlined(schema, definitions)
+    schema = {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}
+    return HEADER + yaml.safe_dump(schema, sort_keys=False, allow_unicode=True, width=120)
+
+
+def _inlined(value: Any, definitions: dict[str, Any]) -> Any:
+    if isinstance(value, list):
+        return [_inlined(item, definitions) for item in value]
+    if not isinstance(value, dict):
+        return value
+    if "$ref" in value:
+        return _inlined(definitions[value["$ref"].rsplit("/", 1)[1]], definitions)
+    titled = isinstance(value.get("title"), str)  # pydantic's titles repeat the names
+    return {k: _inlined(v, definitions) for k, v in value.items() if k != "title" or not titled}
+
+
+def main(arguments: list[str]) -> str:
+    """Do what the verb says and return a sentence about it."""
+    match arguments:
+        case ["preset", file]:
+            return write_preset(Path(file))
+        case ["schema"]:
+            write_text(SCHEMA, schema_text())
+            return f"{SCHEMA} written."
+        case ["check"] if SCHEMA.read_text(encoding="utf-8") == schema_text():
+            return f"{SCHEMA} is what the sections say."
+        case ["check"]:
+            raise UserError(f"{SCHEMA} is not what the sections say; run `make schema`")
+        case _:
+            raise UserError(__doc__ or "")
+
+
+if __name__ == "__main__":
+    try:
+        print(main(sys.argv[1:]))
+    except UserError as error:
+        sys.exit(str(error))
