@@ -13,12 +13,12 @@ from PIL import Image
 from recam.core.errors import UserError
 from recam.io.checkpoints import (
     ModelConfig,
-    ResumableFolder,
     load_checkpoint,
     load_state,
     save_checkpoint,
     save_state,
 )
+from recam.io.resumable import ResumableFolder
 from recam.io.scores import ScoredClasses, load_classes, load_scores, save_scores
 
 BLUEPRINT = ModelConfig(

@@ -10,19 +10,15 @@ from PIL import Image
 
 from recam.core.errors import UserError
 from recam.core.labels import IGNORE
+from recam.io.atomic import replace_with, replacing, sha256, write_manifest, write_text
 from recam.io.images import (
     check_mask,
     image_size,
     read_image,
     read_mask,
-    replace_with,
-    replacing,
     resized,
-    sha256,
     write_image,
-    write_manifest,
     write_mask,
-    write_text,
 )
 
 MASK = np.array([[0, 1, 2], [20, 254, IGNORE]], dtype=np.uint8)

@@ -11,7 +11,7 @@ from recam.checks.report import write_report
 from recam.checks.rules import check_data
 from recam.core.errors import UserError
 from recam.data.layout import MASKS, WEAK_PARTS
-from recam.io.images import replace_with, write_manifest
+from recam.io.atomic import replace_with, write_manifest
 
 MADE = ("random_seed", "train_images", "val_images", "image_size", "cooccurrence")
 

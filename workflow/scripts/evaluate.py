@@ -11,8 +11,9 @@ from _library import run
 from recam.catalogue.segmenters import load_segmenter
 from recam.core.errors import UserError
 from recam.data.layout import WeakSplit, load_weak_split, require_classes
-from recam.io.checkpoints import ResumableFolder
-from recam.io.images import write_manifest, write_mask, write_text
+from recam.io.atomic import write_manifest, write_text
+from recam.io.images import write_mask
+from recam.io.resumable import ResumableFolder
 from recam.models.folding import folded
 from recam.pipeline.evaluation import (
     Truth,

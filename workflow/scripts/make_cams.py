@@ -10,8 +10,9 @@ from _library import run
 
 from recam.catalogue.methods import make_classifier, maps_of
 from recam.data.layout import load_weak_split, require_classes
-from recam.io.checkpoints import ResumableFolder, load_checkpoint
-from recam.io.images import write_manifest
+from recam.io.atomic import write_manifest
+from recam.io.checkpoints import load_checkpoint
+from recam.io.resumable import ResumableFolder
 from recam.io.scores import ScoredClasses, save_scores
 from recam.methods.cam import peak_normalised
 from recam.models.backbones import backbone_of

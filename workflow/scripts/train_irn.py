@@ -6,7 +6,7 @@ import logging
 from _library import run
 
 from recam.catalogue.names import needs_irn
-from recam.io.images import write_text
+from recam.io.atomic import write_text
 
 logger = logging.getLogger(__name__)
 

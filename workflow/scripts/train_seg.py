@@ -8,7 +8,7 @@ from pathlib import Path
 from _library import run
 
 from recam.catalogue.segmenters import make_segmenter
-from recam.checks.masks import Watch, look_at_masks, odd_about
+from recam.checks.masks import look_at_masks, odd_about, remedy_for
 from recam.core.errors import UserError
 from recam.core.randomness import derived_seed
 from recam.data.layout import load_weak_split
@@ -18,6 +18,7 @@ from recam.models.backbones import backbone_of
 from recam.models.initialisation import seeded_initialisation
 from recam.models.segmenters import Segmenter
 from recam.models.weights import load_backbone, load_weights
+from recam.pipeline.watch import Watch
 from recam.steps.fit import fit
 from recam.steps.launch import shared
 
@@ -55,7 +56,7 @@ def main(args: argparse.Namespace) -> None:
         model_config=model_config,
         learning_rates={"backbone": args.lr, "": args.lr_head, ".bias": args.lr_head_bias},
         inputs=(args.data, args.masks, args.classifier),
-        watch=Watch(model, args.masks),
+        watch=Watch(model, remedy=remedy_for(args.masks)),
     )
 
 

@@ -22,7 +22,7 @@ from filelock import FileLock, Timeout
 
 import recam
 from recam.core.errors import UserError
-from recam.io.images import sha256
+from recam.io.atomic import sha256
 from recam.runtime.memory import lack_of_memory
 
 SCHEMA = Path(__file__).parents[3] / "workflow/schemas/params.schema.yaml"

@@ -14,15 +14,16 @@ from recam.core.labels import BACKGROUND, IGNORE, mask_of_choices
 from recam.core.randomness import derived_seed
 from recam.data.layout import WeakSplit, load_weak_split
 from recam.data.loading import MaskedImages, pixels_of
-from recam.io.checkpoints import ModelConfig, ResumableFolder
+from recam.io.checkpoints import ModelConfig
 from recam.io.images import read_image, read_mask, write_mask
+from recam.io.resumable import ResumableFolder
 from recam.models.backbones import backbone_of
 from recam.models.initialisation import seeded_initialisation
 from recam.models.weights import load_weights
 from recam.pipeline.pseudo_masks import alike_batches, in_threads, load_cams
 from recam.pipeline.training import epochs_done
+from recam.refine.affinities import STRIDE
 from recam.refine.crf_masks import confident_labels
-from recam.refine.irn import STRIDE
 from recam.runtime.devices import make_device
 from recam.runtime.distributed import is_first_after_all, shard
 from recam.steps import command
