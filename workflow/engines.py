@@ -17,7 +17,7 @@ from typing import Any, cast
 import yaml
 from jobs import GraphError, InexpressibleError, Job, load_jobs
 
-from recam.io.images import write_text
+from recam.io.atomic import write_text
 
 DVC_YAML = Path("dvc.yaml")
 PLOTS = Path("workflow/plots.yaml")

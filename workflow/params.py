@@ -16,7 +16,7 @@ from ruamel.yaml import YAML
 sys.path.insert(0, str(Path(__file__).parents[1] / "src"))
 
 from recam.core.errors import UserError
-from recam.io.images import write_text
+from recam.io.atomic import write_text
 from recam.steps.params import Experiment, check, merged
 from recam.steps.yaml_files import read_params
 

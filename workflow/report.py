@@ -19,7 +19,7 @@ import yaml
 sys.path.insert(0, str(Path(__file__).parents[1] / "src"))
 
 from recam.core.errors import UserError
-from recam.io.images import sha256, write_text
+from recam.io.atomic import sha256, write_text
 from recam.report import charts
 
 REPORT = Path("results/report.html")

@@ -27,7 +27,7 @@ from torch.nn import functional
 from recam.catalogue.segmenters import load_segmenter
 from recam.core.errors import UserError
 from recam.core.labels import class_names_with_background
-from recam.io.images import replacing
+from recam.io.atomic import replacing
 from recam.models.backbones import backbone_of
 from recam.models.segmenters import Segmenter, resized
 from recam.runtime.commands import run_command

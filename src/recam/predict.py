@@ -18,7 +18,8 @@ from PIL import Image, ImageDraw, ImageFont
 from recam.catalogue.segmenters import load_segmenter
 from recam.core.errors import UserError
 from recam.core.labels import BACKGROUND, class_colours, class_names_with_background
-from recam.io.images import IMAGE_SUFFIXES, read_image, write_image, write_mask, write_text
+from recam.io.atomic import write_text
+from recam.io.images import IMAGE_SUFFIXES, read_image, write_image, write_mask
 from recam.models.folding import folded
 from recam.pipeline.inference import shrunk_size
 from recam.pipeline.segmentation import masks_of_images

@@ -1,8 +1,4 @@
-"""Files are whole or not there; masks open in any viewer; checksums are those of sha256sum."""
-
-import hashlib
-import shutil
-import subprocess
+"""Images and masks come back from disk, and any viewer opens them."""
 
 import numpy as np
 import pytest
@@ -15,101 +11,12 @@ from recam.io.images import (
     image_size,
     read_image,
     read_mask,
-    replace_with,
-    replacing,
     resized,
-    sha256,
     write_image,
-    write_manifest,
     write_mask,
-    write_text,
 )
 
 MASK = np.array([[0, 1, 2], [20, 254, IGNORE]], dtype=np.uint8)
-
-
-def names(folder):
-    return sorted(path.name for path in folder.iterdir())
-
-
-def test_a_failed_write_leaves_the_old_content(tmp_path):
-    file = tmp_path / "file.txt"
-    file.write_text("old")
-
-    def fail():
-        with replacing(file) as temporary:
-            temporary.write_text("half of the n")
-            raise OSError("no space left")
-
-    with pytest.raises(OSError, match="no space left"):
-        fail()
-    assert file.read_text() == "old"
-    assert names(tmp_path) == ["file.txt"]
-
-
-def test_an_interrupted_write_leaves_the_old_content(tmp_path):
-    file = tmp_path / "file.txt"
-    file.write_text("old")
-
-    def stop():
-        with replacing(file) as temporary:
-            temporary.write_text("half of the n")
-            raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        stop()
-    assert file.read_text() == "old"
-    assert names(tmp_path) == ["file.txt"]
-
-
-def test_the_old_content_stands_until_the_new_is_whole(tmp_path):
-    file = tmp_path / "file.txt"
-    file.write_text("old")
-    with replacing(file) as temporary:
-        temporary.write_text("new")
-        assert file.read_text() == "old"
-    assert file.read_text() == "new"
-    assert names(tmp_path) == ["file.txt"]
-
-
-def test_missing_folders_are_made(tmp_path):
-    write_text(tmp_path / "a/b/file.txt", "text")
-    assert (tmp_path / "a/b/file.txt").read_text() == "text"
-
-
-def test_a_folder_takes_the_place_of_a_folder(tmp_path):
-    old, new = tmp_path / "here", tmp_path / "made"
-    old.mkdir()
-    (old / "old.txt").touch()
-    new.mkdir()
-    (new / "new.txt").touch()
-    replace_with(old, new)
-    assert names(tmp_path) == ["here"]
-    assert names(old) == ["new.txt"]
-
-
-def test_a_folder_takes_the_place_of_a_file(tmp_path):
-    (tmp_path / "here").write_text("a file stood there")
-    (tmp_path / "made").mkdir()
-    replace_with(tmp_path / "here", tmp_path / "made")
-    assert (tmp_path / "here").is_dir()
-
-
-def test_a_folder_takes_the_place_of_a_link_and_leaves_what_it_led_to(tmp_path):
-    (tmp_path / "elsewhere").mkdir()
-    (tmp_path / "elsewhere/precious.txt").touch()
-    (tmp_path / "here").symlink_to(tmp_path / "elsewhere")
-    (tmp_path / "made").mkdir()
-    replace_with(tmp_path / "here", tmp_path / "made")
-    assert not (tmp_path / "here").is_symlink()
-    assert names(tmp_path / "elsewhere") == ["precious.txt"]
-
-
-def test_a_file_takes_the_place_of_a_folder(tmp_path):
-    (tmp_path / "here").mkdir()
-    (tmp_path / "made").write_text("new")
-    replace_with(tmp_path / "here", tmp_path / "made")
-    assert (tmp_path / "here").read_text() == "new"
 
 
 def test_a_mask_comes_back_as_it_was_written(tmp_path):
@@ -296,44 +203,3 @@ def test_a_file_that_is_no_image_has_no_size(tmp_path, content):
         (tmp_path / "image.png").write_bytes(content)
     with pytest.raises(UserError, match=r"image\.png: not a readable image .*; replace or remove"):
         image_size(tmp_path / "image.png")
-
-
-def test_a_checksum_is_the_sha256_of_the_bytes(tmp_path):
-    (tmp_path / "file").write_bytes(b"abc")
-    # The example of FIPS 180-2.
-    assert sha256(tmp_path / "file") == (
-        "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
-    )
-
-
-@pytest.fixture
-def manifest(tmp_path):
-    """The checksums of a folder, a folder in it, and a file beside it."""
-    (tmp_path / "b/inner").mkdir(parents=True)
-    for name in ("b/two.txt", "b/inner/one.txt", "a file.txt"):
-        (tmp_path / name).write_text(name)
-    (tmp_path / "b/.hidden").write_text("not part of the result")
-    write_manifest(tmp_path / "all.sha256", [tmp_path / "b", tmp_path / "a file.txt"])
-    return tmp_path / "all.sha256"
-
-
-def test_a_manifest_lists_every_file_in_order(manifest):
-    expected = [
-        f"{hashlib.sha256(name.encode()).hexdigest()}  {name}"
-        for name in ("a file.txt", "b/inner/one.txt", "b/two.txt")
-    ]
-    assert manifest.read_text().splitlines() == expected
-
-
-@pytest.mark.skipif(shutil.which("sha256sum") is None, reason="no sha256sum here")
-def test_sha256sum_agrees_with_a_manifest(manifest):
-    command = ["sha256sum", "--check", "--strict", manifest.name]
-    done = subprocess.run(command, cwd=manifest.parent, capture_output=True, text=True, check=True)
-    assert done.stdout.count(": OK") == 3
-
-
-@pytest.mark.skipif(shutil.which("sha256sum") is None, reason="no sha256sum here")
-def test_sha256sum_sees_a_changed_file(manifest):
-    (manifest.parent / "b/two.txt").write_text("changed")
-    command = ["sha256sum", "--check", "--status", manifest.name]
-    assert subprocess.run(command, cwd=manifest.parent, check=False).returncode == 1

@@ -18,7 +18,8 @@ import yaml
 from filelock import FileLock
 from PIL import Image
 
-from recam.io.images import read_mask, write_manifest
+from recam.io.atomic import write_manifest
+from recam.io.images import read_mask
 from recam.io.scores import ScoredClasses, load_scores, save_scores
 
 ROOT = Path(__file__).parents[2]

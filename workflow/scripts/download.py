@@ -13,7 +13,7 @@ from recam.checks.report import write_report
 from recam.checks.rules import check_data
 from recam.core.errors import UserError
 from recam.data.layout import MASKS, WEAK_PARTS
-from recam.io.images import replace_with, write_manifest
+from recam.io.atomic import replace_with, write_manifest
 from recam.steps.paths import Out
 from recam.steps.sections.download import OF_MADE, Download
 

@@ -12,7 +12,7 @@ from _library import run
 from matplotlib.figure import Figure
 
 from recam.data.layout import CLASSES, read_classes
-from recam.io.images import replace_with
+from recam.io.atomic import replace_with
 from recam.report import charts, error_charts
 from recam.report.examples import Material, draw_extremes
 from recam.report.first_page import scored, write_answer

@@ -9,8 +9,8 @@ from typing import Annotated
 from _library import run
 
 from recam.data.layout import load_weak_split
-from recam.io.checkpoints import ResumableFolder
-from recam.io.images import write_text
+from recam.io.atomic import write_text
+from recam.io.resumable import ResumableFolder
 from recam.pipeline.scoring import maps_of_run, score_run
 from recam.report.style import STAGES
 from recam.runtime.distributed import is_first

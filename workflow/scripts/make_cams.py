@@ -9,8 +9,8 @@ from _library import run
 
 from recam.catalogue.methods import load_classifier, maps_of
 from recam.data.layout import load_weak_split, require_classes
-from recam.io.checkpoints import ResumableFolder
-from recam.io.images import write_manifest
+from recam.io.atomic import write_manifest
+from recam.io.resumable import ResumableFolder
 from recam.models.backbones import backbone_of
 from recam.models.folding import folded
 from recam.pipeline.cams import write_cams

@@ -8,8 +8,8 @@ from typing import Annotated
 from _library import run
 
 from recam.data.layout import CLASSES, read_classes
-from recam.io.checkpoints import ResumableFolder
-from recam.io.images import write_manifest, write_text
+from recam.io.atomic import write_manifest, write_text
+from recam.io.resumable import ResumableFolder
 from recam.report.refinement import Shown, draw
 from recam.runtime.devices import make_device
 from recam.runtime.distributed import is_first_after_all

@@ -7,7 +7,7 @@ import logging
 from _library import run
 
 from recam.data.layout import CLASSES, read_classes
-from recam.io.images import write_text
+from recam.io.atomic import write_text
 from recam.report.examples import Material, draw_first
 from recam.report.style import LOOKS, STAGES
 from recam.report.summary import (

@@ -5,7 +5,7 @@ import logging
 from _library import run
 
 from recam.catalogue.names import needs_irn
-from recam.io.images import write_text
+from recam.io.atomic import write_text
 from recam.steps.paths import IrnPaths
 from recam.steps.sections.machine import Machine
 from recam.steps.sections.refiner import RefinerChoice

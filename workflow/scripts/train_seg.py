@@ -7,10 +7,10 @@ from typing import Annotated
 
 from _library import run
 
-from recam.checks.masks import Watch
 from recam.core.randomness import derived_seed
 from recam.data.layout import load_weak_split
 from recam.data.loading import MaskedImages
+from recam.pipeline.watch import Watch
 from recam.steps.fit import Trainee, fit
 from recam.steps.launch import distributed
 from recam.steps.paths import In, TrainingPaths

@@ -9,8 +9,9 @@ from torch import Tensor
 from recam.catalogue.backbones import make_backbone
 from recam.catalogue.names import REFINERS
 from recam.io.checkpoints import ModelConfig
-from recam.pipeline.pseudo_masks import Propagate
-from recam.refine.irn import STRIDE, Irn, edges_of
+from recam.refine.affinities import STRIDE
+from recam.refine.interface import Propagate
+from recam.refine.irn import Irn, edges_of
 from recam.refine.pamr import Pamr, pamr
 from recam.refine.random_walk import Walk, walk_bytes, walked
 

@@ -1,8 +1,4 @@
-"""Whether there is something for a segmenter to learn, and whether it learns it.
-
-A night of training on empty masks, or of a network that calls everything background, ends with a
-number that means nothing. Both are noticed early, and told with their cause.
-"""
+"""Checks of training masks, before a segmenter trains on them."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,14 +10,10 @@ from recam.core.errors import UserError
 from recam.core.labels import BACKGROUND, IGNORE, mask_id
 from recam.data.layout import MASKS, WeakSplit
 from recam.io.images import check_mask, image_size, read_mask
-from recam.models.segmenters import Segmenter
 from recam.runtime.progress import progress
 
 PERCENT = 100.0
 ALMOST_EMPTY = 0.001  # share of foreground in masks that little can be learned from
-COLLAPSED = 0.01  # of the foreground in the masks: a network that finds less finds nothing
-WARM_UP = 500  # steps in which a network may call everything background, at least
-LONG_WARM_UP = 0.05  # of all steps, in a long run; in a short one half of them are enough
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,7 +49,7 @@ def look_at_masks(split: WeakSplit, folder: Path) -> MasksSeen:
     if not seen.foreground:
         raise UserError(
             f"{folder}: no pixel shows a class, and {PERCENT * seen.ignored:.1f} % are ignored; "
-            f"{_remedy(folder)}"
+            f"{remedy_for(folder)}"
         )
     return seen
 
@@ -66,7 +58,7 @@ def odd_about(split: WeakSplit, folder: Path, seen: MasksSeen) -> list[str]:
     """A sentence for masks that are almost empty, and for each class that is in none of them."""
     few = (
         f"{folder}: only {PERCENT * seen.foreground:.3f} % of the pixels to learn from show a "
-        f"class; {_remedy(folder)}"
+        f"class; {remedy_for(folder)}"
     )
     return [few] * (seen.foreground < ALMOST_EMPTY) + never_shown(split, seen)
 
@@ -84,33 +76,8 @@ def never_shown(split: WeakSplit, seen: MasksSeen) -> list[str]:
     return sentences
 
 
-class Watch:
-    """Stops a training run whose network calls everything background. Raises UserError then."""
-
-    def __init__(self, model: Segmenter, folder: Path):
-        self.model = model
-        self.folder = folder
-        self.last: int | None = None  # at which step it was called before
-
-    def __call__(self, step: int, steps: int) -> None:
-        """Look at what was found since the last call, after so many steps of so many.
-
-        What was found before the first call, or before the network had warmed up, is not judged.
-        """
-        true, found = self.model.foreground.shares()
-        since, self.last = self.last, step
-        warm_up = min(max(WARM_UP, int(LONG_WARM_UP * steps)), steps // 2)
-        if since is None or since < warm_up or found >= COLLAPSED * true:
-            return
-        raise UserError(
-            f"after {step} of {steps} steps the segmenter calls {PERCENT * found:.2f} % of the "
-            f"pixels something else than background, its masks {PERCENT * true:.2f} %: either its "
-            "learning rate is too high, so lower lr_head, lr_head_bias and lr; or its masks are of "
-            f"no use, so look at some and {_remedy(self.folder)}"
-        )
-
-
-def _remedy(folder: Path) -> str:
+def remedy_for(folder: Path) -> str:
+    """The last words of an error about masks: how to get better ones."""
     return "correct them" if folder.name == MASKS else "lower the background's score of make_pseudo"
 
 

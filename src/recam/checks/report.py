@@ -11,7 +11,7 @@ import pandas as pd
 from jaxtyping import Bool, Int
 
 from recam.core.labels import BACKGROUND, IGNORE, mask_id
-from recam.io.images import write_text
+from recam.io.atomic import write_text
 
 NAMES_PER_KIND = 10  # the rest is in faults.csv
 PAIRS = 10

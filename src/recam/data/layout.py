@@ -15,7 +15,8 @@ from jaxtyping import Bool, UInt8
 
 from recam.core.errors import UserError
 from recam.core.labels import MAX_CLASSES, labels_of_mask
-from recam.io.images import IMAGE_SUFFIXES, write_image, write_mask, write_text
+from recam.io.atomic import write_text
+from recam.io.images import IMAGE_SUFFIXES, write_image, write_mask
 
 IMAGES = "JPEGImages"
 MASKS = "SegmentationClass"

@@ -25,7 +25,7 @@ from recam.datasets import regions
 from recam.datasets.collection import Collection, folder_of
 from recam.datasets.fetch import Archive, unpacked
 from recam.datasets.regions import Picture, Region, write_masks
-from recam.io.images import sha256
+from recam.io.atomic import sha256
 
 ANNOTATIONS, TRAIN, VAL = "annotations", "train2014", "val2014"
 _SITE = "http://images.cocodataset.org"

@@ -11,7 +11,7 @@ from jaxtyping import Bool
 
 from recam.core.errors import UserError
 from recam.data.layout import CLASSES, IMAGES, LABELS, MASKS, SPLITS
-from recam.io.images import write_text
+from recam.io.atomic import write_text
 
 AUTO = "auto"
 

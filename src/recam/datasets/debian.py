@@ -7,7 +7,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from recam.core.errors import UserError
-from recam.io.images import replace_with
+from recam.io.atomic import replace_with
 
 
 def unpack(package: Path, target: Path) -> None:

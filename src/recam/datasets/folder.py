@@ -20,7 +20,8 @@ from PIL import ExifTags, Image, ImageOps
 from recam.core.errors import UserError
 from recam.data.layout import CLASSES, IMAGES, LABELS, MASKS, SPLITS, read_classes, read_split
 from recam.datasets.collection import Collection, folder_of
-from recam.io.images import DEEP_MODES, IMAGE_SUFFIXES, UNREADABLE, read_mask, replacing, write_mask
+from recam.io.atomic import replacing
+from recam.io.images import DEEP_MODES, IMAGE_SUFFIXES, UNREADABLE, read_mask, write_mask
 from recam.runtime.progress import progress
 
 BETWEEN_LABELS = "[;|,]"  # of one image, in a column `labels`

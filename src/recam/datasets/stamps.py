@@ -23,7 +23,7 @@ from recam.data.layout import Scene
 from recam.datasets.collage import Layer, paint, place, read_cutout
 from recam.datasets.debian import download_and_unpack, unpack
 from recam.datasets.scenery import choose_classes, landscape
-from recam.io.images import sha256
+from recam.io.atomic import sha256
 
 PACKAGE = "tuxpaint-stamps-default"
 INSTALLED = Path("/usr/share/tuxpaint/stamps")

@@ -1,11 +1,6 @@
-"""Files written whole or not at all, and images and masks as everybody can open them."""
+"""Images and masks as files that any viewer can open."""
 
-import hashlib
 import math
-import os
-import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +9,7 @@ from PIL import Image, UnidentifiedImageError
 
 from recam.core.errors import UserError
 from recam.core.labels import IGNORE, MAX_CLASSES, class_colours
+from recam.io.atomic import replacing
 
 # What Pillow raises at files that are broken, foreign or far too large.
 UNREADABLE = (
@@ -26,38 +22,6 @@ UNREADABLE = (
 DEEP_MODES = ("I", "F")  # Pillow's names for pixels of more than eight bits begin so
 REDUCTIONS = (1, 2, 4, 8)  # by which a JPEG can be decoded smaller
 IMAGE_SUFFIXES = (".jpg", ".png", ".jpeg", ".JPG", ".JPEG", ".PNG")
-
-
-@contextmanager
-def replacing(path: Path) -> Iterator[Path]:
-    """Give a temporary path beside ``path`` and rename it there once the block has succeeded."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        yield temporary
-        temporary.replace(path)
-    except OSError as error:
-        if error.errno and not error.filename:
-            error.filename = str(path)  # writing to an open file names none
-        raise
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
-def replace_with(path: Path, made: Path) -> None:
-    """Put a finished file or folder in the place of ``path``, whatever stood there."""
-    if path.is_dir() and not path.is_symlink():
-        shutil.rmtree(path)
-    else:
-        path.unlink(missing_ok=True)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    made.replace(path)
-
-
-def write_text(path: Path, text: str) -> None:
-    """Write a text file in one move."""
-    with replacing(path) as temporary:
-        temporary.write_text(text, encoding="utf-8")
 
 
 def read_image(
@@ -161,24 +125,3 @@ def check_mask(
             f"{path}: mask id {num_ids + beyond[0]} is beyond the classes; expected "
             f"0..{num_ids - 1} or {IGNORE}; correct the mask or add the class to classes.txt"
         )
-
-
-def sha256(path: Path) -> str:
-    """The SHA-256 of a file's bytes, in hexadecimal."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def write_manifest(manifest: Path, paths: list[Path]) -> None:
-    """List the SHA-256 of every file, and of every file below every folder, in ``sha256sum`` form.
-
-    Names are relative to the manifest's folder, so ``sha256sum --check`` works there.
-    """
-    files = sorted(
-        file
-        for path in paths
-        for file in ([path] if path.is_file() else path.rglob("*"))
-        if file.is_file() and not file.name.startswith(".")
-    )
-    root = manifest.parent
-    write_text(manifest, "".join(f"{sha256(f)}  {f.relative_to(root).as_posix()}\n" for f in files))

@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Float, Integer
 
 from recam.core.errors import UserError
-from recam.io.images import replacing
+from recam.io.atomic import replacing
 
 SCORE_STEPS = 200  # of a saved score, so that every threshold of a sweep falls on a step
 

@@ -124,7 +124,7 @@ class TimmBackbone(Backbone):
         self.network = _create_timm(name, output_stride=output_stride)
         use_fast_depthwise_gradients(self)
         config = self.network.pretrained_cfg
-        self.mean, self.std = _triple(config["mean"]), _triple(config["std"])
+        self.mean, self.std = triple(config["mean"]), triple(config["std"])
         self.channels = self.network.num_features
         levels = self.network.feature_info
         self.level_channels = tuple(level["num_chs"] for level in levels)
@@ -166,6 +166,12 @@ def backbone_of(model: nn.Module) -> Backbone:
     if not isinstance(backbone, Backbone):
         raise TypeError(f"expected a backbone of recam.models, got {type(backbone).__name__}")
     return backbone
+
+
+def triple(values: Sequence[float]) -> tuple[float, float, float]:
+    """One value for each of red, green and blue. Raises ValueError for any other count."""
+    red, green, blue = values
+    return red, green, blue
 
 
 def freeze_batch_norm(model: nn.Module, *, affine: bool = False) -> None:
@@ -220,11 +226,6 @@ def _dilate(stage: nn.Sequential, rate: int) -> None:
     for module in stage.modules():
         if isinstance(module, nn.Conv2d) and module.kernel_size == (3, 3):
             module.dilation = module.padding = (rate, rate)
-
-
-def _triple(values: Sequence[float]) -> tuple[float, float, float]:
-    red, green, blue = values
-    return red, green, blue
 
 
 class _PretrainedConfig(TypedDict):

@@ -19,6 +19,7 @@ from recam.models.backbones import (
     Features,
     Images,
     freeze_batch_norm,
+    triple,
 )
 from recam.models.segmenters import Segmenter
 
@@ -59,7 +60,7 @@ class SmpEncoder(Backbone):
             self.level_strides = tuple(min(2**n, stages.output_stride) for n in range(1, 6))
         else:
             features = cast(_TimmFeatures, network.get_submodule("model"))
-            self.mean, self.std = (_triple(features.pretrained_cfg[k]) for k in ("mean", "std"))
+            self.mean, self.std = (triple(features.pretrained_cfg[k]) for k in ("mean", "std"))
             self.level_channels = tuple(features.feature_info.channels())
             self.level_strides = tuple(features.feature_info.reduction())
         self.channels = self.level_channels[-1]
@@ -181,10 +182,6 @@ def _create(architecture: str, backbone: str, *, output_stride: int, num_ids: in
         classes=num_ids,
         **options,
     )
-
-
-def _triple(values: Sequence[float]) -> tuple[float, float, float]:
-    return values[0], values[1], values[2]
 
 
 class _SmpResNet(Protocol):

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 
 from recam.data.layout import WeakSplit
-from recam.io.checkpoints import ResumableFolder
+from recam.io.resumable import ResumableFolder
 from recam.io.scores import ScoredClasses, save_scores
 from recam.methods.cam import peak_normalised
 from recam.models.backbones import Backbone

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import torch
 
-from recam.io.checkpoints import ResumableFolder
 from recam.io.images import write_mask
+from recam.io.resumable import ResumableFolder
 from recam.models.segmenters import Segmenter
 from recam.pipeline.segmentation import masks_of_images
 from recam.refine.crf_masks import Crf

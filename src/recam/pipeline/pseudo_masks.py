@@ -10,7 +10,6 @@ from typing import TypeVar
 import numpy as np
 import torch
 from jaxtyping import Int64, UInt8
-from torch import Tensor
 
 from recam.core.errors import UserError
 from recam.core.labels import banded_mask, top_class
@@ -19,12 +18,9 @@ from recam.data.loading import pixels_of
 from recam.io.images import image_size, read_image, write_mask
 from recam.io.scores import ScoredClasses, load_classes, load_scores, save_scores
 from recam.refine.crf_masks import EVEN, Crf, crf_refined
+from recam.refine.interface import Need, Propagate
 from recam.runtime.progress import progress
 
-# Score maps (B, n, H, W) and pixels (B, 3, H, W) in [0, 1] -> score maps that follow the image.
-Propagate = Callable[[Tensor, Tensor], Tensor]
-# Bytes that spreading one image of that height and width with n maps takes.
-Need = Callable[[int, int, int], int]
 MIB = 1 << 20
 Picture = UInt8[np.ndarray, "H W 3"]
 

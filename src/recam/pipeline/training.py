@@ -19,8 +19,8 @@ from torch.optim import SGD
 from torch.optim.lr_scheduler import LambdaLR
 
 from recam.core.errors import UserError
+from recam.io.atomic import write_text
 from recam.io.checkpoints import load_state, save_state
-from recam.io.images import write_text
 from recam.models.backbones import share_batch_norms
 from recam.runtime.distributed import all_reduce_sum, is_first, processes, wait_for_all
 from recam.runtime.precision import autocast

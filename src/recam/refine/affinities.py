@@ -12,6 +12,8 @@ from jaxtyping import Float, Num
 from torch import Tensor
 from torch.nn import functional
 
+STRIDE = 4  # of the grid of edges and displacements: pixels of a cell's side
+
 Offset = tuple[int, int]  # rows down, columns to the right
 
 

@@ -8,9 +8,9 @@ from torch import Tensor
 
 from recam.core.labels import BACKGROUND, IGNORE
 from recam.refine.crf import CrfKernels, DenseCrf, unary_of_labels, unary_of_probabilities
+from recam.refine.interface import TINY
 
 EVEN = 0.5  # the crf_refined score of a class that is as likely as the background
-TINY = torch.finfo(torch.float32).tiny  # keeps 0 / 0 at 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -17,11 +17,16 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from recam.core.labels import BACKGROUND, IGNORE
-from recam.refine.affinities import pair_affinities, pair_offsets, pair_sources, pair_targets
+from recam.refine.affinities import (
+    STRIDE,
+    pair_affinities,
+    pair_offsets,
+    pair_sources,
+    pair_targets,
+)
 from recam.runtime.distributed import all_reduce_sum, processes
 from recam.runtime.precision import to_float32
 
-STRIDE = 4  # of edges and displacements, in pixels
 EDGE_WIDTH = 32  # channels of each level in the edge head; this and what follows: authors' code
 FINE_WIDTH = 64  # channels of the first fine level in the displacement head, then twice as many
 WIDTH = 256  # channels of its coarse levels

@@ -17,10 +17,9 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional
 
-from recam.refine.affinities import grid_affinities, pair_offsets
+from recam.refine.affinities import STRIDE, grid_affinities, pair_offsets
+from recam.refine.interface import TINY
 
-STRIDE = 4  # pixels of a cell's side
-TINY = torch.finfo(torch.float32).tiny  # keeps 0 / 0 at 0
 NEGLIGIBLE = 1e-6  # probability of all that is left out of the mixture
 BYTES = 4  # of a float32
 EDGE_COPIES = 8  # grids of edges, paths and sums that are alive at once, beside the weights

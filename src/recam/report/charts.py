@@ -19,7 +19,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import LogLocator, MaxNLocator
 
-from recam.io.images import replacing
+from recam.io.atomic import replacing
 from recam.report.style import DOTS, GREY, LOOKS, PAGE, RC, STAGES
 
 Values = Mapping[str, float | str]  # of one method and stage, by name

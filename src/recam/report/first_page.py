@@ -7,7 +7,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from recam.io.images import write_text
+from recam.io.atomic import write_text
 from recam.report.style import LOOKS
 from recam.report.summary import Metrics, Run, Table, gathered_metrics, table_of
 

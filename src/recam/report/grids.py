@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
 from recam.core.labels import BACKGROUND, IGNORE, class_colours, mask_id
-from recam.io.images import replacing
+from recam.io.atomic import replacing
 from recam.report.style import BROKEN, GREY, MENDED, RC
 
 CELL = 1.35  # inches; and what a name in the legend, a line of words and a row's label take

@@ -12,7 +12,8 @@ from recam.core.labels import class_colours, top_class
 from recam.data.loading import pixels_of
 from recam.io.images import read_image, read_mask
 from recam.io.scores import load_scores
-from recam.refine.irn import STRIDE, Irn, edges_of
+from recam.refine.affinities import STRIDE
+from recam.refine.irn import Irn, edges_of
 from recam.refine.random_walk import Walk, random_walk
 from recam.report.grids import (
     Picture,

@@ -17,7 +17,7 @@ from pydantic import BaseModel
 
 import recam
 from recam.core.errors import UserError
-from recam.io.images import sha256
+from recam.io.atomic import sha256
 from recam.runtime.memory import lack_of_memory
 from recam.steps.parser import Arguments, parse
 

@@ -7,7 +7,8 @@ from recam.core.errors import UserError
 from recam.core.randomness import derived_seed
 from recam.data.layout import WeakSplit, load_weak_split
 from recam.data.loading import MaskedImages
-from recam.io.checkpoints import ModelConfig, ResumableFolder
+from recam.io.checkpoints import ModelConfig
+from recam.io.resumable import ResumableFolder
 from recam.models.backbones import backbone_of
 from recam.models.initialisation import seeded_initialisation
 from recam.models.weights import load_weights

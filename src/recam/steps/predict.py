@@ -4,8 +4,8 @@ from pathlib import Path
 
 from recam.catalogue.segmenters import load_segmenter
 from recam.data.layout import WeakSplit, require_classes
-from recam.io.checkpoints import ResumableFolder
-from recam.io.images import write_manifest
+from recam.io.atomic import write_manifest
+from recam.io.resumable import ResumableFolder
 from recam.models.folding import folded
 from recam.pipeline.predictions import write_predictions
 from recam.runtime.devices import make_device

@@ -12,8 +12,9 @@ from recam.catalogue.refiners import RefinerNumbers, bytes_of_walk, make_irn, ma
 from recam.core.errors import UserError
 from recam.core.labels import IGNORE
 from recam.data.layout import IMAGES, find_image, require_classes
-from recam.io.checkpoints import ResumableFolder, load_checkpoint
+from recam.io.checkpoints import load_checkpoint
 from recam.io.images import read_mask
+from recam.io.resumable import ResumableFolder
 from recam.pipeline.pseudo_masks import (
     MIB,
     Cut,

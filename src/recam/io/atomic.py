@@ -1,0 +1,61 @@
+"""Atomic file writes, checksums and manifests."""
+
+import hashlib
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Give a temporary path beside ``path`` and rename it there once the block has succeeded."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        yield temporary
+        temporary.replace(path)
+    except OSError as error:
+        if error.errno and not error.filename:
+            error.filename = str(path)  # writing to an open file names none
+        raise
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def replace_with(path: Path, made: Path) -> None:
+    """Put a finished file or folder in the place of ``path``, whatever stood there."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    made.replace(path)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a text file in one move."""
+    with replacing(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+def sha256(path: Path) -> str:
+    """The SHA-256 of a file's bytes, in hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def write_manifest(manifest: Path, paths: list[Path]) -> None:
+    """List the SHA-256 of every file, and of every file below every folder, in ``sha256sum`` form.
+
+    Names are relative to the manifest's folder, so ``sha256sum --check`` works there.
+    """
+    files = sorted(
+        file
+        for path in paths
+        for file in ([path] if path.is_file() else path.rglob("*"))
+        if file.is_file() and not file.name.startswith(".")
+    )
+    root = manifest.parent
+    write_text(manifest, "".join(f"{sha256(f)}  {f.relative_to(root).as_posix()}\n" for f in files))
