@@ -702,11 +702,13 @@ def test_masks_to_train_on_that_are_missing_are_counted_before_training(run, dat
     experiment = _Experiment(run, data)
     (experiment.truth / "train_0003.png").unlink()
     (experiment.truth / "train_0005.png").unlink()
-    words = ("no mask for 2 of the 8 images of split train (first: train_0003)", "supervised")
+    words = ("each of the 8 images of split train, 2 are missing (first: train_0003)", "supervised")
     refused(experiment.train_seg(experiment.truth), *words)
     pseudo = experiment.folder / "pseudo"
     experiment.truth.rename(pseudo)
-    refused(experiment.train_seg(pseudo), "make_cams.split does not cover train_seg.split")
+    refused(
+        experiment.train_seg(pseudo), "set make_cams.split to a split that contains train_seg.split"
+    )
 
 
 def test_a_cut_that_was_never_written_is_named(run, data):
@@ -781,4 +783,4 @@ def test_a_class_that_no_mask_shows_is_told_and_training_goes_on(run, data):
         Image.fromarray(mask).save(path)
     said = succeeded(experiment.train_seg(experiment.truth, weights="none"))
     name = (data / "classes.txt").read_text().splitlines()[2]
-    assert f"class {name} is in none of the masks of split train" in said
+    assert f"class {name} is in no mask of split train" in said

@@ -8,7 +8,7 @@ from pathlib import Path
 from _library import run
 
 from recam.catalogue.segmenters import make_segmenter
-from recam.checks.masks import look_at_masks, odd_about, remedy_for
+from recam.checks.masks import check_masks, mask_warnings, remedy_for
 from recam.core.errors import UserError
 from recam.core.randomness import derived_seed
 from recam.data.layout import load_weak_split
@@ -40,9 +40,9 @@ def main(args: argparse.Namespace) -> None:
     )
     with seeded_initialisation(args.random_seed, "train_seg"):
         model = make_segmenter(model_config)
-    seen = look_at_masks(split, args.masks)
+    seen = check_masks(split, args.masks)
     logger.info("masks: %.1f %% foreground", 100 * seen.foreground)
-    for sentence in odd_about(split, args.masks, seen):
+    for sentence in mask_warnings(split, args.masks, seen):
         logger.warning(sentence)
     if args.weights == "classifier":
         _start_from(args.classifier, model, model_config)
