@@ -1,4 +1,4 @@
-"""Say in words and CSV what a data set holds, and what is wrong or odd about it."""
+"""Report the errors, warnings and statistics of a data set, as Markdown and CSV."""
 
 import argparse
 from pathlib import Path
@@ -14,13 +14,15 @@ from recam.data.layout import CLASSES, SPLITS
 
 
 def main(args: argparse.Namespace) -> None:
-    """Look at everything, write the report and print it; fail where training would."""
+    """Check the data set, write the report and print it; fail if there are errors."""
     with TemporaryDirectory() as temporary:
         report = check_data(_in_layout(args.data, Path(temporary)))
     write_report(report, args.report)
-    print(report.words())  # noqa: T201 what was asked for
-    if report.wrong:
-        raise UserError(f"{args.data} cannot be used as it is; {args.report} has all faults")
+    print(report.markdown())  # noqa: T201 the output of this command
+    if report.errors:
+        raise UserError(
+            f"{report.errors[0]}; fix or remove it; {args.report}/report.md lists all faults"
+        )
 
 
 def _in_layout(data: Path, temporary: Path) -> Path:

@@ -33,11 +33,11 @@ def main(args: argparse.Namespace) -> None:
     )
     fill(new, args.dataset, sources, made)
     report = check_data(new)
-    write_report(report, rejected if report.wrong else args.check[0].parent)
+    write_report(report, rejected if report.errors else args.check[0].parent)
     logger.info("%s", report.verdict())
-    if report.wrong:
+    if report.errors:
         raise UserError(
-            f"{report.wrong[0]}; mend it, or take it out; {rejected}/report.md has all faults"
+            f"{report.errors[0]}; fix or remove it; {rejected}/report.md lists all faults"
         )
     for part in (*WEAK_PARTS, MASKS):
         replace_with(args.data / part, new / part)
