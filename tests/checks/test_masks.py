@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from recam.checks.masks import look_at_masks, never_shown, odd_about, remedy_for
+from recam.checks.masks import absent_class_warnings, check_masks, mask_warnings, remedy_for
 from recam.core.errors import UserError
 from recam.core.labels import IGNORE
 from recam.data.layout import WeakSplit
@@ -37,19 +37,19 @@ def folder(tmp_path):
 
 
 def test_the_masks_are_counted(split, folder):
-    seen = look_at_masks(split, folder)
+    seen = check_masks(split, folder)
     assert seen.foreground == pytest.approx(40 / 300)
     assert seen.ignored == pytest.approx(100 / 400)
     assert seen.shown.tolist() == [True, False, False]
 
 
-def test_a_class_that_no_mask_shows_is_told_with_its_images(split, folder):
-    dog, owl = never_shown(split, look_at_masks(split, folder))
+def test_a_class_that_no_mask_shows_gives_a_warning(split, folder):
+    dog, owl = absent_class_warnings(split, check_masks(split, folder))
     assert dog.startswith(
-        "class dog is in none of the masks of split train (images labelled with it: 1)"
+        "class dog is in no mask of split train (1 of its images are labelled with it)"
     )
     assert owl.startswith(
-        "class owl is in none of the masks of split train (images labelled with it: 0)"
+        "class owl is in no mask of split train (0 of its images are labelled with it)"
     )
 
 
@@ -63,53 +63,58 @@ def test_a_class_that_no_mask_shows_is_told_with_its_images(split, folder):
 def test_a_mask_that_does_not_fit_is_named(split, folder, mask, words):
     write_mask(folder / "b.png", mask)
     with pytest.raises(UserError, match=words):
-        look_at_masks(split, folder)
+        check_masks(split, folder)
 
 
 def test_a_mask_that_was_cut_off_is_named(split, folder):
     whole = (folder / "b.png").read_bytes()
     (folder / "b.png").write_bytes(whole[: len(whole) // 2])
     with pytest.raises(UserError, match=r"b\.png: not a readable mask .*; replace it"):
-        look_at_masks(split, folder)
+        check_masks(split, folder)
 
 
-def test_a_missing_mask_is_told_with_what_to_do(split, folder):
+def test_missing_masks_are_counted(split, folder):
     (folder / "a.png").unlink()
-    with pytest.raises(UserError, match=r"no mask for 1 of the 2 images of split train \(first: a"):
-        look_at_masks(split, folder)
+    with pytest.raises(
+        UserError, match=r"each of the 2 images of split train, 1 are missing \(first: a\)"
+    ):
+        check_masks(split, folder)
 
 
 @pytest.mark.parametrize(("value", "ignored"), [(0, "0.0"), (IGNORE, "100.0")])
 def test_empty_masks_are_refused(split, folder, value, ignored):
     for name in ("a", "b"):
         write_mask(folder / f"{name}.png", np.full((10, 20), value, np.uint8))
-    words = f"pseudo: no pixel shows a class, and {ignored} % are ignored; lower the background's"
+    words = (
+        f"pseudo: expected masks with foreground pixels, got none \\({ignored} % of the pixels are "
+        "ignored\\); lower the background score in make_pseudo"
+    )
     with pytest.raises(UserError, match=words):
-        look_at_masks(split, folder)
+        check_masks(split, folder)
 
 
-def test_masks_that_are_almost_empty_are_told(split, tmp_path):
+def test_nearly_empty_masks_give_a_warning(split, tmp_path):
     for image, size in zip(split.images, ((100, 20), (100, 10)), strict=True):
         write_image(image, np.zeros((*size, 3), np.uint8))
         mask = np.zeros(size, np.uint8)
         mask[0, 0] = 1
         write_mask(tmp_path / f"SegmentationClass/{image.name}", mask)
     folder = tmp_path / "SegmentationClass"
-    told = odd_about(split, folder, look_at_masks(split, folder))
-    words = "only 0.067 % of the pixels to learn from show a class; correct them"
-    assert told[0] == f"{folder}: {words}"
-    assert len(told) == 3  # and two classes that no mask shows
+    warnings = mask_warnings(split, folder, check_masks(split, folder))
+    words = "only 0.067 % of the pixels that are not ignored are foreground; correct them"
+    assert warnings[0] == f"{folder}: {words}"
+    assert len(warnings) == 3  # and two classes that no mask shows
 
 
-def test_the_file_of_a_folder_of_true_masks_is_told_apart(split, tmp_path):
-    with pytest.raises(UserError, match="add them, or take supervised off methods"):
-        look_at_masks(split, Path(tmp_path / "SegmentationClass"))
+def test_missing_ground_truth_has_a_remedy_of_its_own(split, tmp_path):
+    with pytest.raises(UserError, match="add them or remove supervised from methods"):
+        check_masks(split, Path(tmp_path / "SegmentationClass"))
 
 
 @pytest.mark.parametrize(
     ("folder", "remedy"),
     [
-        ("pseudo", "lower the background's score of make_pseudo"),
+        ("pseudo", "lower the background score in make_pseudo"),
         ("SegmentationClass", "correct them"),
     ],
 )

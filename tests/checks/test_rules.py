@@ -1,4 +1,4 @@
-"""The check before training: what it finds wrong or odd, what it counts, and how it says so."""
+"""Validation of data sets: errors, warnings, statistics and the report."""
 
 import struct
 import zlib
@@ -19,13 +19,13 @@ TRAIN = "ImageSets/Segmentation/train.txt"
 VAL = "ImageSets/Segmentation/val.txt"
 IDS = ("2007_000032", "2007_000033", "2007_000034", "2007_000035", "0042")
 NEW = "2008_000001"  # the one image of val: 60 x 40, with all classes
-DEEP = "the image has more than 8 bits a channel, or colours that are not RGB's"
+DEEP = "the image is not 8-bit RGB, grey, palette or CMYK"
 NO_MASKS = "some images of the split have no mask"
 
 
 @pytest.fixture
 def clean(voc):
-    """The images of ``voc``, larger, and the split val: nothing is wrong with it, nothing odd.
+    """The images of ``voc``, enlarged, and the split val: no errors, no warnings.
 
     Every image and mask is 5 times as large; 2007_000035 is a hen, 60 x 40 pixels.
     """
@@ -68,17 +68,17 @@ def repaint(root, image_id, mode, *, suffix="png", size=(60, 40), **options):
     return path
 
 
-def findings(root, *, wrong):
-    """(file, words, detail) of every fault, or of every oddity; there are none of the others."""
+def findings(root, *, severity):
+    """(file, fault, detail) of every fault; all have this severity."""
     faults = check_data(root).faults
-    assert all(fault.wrong == wrong for fault in faults)
+    assert all(fault.severity == severity for fault in faults)
     return {(fault.file, fault.fault, fault.detail) for fault in faults}
 
 
-def test_nothing_is_wrong_or_odd_with_a_clean_set(clean):
+def test_nothing_is_found_in_a_clean_set(clean):
     report = check_data(clean)
     assert report.faults == ()
-    assert report.verdict() == "Nothing is wrong."
+    assert report.verdict() == "No errors, no warnings."
 
 
 def test_a_set_without_masks_is_clean(clean):
@@ -100,40 +100,40 @@ def test_linked_images_and_masks_are_read(clean, tmp_path):
     assert report.modes == {"RGB": 6}
 
 
-# What stops a run
+# Errors
 
 
 @pytest.mark.parametrize("suffix", ["jpg", "png"])
-def test_a_truncated_image_is_wrong(clean, suffix):
+def test_a_truncated_image_is_an_error(clean, suffix):
     noise = np.random.default_rng(0).integers(0, 255, (40, 60, 3), dtype=np.uint8)
     path = repaint(clean, NEW, "RGB", suffix=suffix)
     Image.fromarray(noise).save(path)
     assert check_data(clean).faults == ()
     path.write_bytes(path.read_bytes()[:-500])
-    (found,) = findings(clean, wrong=True)
+    (found,) = findings(clean, severity="error")
     assert found[:2] == (f"JPEGImages/{NEW}.{suffix}", "the image cannot be read")
     assert "truncated" in found[2]
 
 
-def test_a_file_that_is_no_image_is_wrong(clean):
+def test_a_file_that_is_no_image_is_an_error(clean):
     (clean / f"JPEGImages/{NEW}.png").write_text("no image")
-    words = (f"JPEGImages/{NEW}.png", "the image cannot be read", "no format that is known")
-    assert findings(clean, wrong=True) == {words}
+    words = (f"JPEGImages/{NEW}.png", "the image cannot be read", "unknown image format")
+    assert findings(clean, severity="error") == {words}
 
 
-def test_an_empty_file_is_wrong(clean):
+def test_an_empty_file_is_an_error(clean):
     (clean / f"JPEGImages/{NEW}.png").write_bytes(b"")
-    (found,) = findings(clean, wrong=True)
+    (found,) = findings(clean, severity="error")
     assert found[:2] == (f"JPEGImages/{NEW}.png", "the image cannot be read")
 
 
-def test_an_image_of_absurd_size_is_wrong(clean):
+def test_an_image_of_absurd_size_is_an_error(clean):
     path = clean / f"JPEGImages/{NEW}.png"
     content = bytearray(path.read_bytes())
     content[16:24] = struct.pack(">II", 20_000, 20_000)  # width and height in the first chunk
     content[29:33] = struct.pack(">I", zlib.crc32(content[12:29]))
     path.write_bytes(content)
-    (found,) = findings(clean, wrong=True)
+    (found,) = findings(clean, severity="error")
     assert found[:2] == (f"JPEGImages/{NEW}.png", "the image cannot be read")
     assert "400000000 pixels" in found[2]
 
@@ -141,72 +141,74 @@ def test_an_image_of_absurd_size_is_wrong(clean):
 @pytest.mark.parametrize(
     ("mode", "stored_as"), [("I;16", "PNG"), ("I", "TIFF"), ("F", "TIFF"), ("LAB", "TIFF")]
 )
-def test_an_image_that_rgb_cannot_show_is_wrong(clean, mode, stored_as):
+def test_an_image_that_rgb_cannot_show_is_an_error(clean, mode, stored_as):
     repaint(clean, NEW, mode, format=stored_as)
     words = (f"JPEGImages/{NEW}.png", DEEP, f"mode {mode}")
-    assert findings(clean, wrong=True) == {words}
+    assert findings(clean, severity="error") == {words}
 
 
-def test_a_missing_image_is_wrong(clean):
+def test_a_missing_image_is_an_error(clean):
     (clean / "JPEGImages/0042.png").unlink()
-    words = (TRAIN, "the split names an image that has no file", "0042")
-    assert findings(clean, wrong=True) == {words}
+    words = (TRAIN, "the split lists an image without a file", "0042")
+    assert findings(clean, severity="error") == {words}
 
 
 def test_a_link_to_nothing_is_a_missing_image(clean):
     (clean / "JPEGImages/0042.png").unlink()
     (clean / "JPEGImages/0042.png").symlink_to("nowhere.png")
-    words = (TRAIN, "the split names an image that has no file", "0042")
-    assert findings(clean, wrong=True) == {words}
+    words = (TRAIN, "the split lists an image without a file", "0042")
+    assert findings(clean, severity="error") == {words}
 
 
 def test_a_folder_without_images_lacks_them_all(clean):
     (clean / "JPEGImages").rename(clean / "photographs")
     report = check_data(clean)
-    words = "the split names an image that has no file"
-    assert {f.detail for f in report.wrong if f.fault == words} == {*IDS, NEW}
+    words = "the split lists an image without a file"
+    assert {f.detail for f in report.errors if f.fault == words} == {*IDS, NEW}
     assert report.sizes == {}
-    assert "Modes" not in report.words()
+    assert "Modes" not in report.markdown()
 
 
-def test_an_image_without_a_row_is_wrong(clean):
+def test_an_image_without_a_row_is_an_error(clean):
     edit(clean / "labels.csv", "0042,0,0,1\n", "")
-    words = (TRAIN, "the split names an image that has no row in labels.csv", "0042")
-    assert findings(clean, wrong=True) == {words}
+    words = (TRAIN, "the split lists an image without a row in labels.csv", "0042")
+    assert findings(clean, severity="error") == {words}
 
 
-def test_an_image_listed_twice_is_wrong_and_counts_once(clean):
+def test_an_image_listed_twice_is_an_error_and_counts_once(clean):
     append(clean / TRAIN, "0042\n0042\n")
     words = (TRAIN, "the split lists an image twice", "0042")
-    assert findings(clean, wrong=True) == {words}
+    assert findings(clean, severity="error") == {words}
     assert check_data(clean).splits.loc["train", "images"] == 5
 
 
-def test_two_rows_of_an_image_are_wrong_and_the_first_counts(clean):
+def test_two_rows_of_an_image_are_errors_and_the_first_counts(clean):
     append(clean / "labels.csv", "0042,1,1,0\n")
-    assert findings(clean, wrong=True) == {("labels.csv", "an image has two rows", "0042")}
+    assert findings(clean, severity="error") == {("labels.csv", "an image has two rows", "0042")}
     assert check_data(clean).classes["images_train"].to_list() == [2, 2, 2]
 
 
-def test_two_files_of_an_image_are_wrong(clean):
+def test_two_files_of_an_image_are_errors(clean):
     Image.new("RGB", (40, 40)).save(clean / "JPEGImages/0042.jpg")
     words = ("JPEGImages/0042.jpg", "another file has the same id", "0042.png")
-    assert words in findings(clean, wrong=True)
+    assert words in findings(clean, severity="error")
 
 
 @pytest.mark.parametrize("value", ["2", "-1", "0.5", "yes", ""])
-def test_a_label_that_is_neither_0_nor_1_is_wrong(clean, value):
+def test_a_label_that_is_neither_0_nor_1_is_an_error(clean, value):
     edit(clean / "labels.csv", "2007_000033,0,1,0", f"2007_000033,0,{value},0")
     detail = f"image 2007_000033, class dog: '{value}'"
-    assert findings(clean, wrong=True) == {("labels.csv", "a label is neither 0 nor 1", detail)}
+    assert findings(clean, severity="error") == {
+        ("labels.csv", "a label is neither 0 nor 1", detail)
+    }
     assert check_data(clean).splits.loc["train", "labelled"] == 4
 
 
-def test_every_row_that_is_wrong_is_told(clean):
+def test_every_invalid_row_is_reported(clean):
     edit(clean / "labels.csv", "2007_000033,0,1,0", "2007_000033,x,1,y")
     edit(clean / "labels.csv", "0042,0,0,1", "0042,0,0,z")
     append(clean / "labels.csv", "2007_000035,0,0,1\n")
-    assert findings(clean, wrong=True) == {
+    assert findings(clean, severity="error") == {
         ("labels.csv", "a label is neither 0 nor 1", "image 2007_000033, class cat: 'x'"),
         ("labels.csv", "a label is neither 0 nor 1", "image 2007_000033, class hen: 'y'"),
         ("labels.csv", "a label is neither 0 nor 1", "image 0042, class hen: 'z'"),
@@ -215,7 +217,7 @@ def test_every_row_that_is_wrong_is_told(clean):
 
 
 @pytest.mark.parametrize("name", ["classes.txt", "labels.csv"])
-def test_without_its_tables_nothing_can_be_told(clean, name):
+def test_without_its_tables_no_report_is_possible(clean, name):
     (clean / name).unlink()
     with pytest.raises(UserError, match=f"{name}: not found"):
         check_data(clean)
@@ -228,82 +230,86 @@ def test_a_table_that_does_not_fit_the_classes_is_refused(clean, table):
         check_data(clean)
 
 
-def test_a_split_of_no_image_is_wrong(clean):
+def test_a_split_of_no_image_is_an_error(clean):
     (clean / TRAIN).write_text("\n")
     report = check_data(clean)
-    assert [(f.file, f.fault) for f in report.wrong] == [(TRAIN, "the split is empty")]
+    assert [(f.file, f.fault) for f in report.errors] == [(TRAIN, "the split is empty")]
     assert report.splits.loc["train"].to_list()[:3] == [0, 0, 0]
     assert report.classes["images_train"].to_list() == [0, 0, 0]
     assert report.classes["images_val"].to_list() == [1, 1, 1]
-    assert {f.fault for f in report.odd} == {
-        "no split names the image",
-        "no split names the image of a row",
+    assert {f.fault for f in report.warnings} == {
+        "the image is in no split",
+        "the image of a row is in no split",
     }
 
 
-def test_no_split_is_wrong(clean):
+def test_no_split_is_an_error(clean):
     for split in (TRAIN, VAL):
         (clean / split).unlink()
     (clean / "ImageSets/Segmentation/.hidden.txt").write_text("0042\n")
     report = check_data(clean)
-    assert [(f.file, f.fault) for f in report.wrong] == [
-        ("ImageSets/Segmentation", "there is no split")
+    assert [(f.file, f.fault) for f in report.errors] == [
+        ("ImageSets/Segmentation", "no split found")
     ]
-    assert report.words().startswith("1 fault that stops the run; 12 oddities of 2 kinds.\n")
+    assert report.markdown().startswith("1 error, 12 warnings of 2 kinds.\n")
 
 
-def test_a_split_that_is_no_text_is_wrong(clean):
+def test_a_split_that_is_no_text_is_an_error(clean):
     (clean / TRAIN).write_bytes(b"\xff\xfe0\x00")
     report = check_data(clean)
-    assert [(f.file, f.fault) for f in report.wrong] == [(TRAIN, "the split cannot be read")]
+    assert [(f.file, f.fault) for f in report.errors] == [(TRAIN, "the split cannot be read")]
     assert list(report.splits.index) == ["val"]
 
 
-def test_a_class_of_no_image_is_odd(clean):
+def test_a_class_of_no_image_gives_a_warning(clean):
     append(clean / "classes.txt", "cow\n")
     header, *rows = (clean / "labels.csv").read_text().splitlines()
     table = "\n".join([f"{header},cow", *(f"{row},0" for row in rows)])
     (clean / "labels.csv").write_text(table + "\n")
-    words = ("classes.txt", "no image of any split has the class", "cow")
-    assert findings(clean, wrong=False) == {words}
+    words = ("classes.txt", "no image of any split is labelled with the class", "cow")
+    assert findings(clean, severity="warning") == {words}
 
 
 @pytest.mark.parametrize("content", [b"no mask", None])
-def test_a_mask_that_cannot_be_read_is_wrong(clean, content):
+def test_a_mask_that_cannot_be_read_is_an_error(clean, content):
     path = clean / "SegmentationClass/0042.png"
     path.write_bytes(path.read_bytes()[:-30] if content is None else content)
-    (found,) = findings(clean, wrong=True)
+    (found,) = findings(clean, severity="error")
     assert found[:2] == ("SegmentationClass/0042.png", "the mask cannot be read")
 
 
-def test_a_mask_that_links_to_nothing_is_wrong(clean):
+def test_a_mask_that_links_to_nothing_is_an_error(clean):
     (clean / "SegmentationClass/0042.png").unlink()
     (clean / "SegmentationClass/0042.png").symlink_to("nowhere.png")
     words = ("SegmentationClass/0042.png", "the mask cannot be read", "No such file or directory")
-    assert findings(clean, wrong=True) == {words}
+    assert findings(clean, severity="error") == {words}
 
 
 @pytest.mark.parametrize("mode", ["RGB", "I;16", "1"])
-def test_a_mask_in_colours_is_wrong(clean, mode):
+def test_a_mask_in_colours_is_an_error(clean, mode):
     Image.new(mode, (60, 40)).save(clean / f"SegmentationClass/{NEW}.png")
-    words = (f"SegmentationClass/{NEW}.png", "the mask is no palette or grey image", f"mode {mode}")
-    assert findings(clean, wrong=True) == {words}
+    words = (
+        f"SegmentationClass/{NEW}.png",
+        "the mask is not a palette or grey image",
+        f"mode {mode}",
+    )
+    assert findings(clean, severity="error") == {words}
 
 
-def test_a_mask_of_another_size_is_wrong(clean):
+def test_a_mask_of_another_size_is_an_error(clean):
     paint(clean, NEW, [1, 2, 3], size=(40, 60))
-    assert findings(clean, wrong=True) == {
+    assert findings(clean, severity="error") == {
         (
             f"SegmentationClass/{NEW}.png",
-            "the mask has another size than its image",
-            "40 x 60, the image 60 x 40",
+            "the mask and its image differ in size",
+            "mask 40 x 60, image 60 x 40",
         )
     }
 
 
-def test_a_mask_with_an_id_beyond_the_classes_is_wrong(clean):
+def test_a_mask_with_an_id_beyond_the_classes_is_an_error(clean):
     paint(clean, NEW, [1, 2, 3, 254, 4, 255])
-    assert findings(clean, wrong=True) == {
+    assert findings(clean, severity="error") == {
         (
             f"SegmentationClass/{NEW}.png",
             "the mask has ids beyond the classes",
@@ -316,56 +322,63 @@ def test_all_faults_are_found_at_once(clean):
     append(clean / TRAIN, "0042\nnowhere\n")
     (clean / f"JPEGImages/{NEW}.png").write_text("no image")
     paint(clean, "2007_000032", [9])
-    assert len(check_data(clean).wrong) == 5  # nowhere has neither file nor row
+    assert len(check_data(clean).errors) == 5  # nowhere has neither file nor row
 
 
-# What is odd
+# Warnings
 
 
-def test_an_image_without_labels_is_odd_in_each_split(clean):
+def test_an_image_without_labels_gives_a_warning_in_each_split(clean):
     edit(clean / "labels.csv", f"{NEW},1,1,1", f"{NEW},0,0,0")
     (clean / f"SegmentationClass/{NEW}.png").unlink()
     append(clean / VAL, "\n".join(IDS[2:]))
     (clean / TRAIN).write_text("\n".join(IDS[:2]))
     report = check_data(clean)
-    assert report.wrong == ()
-    (unlabelled,) = [f for f in report.odd if f.fault == "the image has no label"]
+    assert report.errors == ()
+    (unlabelled,) = [f for f in report.warnings if f.fault == "the image has no labels"]
     assert (unlabelled.file, unlabelled.detail) == (f"JPEGImages/{NEW}.png", "in val")
-    (bare,) = [f for f in report.odd if f.fault == NO_MASKS]
-    assert (bare.file, bare.detail) == (VAL, f"1 of 4, such as {NEW}")
+    (bare,) = [f for f in report.warnings if f.fault == NO_MASKS]
+    assert (bare.file, bare.detail) == (VAL, f"1 of 4, first: {NEW}")
 
 
-def test_a_class_that_its_mask_does_not_show_is_odd(clean):
+def test_a_class_that_its_mask_does_not_show_gives_a_warning(clean):
     paint(clean, NEW, [2, 255])
-    words = "the mask does not show a class of the labels"
-    assert findings(clean, wrong=False) == {(f"SegmentationClass/{NEW}.png", words, "cat, hen")}
+    words = "the mask does not show a labelled class"
+    assert findings(clean, severity="warning") == {
+        (f"SegmentationClass/{NEW}.png", words, "cat, hen")
+    }
 
 
-def test_a_class_of_the_mask_that_is_not_in_the_labels_is_odd(clean):
+def test_a_class_of_the_mask_that_is_not_in_the_labels_gives_a_warning(clean):
     paint(clean, "2007_000035", [1, 3])
-    words = "the mask shows a class that is not in the labels"
-    assert findings(clean, wrong=False) == {("SegmentationClass/2007_000035.png", words, "cat")}
+    words = "the mask shows a class without its label"
+    assert findings(clean, severity="warning") == {
+        ("SegmentationClass/2007_000035.png", words, "cat")
+    }
 
 
-@pytest.mark.parametrize("ids", [[], [255, 255]])
-def test_a_mask_without_classes_is_odd_where_there_are_labels(clean, ids):
+@pytest.mark.parametrize(("ids", "found"), [([], "0"), ([255, 255], "0 and 255")])
+def test_a_mask_without_classes_gives_a_warning_where_there_are_labels(clean, ids, found):
     paint(clean, NEW, ids)
-    words = "the mask shows no class, but its image has labels"
-    assert findings(clean, wrong=False) == {(f"SegmentationClass/{NEW}.png", words, "")}
+    words = "the mask shows no class although its image has labels"
+    detail = f"only {found}; expected 1 to 3 for the classes"
+    assert findings(clean, severity="warning") == {(f"SegmentationClass/{NEW}.png", words, detail)}
 
 
-def test_a_mask_that_is_ignored_everywhere_is_odd(clean):
+def test_a_mask_that_is_ignored_everywhere_gives_a_warning(clean):
     paint(clean, NEW, [], ground=255)
-    words = "the mask is ignored (255) everywhere"
-    assert findings(clean, wrong=False) == {(f"SegmentationClass/{NEW}.png", words, "")}
+    words = "all pixels of the mask are ignored (255)"
+    assert findings(clean, severity="warning") == {(f"SegmentationClass/{NEW}.png", words, "")}
     assert np.isnan(check_data(clean).splits.loc["val", "background"])
     assert check_data(clean).splits.loc["val", "ignored"] == 1
 
 
-def test_a_class_without_images_in_a_split_is_odd(clean):
+def test_a_class_without_images_in_a_split_gives_a_warning(clean):
     edit(clean / "labels.csv", f"{NEW},1,1,1", f"{NEW},1,0,1")
     paint(clean, NEW, [1, 3])
-    assert findings(clean, wrong=False) == {(VAL, "no image of the split has a class", "dog")}
+    assert findings(clean, severity="warning") == {
+        (VAL, "no image of the split is labelled with a class", "dog")
+    }
 
 
 @pytest.mark.parametrize(
@@ -379,23 +392,23 @@ def test_a_class_without_images_in_a_split_is_odd(clean):
         ("RGBA", "png", ["is transparent"]),
     ],
 )
-def test_images_that_are_turned_to_rgb_are_odd(clean, mode, suffix, kinds):
+def test_images_that_are_turned_to_rgb_give_warnings(clean, mode, suffix, kinds):
     repaint(clean, NEW, mode, suffix=suffix)
-    assert findings(clean, wrong=False) == {
-        (f"JPEGImages/{NEW}.{suffix}", f"the image {kind}; it is turned to RGB", "")
+    assert findings(clean, severity="warning") == {
+        (f"JPEGImages/{NEW}.{suffix}", f"the image {kind} and is converted to RGB", "")
         for kind in kinds
     }
     assert check_data(clean).modes == {"RGB": 5, mode: 1}
 
 
 @pytest.mark.parametrize("orientation", [0, 1, 3, 6, 8])
-def test_an_image_that_a_viewer_would_turn_is_odd(clean, orientation):
+def test_an_image_that_a_viewer_would_turn_gives_a_warning(clean, orientation):
     exif = Image.Exif()
     exif[0x0112] = orientation
     repaint(clean, NEW, "RGB", suffix="jpg", exif=exif)
-    words = "EXIF says to turn the image; it is read as it is stored"
+    words = "the image has an EXIF rotation, which is not applied"
     turned = {(f"JPEGImages/{NEW}.jpg", words, "")} if orientation > 1 else set()
-    assert findings(clean, wrong=False) == turned
+    assert findings(clean, severity="warning") == turned
 
 
 def test_broken_notes_about_an_image_do_not_make_it_unreadable(clean):
@@ -406,38 +419,38 @@ def test_broken_notes_about_an_image_do_not_make_it_unreadable(clean):
 @pytest.mark.parametrize(
     ("size", "words"),
     [
-        ((1, 1), {"the image has a side below 32 pixels"}),
-        ((60, 31), {"the image has a side below 32 pixels"}),
+        ((1, 1), {"the image has a side shorter than 32 pixels"}),
+        ((60, 31), {"the image has a side shorter than 32 pixels"}),
         ((60, 32), set()),
         ((160, 32), set()),
-        ((32, 161), {"the image is more than 5 times as long as wide"}),
+        ((32, 161), {"the image has an aspect ratio above 5"}),
     ],
 )
-def test_small_and_elongated_images_are_odd(clean, size, words):
+def test_small_and_elongated_images_give_warnings(clean, size, words):
     repaint(clean, NEW, "RGB", size=size)
     for mask in (clean / "SegmentationClass").iterdir():
         mask.unlink()
     name = f"{size[0]} x {size[1]}"
     expected = {(f"JPEGImages/{NEW}.png", text, name) for text in words}
-    assert findings(clean, wrong=False) == expected
+    assert findings(clean, severity="warning") == expected
 
 
-def test_images_and_rows_that_no_split_names_are_odd(clean):
+def test_images_and_rows_that_no_split_names_give_warnings(clean):
     edit(clean / TRAIN, "0042\n", "")
     for name in ("spare.jpg", "spare.png", ".hidden.png", "Thumbs.db"):
         (clean / "JPEGImages" / name).touch()  # not read: no split names them
-    assert findings(clean, wrong=False) == {
-        ("JPEGImages/0042.png", "no split names the image", ""),
-        ("JPEGImages/spare.jpg", "no split names the image", ""),
-        ("JPEGImages/spare.png", "no split names the image", ""),
-        ("labels.csv", "no split names the image of a row", "0042"),
+    assert findings(clean, severity="warning") == {
+        ("JPEGImages/0042.png", "the image is in no split", ""),
+        ("JPEGImages/spare.jpg", "the image is in no split", ""),
+        ("JPEGImages/spare.png", "the image is in no split", ""),
+        ("labels.csv", "the image of a row is in no split", "0042"),
     }
 
 
-def test_a_split_with_some_masks_is_odd(clean):
+def test_a_split_with_some_masks_gives_a_warning(clean):
     for image_id in IDS[1:]:
         (clean / f"SegmentationClass/{image_id}.png").unlink()
-    assert findings(clean, wrong=False) == {(TRAIN, NO_MASKS, "4 of 5, such as 2007_000033")}
+    assert findings(clean, severity="warning") == {(TRAIN, NO_MASKS, "4 of 5, first: 2007_000033")}
     assert check_data(clean).splits["with_mask"].to_dict() == {"train": 1, "val": 1}
 
 
@@ -452,27 +465,27 @@ def copy_image(root, old, new):
     (root / "labels.csv").write_text("\n".join([*kept, row.replace(old, new)]) + "\n")
 
 
-def test_the_same_picture_twice_in_a_split_is_odd(clean):
+def test_the_same_picture_twice_in_a_split_gives_a_warning(clean):
     (clean / "ImageSets/Segmentation/train_aug.txt").write_text("\n".join(IDS))
     copy_image(clean, "2007_000035", "0042")
-    words = "the picture is twice in a split"
-    detail = "as 2007_000035 in train, train_aug"
-    assert findings(clean, wrong=False) == {("JPEGImages/0042.png", words, detail)}
+    words = "the image is a copy of another one in the same split"
+    detail = "same as 2007_000035 in train, train_aug"
+    assert findings(clean, severity="warning") == {("JPEGImages/0042.png", words, detail)}
 
 
 @pytest.mark.parametrize("split", ["train", "train_aug"])
-def test_a_picture_to_validate_with_that_is_trained_on_is_odd(clean, split):
+def test_a_picture_to_validate_with_that_is_trained_on_gives_a_warning(clean, split):
     (clean / TRAIN).rename(clean / f"ImageSets/Segmentation/{split}.txt")
     copy_image(clean, NEW, "2007_000034")
-    words = "the picture to validate with is also trained on"
-    detail = "as 2007_000034"
-    assert findings(clean, wrong=False) == {(f"JPEGImages/{NEW}.png", words, detail)}
+    words = "the validation image is a copy of a training image"
+    detail = "same as 2007_000034"
+    assert findings(clean, severity="warning") == {(f"JPEGImages/{NEW}.png", words, detail)}
 
 
-def test_an_id_to_train_and_to_validate_with_is_odd(clean):
+def test_an_id_to_train_and_to_validate_with_gives_a_warning(clean):
     append(clean / TRAIN, f"{NEW}\n")
-    words = "the image is in a split to train and in one to validate with"
-    assert findings(clean, wrong=False) == {(f"JPEGImages/{NEW}.png", words, "train, val")}
+    words = "the image is in both a training and a validation split"
+    assert findings(clean, severity="warning") == {(f"JPEGImages/{NEW}.png", words, "train, val")}
 
 
 def test_an_image_of_both_kinds_of_splits_is_no_copy_of_itself(clean):
@@ -480,12 +493,16 @@ def test_an_image_of_both_kinds_of_splits_is_no_copy_of_itself(clean):
     append(clean / TRAIN, f"{NEW}\n")
     append(clean / VAL, f"{copy}\n")
     copy_image(clean, NEW, copy)
-    shared = "the image is in a split to train and in one to validate with"
-    leak = "the picture to validate with is also trained on"
-    assert findings(clean, wrong=False) == {
+    shared = "the image is in both a training and a validation split"
+    leak = "the validation image is a copy of a training image"
+    assert findings(clean, severity="warning") == {
         (f"JPEGImages/{NEW}.png", shared, "train, val"),
-        (f"JPEGImages/{copy}.png", "the picture is twice in a split", f"as {NEW} in val"),
-        (f"JPEGImages/{copy}.png", leak, f"as {NEW}"),
+        (
+            f"JPEGImages/{copy}.png",
+            "the image is a copy of another one in the same split",
+            f"same as {NEW} in val",
+        ),
+        (f"JPEGImages/{copy}.png", leak, f"same as {NEW}"),
     }
 
 
@@ -494,7 +511,7 @@ def test_a_list_of_all_images_leaks_nothing(clean):
     assert check_data(clean).faults == ()
 
 
-# What is counted
+# Statistics
 
 
 def test_ids_stay_strings(clean):
@@ -531,7 +548,7 @@ def test_pixels_are_unknown_without_masks(clean):
         mask.unlink()
     report = check_data(clean)
     assert report.classes[["pixels_train", "pixels_val"]].isna().to_numpy().all()
-    assert "pixels" not in report.words()
+    assert "pixels" not in report.markdown()
 
 
 def test_classes_that_come_together_are_counted(clean):
@@ -556,60 +573,60 @@ def test_sizes_are_those_of_images_by_area(voc):
     assert sizes == {"smallest": (9, 7), "median": (12, 8), "largest": (10, 10)}
 
 
-# What is said
+# The report
 
 
-def test_the_oddities_of_a_tiny_set_do_not_stop_it(voc):
+def test_a_tiny_set_gives_warnings_only(voc):
     report = check_data(voc)
-    assert report.wrong == ()
-    assert report.verdict() == "Nothing is wrong; 6 oddities of 2 kinds."
+    assert report.errors == ()
+    assert report.verdict() == "No errors, 6 warnings of 2 kinds."
 
 
-def test_the_words_of_a_set(clean):
+def test_the_report_of_a_set(clean):
     (clean / "JPEGImages/0042.png").unlink()
     repaint(clean, NEW, "L")
-    assert check_data(clean).words() == WORDS
+    assert check_data(clean).markdown() == WORDS
 
 
 WORDS = """\
-1 fault that stops the run; 1 oddity.
+1 error, 1 warning.
 
-| split | images | labelled | with mask | background, % of pixels | ignored, % |
-| ----- | -----: | -------: | --------: | ----------------------: | ---------: |
-| train |      5 |        5 |         5 |                   88.60 |       0.00 |
-| val   |      1 |        1 |         1 |                   92.50 |       0.00 |
+| split   |   images |   labelled |   with mask |   background, % |   ignored, % |
+|:--------|---------:|-----------:|------------:|----------------:|-------------:|
+| train   |        5 |          5 |           5 |           88.60 |         0.00 |
+| val     |        1 |          1 |           1 |           92.50 |         0.00 |
 
 Width x height: smallest 40 x 60, median 60 x 40, largest 50 x 50.
 
 Modes: 4 RGB, 1 L.
 
-## Classes, the most frequent first
+## Classes by frequency
 
-| class | images, train | % of pixels | images, val | % of pixels |
-| ----- | ------------: | ----------: | ----------: | ----------: |
-| cat   |             2 |        4.88 |           1 |        2.50 |
-| dog   |             2 |        3.99 |           1 |        2.50 |
-| hen   |             2 |        2.53 |           1 |        2.50 |
+| class   |   images, train |   % of pixels |   images, val |   % of pixels |
+|:--------|----------------:|--------------:|--------------:|--------------:|
+| cat     |               2 |          4.88 |             1 |          2.50 |
+| dog     |               2 |          3.99 |             1 |          2.50 |
+| hen     |               2 |          2.53 |             1 |          2.50 |
 
-Pixels that the masks ignore do not count.
+Percentages exclude ignored pixels.
 
-## Classes that come together most often
+## Most frequent class pairs
 
-| class | comes with | images | of its images |
-| ----- | ---------- | -----: | ------------: |
-| cat   | dog        |      2 |          67 % |
-| cat   | hen        |      1 |          33 % |
-| dog   | hen        |      1 |          33 % |
+| class   | occurs with   |   images |   % of its images |
+|:--------|:--------------|---------:|------------------:|
+| cat     | dog           |        2 |                67 |
+| cat     | hen           |        1 |                33 |
+| dog     | hen           |        1 |                33 |
 
-## What stops the run
+## Errors (they stop the run)
 
-The split names an image that has no file (1):
+The split lists an image without a file (1):
 
 - ImageSets/Segmentation/train.txt: 0042
 
-## What is odd
+## Warnings
 
-The image is grey; it is turned to RGB (1):
+The image is grey and is converted to RGB (1):
 
 - JPEGImages/2008_000001.png
 """
@@ -617,44 +634,44 @@ The image is grey; it is turned to RGB (1):
 
 def test_faults_of_as_many_kinds_are_counted_once(clean):
     append(clean / TRAIN, "nowhere\n")  # neither file nor row
-    assert check_data(clean).verdict() == "2 faults that stop the run."
+    assert check_data(clean).verdict() == "2 errors, no warnings."
 
 
-def test_pairs_are_told_from_the_rarer_class(clean):
+def test_the_share_of_a_pair_is_that_of_the_rarer_class(clean):
     labels = ("1,0,0", "1,1,1", "1,1,1", "0,0,1", "1,1,0")  # and a hen: 4 cats, 3 dogs, 4 hens
     rows = [f"{i},{row}" for i, row in zip(IDS, labels, strict=True)]
     (clean / "labels.csv").write_text("\n".join(["id,cat,dog,hen", *rows, f"{NEW},0,0,1"]))
-    words = check_data(clean).words()
-    told = words[words.index("of its images") :].splitlines()[2:5]
-    assert [" ".join(line.split()) for line in told] == [
-        "| dog | cat | 3 | 100 % |",
-        "| cat | hen | 2 | 50 % |",
-        "| dog | hen | 2 | 67 % |",
+    text = check_data(clean).markdown()
+    rows = text[text.index("of its images") :].splitlines()[2:5]
+    assert [" ".join(line.split()) for line in rows] == [
+        "| dog | cat | 3 | 100 |",
+        "| cat | hen | 2 | 50 |",
+        "| dog | hen | 2 | 67 |",
     ]
 
 
-def test_ten_names_of_a_kind_are_told(clean):
+def test_ten_files_of_a_kind_are_listed(clean):
     append(clean / TRAIN, "".join(f"nowhere{n}\n" for n in range(12)))
-    text = check_data(clean).words()
-    assert text.startswith("24 faults of 2 kinds that stop the run.\n")
-    assert "The split names an image that has no file (12):" in text
+    text = check_data(clean).markdown()
+    assert text.startswith("24 errors of 2 kinds, no warnings.\n")
+    assert "The split lists an image without a file (12):" in text
     assert text.count("train.txt: nowhere") == 20
-    assert text.count("- and 2 more (faults.csv)\n") == 2
+    assert text.count("- and 2 more in faults.csv\n") == 2
 
 
-def test_of_many_classes_the_most_frequent_and_the_rarest_are_told(clean):
+def test_of_many_classes_the_most_frequent_and_the_rarest_are_listed(clean):
     names = [f"a|{k}" for k in range(30)]
     (clean / "classes.txt").write_text("\n".join(names))
     rows = [",".join(["id", *names])]
     for number, image_id in enumerate((*IDS, NEW)):  # class k is in the last 1 + k // 5 images
         rows.append(",".join([image_id, *(str(int(5 - number <= k // 5)) for k in range(30))]))
     (clean / "labels.csv").write_text("\n".join(rows))
-    lines = check_data(clean).words().splitlines()
+    lines = check_data(clean).markdown().splitlines()
     told = [line.split()[1] for line in lines if line.startswith(r"| a\|")]
     most, rarest = told[:10], told[10:20]
     assert most == [rf"a\|{k}" for k in (*range(25, 30), *range(20, 25))]
     assert rarest == [rf"a\|{k}" for k in (*range(5, 10), *range(5))]
-    assert sum(line.startswith("| (10 more: classes.csv) |") for line in lines) == 1
+    assert sum(line.startswith("| (10 more in classes.csv) |") for line in lines) == 1
     assert len(told) == 30  # 10 pairs come below
 
 
@@ -674,8 +691,8 @@ def test_reports_are_written(clean, tmp_path):
     assert (folder / "report.md").read_text() == WORDS
     assert (folder / "faults.csv").read_text() == (
         "kind,file,fault\n"
-        f"wrong,{TRAIN},the split names an image that has no file: 0042\n"
-        f"odd,JPEGImages/{NEW}.png,the image is grey; it is turned to RGB\n"
+        f"error,{TRAIN},the split lists an image without a file: 0042\n"
+        f"warning,JPEGImages/{NEW}.png,the image is grey and is converted to RGB\n"
     )
     classes = pd.read_csv(folder / "classes.csv", index_col="class")
     pd.testing.assert_frame_equal(classes, report.classes, atol=1e-6)
@@ -684,15 +701,15 @@ def test_reports_are_written(clean, tmp_path):
     )
 
 
-def test_what_stops_the_run_is_listed_first(clean, tmp_path):
+def test_errors_are_listed_first(clean, tmp_path):
     (clean / "JPEGImages/spare.png").touch()
     (clean / f"JPEGImages/{NEW}.png").write_bytes(b"")
     write_report(check_data(clean), tmp_path / "check")
     table = pd.read_csv(tmp_path / "check/faults.csv")
-    assert table["kind"].to_list() == ["wrong", "odd"]
+    assert table["kind"].to_list() == ["error", "warning"]
 
 
 def test_the_report_of_a_clean_set_has_no_fault(clean, tmp_path):
     write_report(check_data(clean), tmp_path / "check")
     assert (tmp_path / "check/faults.csv").read_text() == "kind,file,fault\n"
-    assert "## What" not in (tmp_path / "check/report.md").read_text()
+    assert "stop the run" not in (tmp_path / "check/report.md").read_text()

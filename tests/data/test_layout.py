@@ -1,4 +1,4 @@
-"""Data sets in VOC layout: what is read from them, and what is said of each fault."""
+"""Data sets in VOC layout: reading, writing, and the message for each error."""
 
 import re
 
@@ -22,7 +22,7 @@ IDS = ("2007_000032", "2007_000033", "2007_000034", "2007_000035", "0042")
 
 
 def refusal(call, *args, **kwargs):
-    """Give the words of the user error that the call raises."""
+    """The message of the UserError that the call raises."""
     with pytest.raises(UserError) as caught:
         call(*args, **kwargs)
     return str(caught.value)
@@ -75,14 +75,14 @@ def test_masks_are_not_needed(voc):
     assert len(load_weak_split(voc, "train").ids) == 5
 
 
-def test_blank_lines_and_windows_line_ends_are_no_fault(voc):
+def test_blank_lines_and_windows_line_ends_are_no_error(voc):
     (voc / "classes.txt").write_bytes(b"cat\r\ndog\r\n\r\nhen\r\n")
     (voc / "ImageSets/Segmentation/train.txt").write_bytes(b"0042\r\n\r\n")
     split = load_weak_split(voc, "train")
     assert (split.classes, split.ids) == (("cat", "dog", "hen"), ("0042",))
 
 
-def test_the_mark_that_some_editors_put_in_front_is_no_part_of_a_name(voc):
+def test_a_byte_order_mark_is_not_part_of_a_name(voc):
     for name in ("classes.txt", "ImageSets/Segmentation/train.txt"):
         (voc / name).write_bytes(b"\xef\xbb\xbf" + (voc / name).read_bytes())
     split = load_weak_split(voc, "train")
@@ -93,7 +93,7 @@ def test_the_mark_that_some_editors_put_in_front_is_no_part_of_a_name(voc):
 def test_text_in_another_encoding_is_refused(voc, name):
     (voc / name).write_bytes("Vögel\n".encode("latin-1"))
     words = refusal(load_weak_split, voc, "train")
-    assert words == f"{voc / name}: not text in UTF-8; save it as such"
+    assert words == f"{voc / name}: expected text in UTF-8; save the file as UTF-8"
 
 
 def test_an_id_that_reads_like_a_missing_value_is_an_id(voc):
@@ -113,7 +113,7 @@ def test_images_may_have_the_usual_suffixes(tmp_path, suffix):
 def test_a_missing_file_is_named(voc, name):
     (voc / name).unlink()
     words = refusal(load_weak_split, voc, "train")
-    assert words == f"{voc / name}: not found; run the download step or put it there"
+    assert words == f"{voc / name}: not found; run the download step or add the file"
 
 
 def test_a_class_listed_twice_is_refused(voc):
@@ -126,7 +126,9 @@ def test_a_class_listed_twice_is_refused(voc):
 def test_a_number_of_classes_that_does_not_fit_is_refused(tmp_path, count):
     file = tmp_path / "classes.txt"
     file.write_text("".join(f"class {i}\n" for i in range(count)))
-    assert refusal(read_classes, file) == f"{file}: expected 1 to 254 classes, got {count}"
+    assert refusal(read_classes, file) == (
+        f"{file}: expected 1 to 254 classes, got {count}; list one name per line"
+    )
 
 
 def test_an_image_listed_twice_is_refused(voc):
@@ -147,15 +149,16 @@ def test_an_image_without_a_row_of_labels_is_refused(voc):
     rewrite(voc / "labels.csv", "2007_000033,0,1,0\n", "")
     rewrite(voc / "labels.csv", "0042,0,0,1\n", "")
     assert refusal(load_weak_split, voc, "train") == (
-        f"{voc / 'labels.csv'}: no row for image 2007_000033 of split train (2 missing); "
-        "add its labels or take it off the split"
+        f"{voc / 'labels.csv'}: expected a row for each image of split train, 2 are missing "
+        "(first: 2007_000033); add the rows or remove these ids from the split"
     )
 
 
 def test_a_missing_image_is_named(voc):
     (voc / "JPEGImages/2007_000034.png").unlink()
     assert refusal(load_weak_split, voc, "train") == (
-        f"{voc / 'JPEGImages'}: no image 2007_000034.jpg or .png; add it or take it off the split"
+        f"{voc / 'JPEGImages'}: expected 2007_000034.jpg, .jpeg or .png, found none; add it or "
+        "remove the id from the split"
     )
 
 
@@ -170,7 +173,8 @@ def test_two_rows_for_an_image_are_refused(voc):
 def test_a_label_that_is_neither_0_nor_1_is_refused(voc, value):
     rewrite(voc / "labels.csv", "2007_000033,0,1,0", f"2007_000033,0,{value},0")
     assert refusal(load_weak_split, voc, "train") == (
-        f"{voc / 'labels.csv'}: image 2007_000033, class dog: expected 0 or 1, got {value}"
+        f"{voc / 'labels.csv'}: image 2007_000033, class dog: expected 0 or 1, got "
+        f"{value}; correct it"
     )
 
 
@@ -178,7 +182,8 @@ def test_a_label_that_is_neither_0_nor_1_is_refused(voc, value):
 def test_a_label_that_is_no_number_is_refused_by_its_own_name(voc, value):
     rewrite(voc / "labels.csv", "2007_000033,0,1,0", f"2007_000033,0,{value},0")
     assert refusal(load_weak_split, voc, "train") == (
-        f"{voc / 'labels.csv'}: image 2007_000033, class dog: expected 0 or 1, got {value!r}"
+        f"{voc / 'labels.csv'}: image 2007_000033, class dog: expected 0 or 1, got "
+        f"{value!r}; correct it"
     )
 
 
@@ -186,7 +191,7 @@ def test_columns_in_another_order_are_refused(voc):
     rewrite(voc / "labels.csv", "id,cat,dog,hen", "id,dog,cat,hen")
     assert refusal(load_weak_split, voc, "train") == (
         f"{voc / 'labels.csv'}: expected one column for each of the 3 classes of classes.txt in "
-        "its order, got 3 columns (dog, cat, hen, ...)"
+        "its order, got 3 columns (dog, cat, hen, ...); make both files agree"
     )
 
 
@@ -200,13 +205,15 @@ def test_a_missing_column_is_refused(voc):
 def test_a_first_column_of_another_name_is_refused(voc):
     rewrite(voc / "labels.csv", "id,", "image,")
     words = refusal(load_weak_split, voc, "train")
-    assert words == f"{voc / 'labels.csv'}: the first column must be 'id', got 'image'"
+    assert (
+        words == f"{voc / 'labels.csv'}: expected 'id' as the first column, got 'image'; rename it"
+    )
 
 
 @pytest.mark.parametrize("text", ["", "id,cat\na,1\nb,1,0,0\n"])
 def test_a_table_that_cannot_be_parsed_is_refused(voc, text):
     (voc / "labels.csv").write_text(text)
-    assert f"{voc / 'labels.csv'}: not a readable CSV table (" in refusal(
+    assert f"{voc / 'labels.csv'}: expected a CSV table with commas, got " in refusal(
         load_weak_split, voc, "train"
     )
 
@@ -219,8 +226,9 @@ def test_the_same_classes_pass(tmp_path):
 def test_a_checkpoint_of_other_classes_is_refused(tmp_path, expected):
     words = refusal(require_classes, ("cat", "dog"), expected, source=tmp_path / "model.pt")
     assert words == (
-        f"{tmp_path / 'model.pt'}: was trained on 2 classes (cat, dog, ...), the data set has "
-        f"{len(expected)} ({', '.join(expected)}, ...); train on this data set"
+        f"{tmp_path / 'model.pt'}: expected a checkpoint for the {len(expected)} classes of the "
+        f"data set ({', '.join(expected)}, ...), got one for 2 classes (cat, dog, ...); "
+        "train on this data set"
     )
 
 
@@ -263,7 +271,7 @@ def test_written_masks_come_back(written, scenes):
         np.testing.assert_array_equal(mask, scene.mask)
 
 
-def test_each_scene_is_told_when_its_files_are_there(tmp_path, scenes):
+def test_each_id_is_yielded_once_its_files_are_written(tmp_path, scenes):
     for image_id in write_scenes(tmp_path, {"train": scenes}, ("ring", "cross")):
         with Image.open(tmp_path / f"JPEGImages/{image_id}.png") as image:
             assert image.size == (2, 2)

@@ -1,4 +1,4 @@
-"""Augmentation and batches: what depends on the seed, and what on nothing else."""
+"""Augmentation and training batches."""
 
 import os
 import signal
@@ -23,7 +23,7 @@ from recam.data.loading import (
 )
 from recam.io.images import read_image, read_mask, write_mask
 
-# Fewer cores than workers: slower, and the same.
+# Fewer cores than workers are slower, with the same result.
 pytestmark = pytest.mark.filterwarnings("ignore:This DataLoader will create:UserWarning")
 
 MEAN, STD = (0.5, 0.25, 0.125), (0.5, 0.25, 0.125)
@@ -32,13 +32,13 @@ VARIED = Augmentation(resize_min=6, resize_max=14, crop=10, mean=MEAN, std=STD)
 
 
 def plain(*, size, crop):
-    """Keep the size: only the flip and the place of the crop are random."""
+    """An augmentation that keeps the size: only the flip and the crop are random."""
     return Augmentation(resize_min=size, resize_max=size, crop=crop, mean=MEAN, std=STD)
 
 
 @pytest.fixture
 def split(voc):
-    """Image-level labels of five images."""
+    """Five images with image-level labels."""
     return load_weak_split(voc, "train")
 
 
@@ -69,14 +69,14 @@ def draws(count=20):
 
 
 def picture(folder, mode, size, colour):
-    """Save one colour as a JPEG so fine that it comes back as it was."""
+    """Save one colour as a JPEG of the highest quality, so that decoding restores it."""
     path = folder / "picture.jpg"
     Image.new(mode, size, colour).save(path, quality=100)
     return path
 
 
 def reference(image, mask, augmentation, draw):
-    """Do in small steps what ``augment`` does: pad all around, then cut out the square."""
+    """``augment`` in small steps: pad on all sides, then crop."""
     crop, (height, width) = augmentation.crop, mask.shape
     longer = draw.integers(augmentation.resize_min, augmentation.resize_max, endpoint=True)
     size = [max(1, round(n * (longer / max(height, width)))) for n in (width, height)]
@@ -96,7 +96,7 @@ def reference(image, mask, augmentation, draw):
 
 
 class Failing(LabelledImages):
-    """Images none of which can be loaded, because of what ``fail`` does."""
+    """Images that fail to load, since ``fail`` raises or kills the process."""
 
     def __init__(self, split, fail):
         super().__init__(split, VARIED, random_seed=0)
@@ -188,7 +188,7 @@ def test_fewer_images_than_a_batch_are_refused(labelled):
     with pytest.raises(UserError) as caught:
         training_batches(labelled, batch_size=6, workers=0)
     assert str(caught.value) == (
-        "the split has 5 images, fewer than one batch; expected batch_size of at most 5, got 6"
+        "batch_size: expected at most 5, the number of images of the split, got 6; lower batch_size"
     )
 
 
@@ -398,7 +398,9 @@ def test_a_mask_has_the_size_of_the_file_however_it_is_decoded(large):
 def test_least_above_most_is_refused():
     with pytest.raises(UserError) as caught:
         replace(VARIED, resize_min=15)
-    assert str(caught.value) == "resize_min: expected no more than resize_max (14), got 15"
+    assert str(caught.value) == (
+        "resize_min: expected at most resize_max (14), got 15; lower resize_min or raise resize_max"
+    )
 
 
 def test_an_unreadable_image_is_named(labelled, voc):
@@ -444,7 +446,7 @@ def test_ignored_pixels_are_no_id_beyond_the_classes(masked, voc):
 
 
 @pytest.mark.parametrize("workers", [0, 2])
-def test_a_mistake_is_told_in_the_same_words_with_workers(masked, voc, workers):
+def test_an_error_has_the_same_message_with_workers(masked, voc, workers):
     mask = voc / "SegmentationClass/2007_000032.png"
     mask.unlink()
     with pytest.raises(UserError) as caught:
@@ -457,11 +459,11 @@ def test_a_mistake_is_told_in_the_same_words_with_workers(masked, voc, workers):
 @pytest.mark.parametrize(
     ("number", "words"),
     [
-        (signal.SIGKILL, "a process that loads images was killed"),
+        (signal.SIGKILL, "a worker that loads images was killed"),
         (signal.SIGBUS, r"ran out of shared memory \(/dev/shm\)"),
     ],
 )
-def test_a_killed_worker_is_told_in_a_sentence(split, number, words):
+def test_a_killed_worker_raises_a_user_error(split, number, words):
     dataset = Failing(split, lambda: os.kill(os.getpid(), number))
     with pytest.raises(UserError, match=words):
         list(training_batches(dataset, batch_size=5, workers=1)(1))
@@ -470,13 +472,13 @@ def test_a_killed_worker_is_told_in_a_sentence(split, number, words):
 @pytest.mark.parametrize(
     ("fault", "expected", "words"),
     [
-        # as torch says it in a worker, when /dev/shm is full
+        # torch's message in a worker if /dev/shm is full
         ("unable to allocate shared memory(shm) for file </torch_1>", UserError, r"\(/dev/shm\)"),
-        # as DataLoader says it of any fault of a worker
+        # DataLoader's message for any exception in a worker
         ("Caught RuntimeError in DataLoader worker process 0", RuntimeError, "^Caught Runtime"),
     ],
 )
-def test_only_what_the_system_did_is_told_in_a_sentence(split, fault, expected, words):
+def test_only_workers_killed_by_the_system_raise_a_user_error(split, fault, expected, words):
     def fail():
         raise RuntimeError(fault)
 

@@ -99,9 +99,9 @@ def test_nothing_is_scored_and_the_summary_says_so(own):
     assert (own / "results/picture.png").is_file()
 
 
-def test_oddities_are_told_and_do_not_stop_the_run(own):
+def test_warnings_are_reported_and_do_not_stop_the_run(own):
     report = (own / "data/check/report.md").read_text()
-    assert report.startswith("Nothing is wrong; ")
+    assert report.startswith("No errors, ")
     assert "JPEGImages/p05.jpg" in report
 
 
@@ -172,7 +172,7 @@ def test_a_folder_of_ones_own_can_be_checked_by_itself(own, tmp_path):
     words = ["--data", own / "photos", "--report", tmp_path / "report"]
     told = experiment.command(own, sys.executable, script, *words)
     assert told.returncode == 0
-    assert "Nothing is wrong; " in told.stdout
+    assert "No errors, " in told.stdout
     assert (tmp_path / "report/classes.csv").is_file()
     assert not list((own / "photos").glob("classes.txt"))
 
@@ -185,7 +185,7 @@ def test_wrong_data_stop_the_run_in_words_and_leave_the_results(tree):
     assert run.returncode != 0
     assert "JPEGImages/p01" in run.stdout
     assert "JPEGImages/p01.jpg: the image cannot be read" in run.stdout
-    assert "data/rejected/report.md has all faults" in run.stdout
+    assert "data/rejected/report.md lists all faults" in run.stdout
     assert "Traceback" not in run.stdout
     assert "p01" in (tree / "data/rejected/faults.csv").read_text()
     assert contents(tree / "results") == before

@@ -1,4 +1,4 @@
-"""Report in words and CSV the content of a data set, its errors and warnings."""
+"""Report the errors, warnings and statistics of a data set, as Markdown and CSV."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,13 +24,15 @@ class Paths:
 
 
 def main(paths: Paths) -> None:
-    """Check everything, write the report and print it; fail where training would."""
+    """Check the data set, write the report and print it; fail if there are errors."""
     with TemporaryDirectory() as temporary:
         report = check_data(_in_layout(paths.data, Path(temporary)))
     write_report(report, paths.report)
-    print(report.words())  # noqa: T201 the report was asked for
-    if report.wrong:
-        raise UserError(f"{paths.data} cannot be used as it is; {paths.report} lists all errors")
+    print(report.markdown())  # noqa: T201 the output of this command
+    if report.errors:
+        raise UserError(
+            f"{report.errors[0]}; fix or remove it; {paths.report}/report.md lists all faults"
+        )
 
 
 def _in_layout(data: Path, temporary: Path) -> Path:

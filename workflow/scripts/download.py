@@ -44,10 +44,10 @@ def main(paths: Paths, numbers: Download) -> None:
     sources = Sources(source=numbers.source, originals=originals, longest_side=side)
     fill(new, numbers.dataset, sources, made)
     report = check_data(new)
-    write_report(report, rejected if report.wrong else paths.check[0].parent)
+    write_report(report, rejected if report.errors else paths.check[0].parent)
     logger.info("%s", report.verdict())
-    if report.wrong:
-        words = f"{report.wrong[0]}; fix it or remove it; {rejected}/report.md lists all errors"
+    if report.errors:
+        words = f"{report.errors[0]}; fix or remove it; {rejected}/report.md lists all faults"
         raise UserError(words)
     for part in (*WEAK_PARTS, MASKS):
         replace_with(data / part, new / part)

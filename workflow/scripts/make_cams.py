@@ -9,7 +9,6 @@ from _library import run
 
 from recam.catalogue.methods import load_classifier, maps_of
 from recam.data.layout import load_weak_split, require_classes
-from recam.io.atomic import write_manifest
 from recam.io.resumable import ResumableFolder
 from recam.models.backbones import backbone_of
 from recam.models.folding import folded
@@ -57,8 +56,7 @@ def main(paths: Paths, numbers: MakeCams, machine: Machine) -> None:
     )
     logger.info("cams of %d images, %s", len(split.ids), numbers.combine)
     if is_first_after_all():
-        folder.finish()
-        write_manifest(paths.manifest, [paths.cams])
+        folder.finish_with_manifest(paths.manifest)
 
 
 if __name__ == "__main__":

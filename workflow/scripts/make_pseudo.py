@@ -8,15 +8,14 @@ from typing import Annotated
 from _library import run
 
 from recam.data.layout import CLASSES, read_classes
-from recam.io.atomic import write_manifest, write_text
+from recam.io.atomic import write_text
 from recam.io.resumable import ResumableFolder
-from recam.report.refinement import Shown, draw
 from recam.runtime.devices import make_device
 from recam.runtime.distributed import is_first_after_all
-from recam.steps import refinement as steps
 from recam.steps.command import fingerprint
 from recam.steps.launch import distributed
 from recam.steps.paths import In, Out
+from recam.steps.refinement import Folders, Refinement, images_of_cams, log_used_pixels
 from recam.steps.sections.machine import Machine
 from recam.steps.sections.make_pseudo import MakePseudo
 
@@ -40,29 +39,26 @@ def main(paths: Paths, numbers: MakePseudo, machine: Machine) -> None:
     """Propagate the maps, find the background score, refine, cut and save."""
     classes = read_classes(paths.data / CLASSES)
     device = make_device(machine.device, threads=machine.threads)
-    common = {"num_classes": len(classes), "device": device}
-    irn = steps.trained_irn(paths.irn, numbers.refiner, classes=classes, device=device)
-    refiner = steps.refiner_numbers(numbers, irn)
-    images = steps.images_of_cams(paths.cams, paths.data)
+    refiner = Refinement(numbers, paths.irn, classes, device)
     key = fingerprint(paths, numbers, machine, inputs=(paths.data, paths.cams, paths.irn))
-    places = (paths.scores.with_name("spread"), paths.scores, paths.masks)
-    propagated, scores, masks = (ResumableFolder(place, key=key) for place in places)
-    maps = steps.propagate(images, propagated, numbers, of_refiner=refiner, **common)
-    cut = steps.cut_of(numbers, list(maps))
-    size = numbers.batch_size
-    steps.cut(maps, cut, scores=scores, masks=masks, batch_size=size, **common)
+    folders = Folders(
+        cams=paths.cams,
+        propagated=ResumableFolder(paths.scores.with_name("spread"), key=key),
+        scores=ResumableFolder(paths.scores, key=key),
+        masks=ResumableFolder(paths.masks, key=key),
+    )
+    images = images_of_cams(paths.cams, paths.data)
+    maps = refiner.propagate(images, folders.propagated)
+    cut = refiner.cut_for(maps)
+    refiner.write_masks(maps, cut, folders=folders)
     if not is_first_after_all():
         return
-    steps.log_used_pixels(masks, [file.stem for file in maps])
+    log_used_pixels(folders.masks.partial, [file.stem for file in maps])
     write_text(paths.cut, json.dumps(cut.numbers(), indent=2) + "\n")
-    shown = steps.stages_of(numbers.refiner, paths.cams, propagated.partial, scores.partial)
-    pictured = list(images.values())[: numbers.examples]
-    pseudo = Shown(maps=shown, masks={"pseudo mask": masks.partial})
-    draw(paths.picture, pictured, classes, shown=pseudo, irn=irn, walk=refiner.walk)
-    for folder, manifest in zip((masks, scores), paths.manifest, strict=True):
-        folder.finish()
-        write_manifest(manifest, [folder.path])
-    propagated.drop()
+    refiner.draw(paths.picture, list(images.values()), folders)
+    folders.masks.finish_with_manifest(paths.manifest[0])
+    folders.scores.finish_with_manifest(paths.manifest[1])
+    folders.propagated.drop()
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ from typing import Annotated
 
 from _library import run
 
+from recam.checks.masks import remedy_for
 from recam.core.randomness import derived_seed
 from recam.data.layout import load_weak_split
 from recam.data.loading import MaskedImages
@@ -16,7 +17,7 @@ from recam.steps.launch import distributed
 from recam.steps.paths import In, TrainingPaths
 from recam.steps.sections.machine import Machine
 from recam.steps.sections.train_seg import TrainSegRun
-from recam.steps.segmenter import check_masks, initial_segmenter, load_initial_weights
+from recam.steps.segmenter import initial_segmenter, load_initial_weights, report_on_masks
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,7 +33,7 @@ def main(paths: Paths, numbers: TrainSegRun, machine: Machine) -> None:
     """Check the masks, build the network, load its weights, train it, save it."""
     split = load_weak_split(paths.data, numbers.split)
     model, model_config = initial_segmenter(numbers, split.classes)
-    check_masks(split, paths.masks)
+    report_on_masks(split, paths.masks)
     load_initial_weights(model, model_config, numbers.weights, paths.classifier)
     seed = derived_seed(numbers.random_seed, "train_seg")
     rates = {"backbone": numbers.lr, "": numbers.lr_head, ".bias": numbers.lr_head_bias}
@@ -44,7 +45,7 @@ def main(paths: Paths, numbers: TrainSegRun, machine: Machine) -> None:
         inputs=(paths.data, paths.masks, paths.classifier),
         gradient_accumulation_steps=numbers.gradient_accumulation_steps,
         lr_step_interval=numbers.lr_step_interval,
-        watch=Watch(model, paths.masks),
+        watch=Watch(model, remedy=remedy_for(paths.masks)),
     )
     fit(trainee, paths, numbers, machine)
 

@@ -1,6 +1,6 @@
-"""What lies in a data set folder: its tables, and what one look at every image and mask tells.
+"""Inventory of a data set folder: its tables and the properties of every image and mask.
 
-Everything that can be read is read, whatever else is wrong; what cannot becomes a fault.
+Reading goes on after a fault, so that one run reports all of them.
 """
 
 import hashlib
@@ -17,7 +17,7 @@ import pandas as pd
 from jaxtyping import Bool, Int
 from PIL import ExifTags, Image, UnidentifiedImageError
 
-from recam.checks.report import Fault, wrong
+from recam.checks.report import Fault
 from recam.core.errors import UserError
 from recam.core.labels import IGNORE, mask_id
 from recam.data.layout import (
@@ -33,40 +33,42 @@ from recam.data.layout import (
 from recam.runtime.progress import progress
 from recam.runtime.threads import usable_cores
 
-MASK_MODES = {"P", "L"}  # as read_mask takes them
-TURNED = range(2, 9)  # EXIF orientations that a viewer corrects
+MASK_MODES = {"P", "L"}  # accepted by read_mask
+TURNED = range(2, 9)  # EXIF orientations other than upright
 
 Labels = dict[str, Bool[np.ndarray, "K"]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Picture:
-    """What was seen of an image or a mask. Its pixels are not kept."""
+class ImageRecord:
+    """Properties of an image or mask file, without its pixels."""
 
     file: str  # relative to the data set's folder
-    error: str = ""  # why it cannot be read; then nothing below is known
+    error: str = ""  # reason why it cannot be read; the fields below are then unset
     sha256: bytes = b""
     size: tuple[int, int] = (0, 0)  # width, height
     mode: str = ""
     transparent: bool = False
-    turned: bool = False
-    pixels: Mapping[int, int] = field(default_factory=dict[int, int])  # of a mask's ids
+    turned: bool = False  # has an EXIF rotation
+    pixels: Mapping[int, int] = field(
+        default_factory=dict[int, int]
+    )  # pixel count of each id of a mask
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Inventory:
-    """What was read of a folder. Ids are strings; those without a file have no entry."""
+    """Contents of a data set folder. Ids are strings; ids without a file have no record."""
 
     classes: tuple[str, ...]
     splits: Mapping[str, tuple[str, ...]]
     labels: Labels
-    rows: frozenset[str]  # ids in labels.csv, also those whose labels are no labels
-    files: tuple[str, ...]  # names in the folder of images
-    images: Mapping[str, Picture]
-    masks: Mapping[str, Picture]
+    rows: frozenset[str]  # ids in labels.csv, including those of invalid rows
+    files: tuple[str, ...]  # file names in the folder of images
+    images: Mapping[str, ImageRecord]
+    masks: Mapping[str, ImageRecord]
 
     def splits_of(self) -> dict[str, list[str]]:
-        """The splits that name each id."""
+        """The names of the splits that list each id."""
         named: dict[str, list[str]] = defaultdict(list)
         for split, ids in self.splits.items():
             for image_id in ids:
@@ -74,12 +76,12 @@ class Inventory:
         return named
 
     def labels_of(self, ids: Iterable[str]) -> Bool[np.ndarray, "_ K"]:
-        """Multi-hot labels of those ids that have them."""
+        """Multi-hot labels of the ids with a valid row."""
         known = [self.labels[i] for i in ids if i in self.labels]
         return np.array(known, dtype=bool).reshape(-1, len(self.classes))
 
     def pixels_of(self, ids: Iterable[str]) -> Int[np.ndarray, "256"]:
-        """How many pixels of the masks have each id."""
+        """Number of pixels of each mask id in the masks of ``ids``."""
         counts = np.zeros(IGNORE + 1, dtype=np.int64)
         for mask in (self.masks[i] for i in ids if i in self.masks):
             for value, pixels in mask.pixels.items():
@@ -87,24 +89,24 @@ class Inventory:
         return counts
 
     def names(self, ids: set[int]) -> str:
-        """The classes of mask ids."""
+        """Comma-separated class names of mask ids."""
         return ", ".join(self.classes[i - mask_id(0)] for i in sorted(ids))
 
 
 def take_inventory(root: Path) -> tuple[Inventory, list[Fault]]:
-    """Read the tables, and every image and mask that a split names, on all cores.
+    """Read the tables and every image and mask of the splits, on all cores.
 
-    Raises UserError only where nothing can be told: the list of classes or the table of labels is
-    missing, cannot be read or does not fit the other.
+    Returns the inventory and the faults found while reading. Raises UserError only if classes.txt
+    or labels.csv is missing or unreadable, or their classes differ.
     """
     classes = read_classes(root / CLASSES)
     faults: list[Fault] = []
     splits = _read_splits(root, faults)
     labels, rows = _read_labels(root, classes, faults)
     ids = list(dict.fromkeys(i for named in splits.values() for i in named))
-    with ThreadPool(usable_cores()) as pool:  # Pillow decodes outside of Python's lock
-        looks = pool.imap(partial(_look, root), ids, chunksize=16)
-        pairs = list(progress(looks, total=len(ids), what="check", unit="image"))
+    with ThreadPool(usable_cores()) as pool:  # Pillow releases the GIL while it decodes
+        records = pool.imap(partial(_read_pair, root), ids, chunksize=16)
+        pairs = list(progress(records, total=len(ids), what="check", unit="image"))
     folder = root / IMAGES
     inventory = Inventory(
         classes=classes,
@@ -119,38 +121,38 @@ def take_inventory(root: Path) -> tuple[Inventory, list[Fault]]:
 
 
 def _read_splits(root: Path, faults: list[Fault]) -> dict[str, tuple[str, ...]]:
-    """The ids of every split that is there, each once."""
+    """The ids of every split, without repetition."""
     splits: dict[str, tuple[str, ...]] = {}
     for path in sorted((root / SPLITS).glob("[!.]*.txt")):
         file = f"{SPLITS}/{path.name}"
         try:
             lines = path.read_text(encoding="utf-8-sig").splitlines()
         except (OSError, UnicodeDecodeError) as error:
-            faults.append(wrong(file, "the split cannot be read", _reason(error)))
+            faults.append(Fault.error(file, "the split cannot be read", _reason(error)))
             continue
         counts = Counter(line.strip() for line in lines if line.strip())
         splits[path.stem] = tuple(counts)
         if not counts:
-            faults.append(wrong(file, "the split is empty"))
+            faults.append(Fault.error(file, "the split is empty"))
         faults += [
-            wrong(file, "the split lists an image twice", image_id)
+            Fault.error(file, "the split lists an image twice", image_id)
             for image_id, count in counts.items()
             if count > 1
         ]
     if not splits:
-        faults.append(wrong(SPLITS, "there is no split"))
+        faults.append(Fault.error(SPLITS, "no split found"))
     return splits
 
 
 def _read_labels(
     root: Path, classes: tuple[str, ...], faults: list[Fault]
 ) -> tuple[Labels, frozenset[str]]:
-    """The labels of each id, and the ids of all rows. Rows that are no labels become faults."""
+    """Labels of the valid rows, and the ids of all rows. Invalid rows become faults."""
     path = root / LABELS
     try:
         table = read_labels(path, classes)
     except UserError:
-        try:  # as layout.py reads it
+        try:  # read as read_labels does
             table = pd.read_csv(path, dtype={0: str, "id": str}, keep_default_na=False)
         except (OSError, ValueError):
             table = pd.DataFrame()
@@ -159,39 +161,39 @@ def _read_labels(
         table = table.set_index("id")
     rows = frozenset(table.index)
     twice = table.index[table.index.duplicated()].unique()
-    faults += [wrong(LABELS, "an image has two rows", image_id) for image_id in twice]
+    faults += [Fault.error(LABELS, "an image has two rows", image_id) for image_id in twice]
     other = (~table.isin([0, 1, "0", "1"])).to_numpy()
     for row, column in np.argwhere(other):
         value = str(table.iat[row, column])
         detail = f"image {table.index[row]}, class {classes[column]}: {value!r}"
-        faults.append(wrong(LABELS, "a label is neither 0 nor 1", detail))
+        faults.append(Fault.error(LABELS, "a label is neither 0 nor 1", detail))
     table = table[~other.any(axis=1) & ~table.index.duplicated()].astype(int).astype(bool)
     return dict(zip(table.index, table.to_numpy(), strict=True)), rows
 
 
-def _look(root: Path, image_id: str) -> tuple[Picture | None, Picture | None]:
-    """An image and its mask; None for a file that is not there."""
+def _read_pair(root: Path, image_id: str) -> tuple[ImageRecord | None, ImageRecord | None]:
+    """Records of an image and its mask; None for a missing file."""
     mask = root / MASKS / f"{image_id}.png"
-    there = mask.exists() or mask.is_symlink()  # a link to nothing is a mask that cannot be read
+    there = mask.exists() or mask.is_symlink()  # a broken link is an unreadable mask
     try:
         image = find_image(root / IMAGES, image_id)
     except UserError:
         image = None
     return (
-        _picture(root, image, with_ids=False) if image else None,
-        _picture(root, mask, with_ids=True) if there else None,
+        _record(root, image, with_ids=False) if image else None,
+        _record(root, mask, with_ids=True) if there else None,
     )
 
 
-def _picture(root: Path, path: Path, *, with_ids: bool) -> Picture:
-    """Read a file once and decode all of it."""
+def _record(root: Path, path: Path, *, with_ids: bool) -> ImageRecord:
+    """Read a file once and decode it completely."""
     file = path.relative_to(root).as_posix()
     try:
         content = path.read_bytes()
         with Image.open(io.BytesIO(content)) as image:
             image.load()
             counts = image.histogram() if with_ids and image.mode in MASK_MODES else []
-            return Picture(
+            return ImageRecord(
                 file=file,
                 sha256=hashlib.sha256(content).digest(),
                 size=image.size,
@@ -200,20 +202,20 @@ def _picture(root: Path, path: Path, *, with_ids: bool) -> Picture:
                 turned=_orientation(image) in TURNED,
                 pixels={value: count for value, count in enumerate(counts) if count},
             )
-    except Exception as error:  # decoders raise many kinds at broken bytes
-        return Picture(file=file, error=_reason(error))
+    except Exception as error:  # decoders raise many types for corrupt files
+        return ImageRecord(file=file, error=_reason(error))
 
 
 def _orientation(image: Image.Image) -> object:
     try:
         return image.getexif().get(ExifTags.Base.Orientation)
-    except Exception:  # broken notes about an image do not make it unreadable
+    except Exception:  # an image with corrupt EXIF data is still readable
         return None
 
 
 def _reason(error: Exception) -> str:
     if isinstance(error, UnidentifiedImageError):
-        return "no format that is known"  # Pillow's words name a place in memory
+        return "unknown image format"  # Pillow's message holds a memory address
     if isinstance(error, OSError) and error.strerror:
         return error.strerror
     return str(error) or type(error).__name__

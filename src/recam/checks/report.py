@@ -1,10 +1,11 @@
-"""What a check of a data set found: tables, and words that a person reads before training."""
+"""Results of a data set check: faults and statistics, as tables and as a Markdown report."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from itertools import combinations
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pandas as pd
@@ -13,23 +14,36 @@ from jaxtyping import Bool, Int
 from recam.core.labels import BACKGROUND, IGNORE, mask_id
 from recam.io.atomic import write_text
 
-NAMES_PER_KIND = 10  # the rest is in faults.csv
-PAIRS = 10
-ALL_CLASSES = 25  # more than these are not all listed
-ENDS = 10  # but the most frequent and the rarest ones
+NAMES_PER_KIND = 10  # files listed in report.md for each kind of fault; faults.csv lists all
+PAIRS = 10  # pairs of classes listed in report.md
+ALL_CLASSES = 25  # up to this number report.md lists every class
+ENDS = 10  # beyond it, this many of the most frequent and of the rarest classes
 
 LabelsOfSplits = Mapping[str, Bool[np.ndarray, "_ K"]]
-PixelsOfSplits = Mapping[str, Int[np.ndarray, "256"]]  # pixels of each mask id
+PixelsOfSplits = Mapping[str, Int[np.ndarray, "256"]]  # pixel count of each mask id
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fault:
-    """A finding at one file. Findings of a kind have the same words in ``fault``."""
+    """An error, which stops the run, or a warning about one file.
 
+    Faults of the same kind have the same text in ``fault``.
+    """
+
+    severity: Literal["error", "warning"]
     file: str  # relative to the data set's folder
     fault: str
-    detail: str = ""  # what is particular to this one
-    wrong: bool  # it stops the run; otherwise it is odd
+    detail: str = ""  # specific to this fault
+
+    @staticmethod
+    def error(file: str, fault: str, detail: str = "") -> "Fault":
+        """A fault that stops the run."""
+        return Fault(severity="error", file=file, fault=fault, detail=detail)
+
+    @staticmethod
+    def warning(file: str, fault: str, detail: str = "") -> "Fault":
+        """A fault that is reported and does not stop the run."""
+        return Fault(severity="warning", file=file, fault=fault, detail=detail)
 
     def __str__(self) -> str:
         return f"{self.file}: {self.fault}" + (f" ({self.detail})" if self.detail else "")
@@ -37,77 +51,63 @@ class Fault:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Report:
-    """What a data set holds and what is wrong with it.
+    """Faults and statistics of a data set.
 
-    ``splits`` has a row a split: images, labelled, with_mask, and background (share of the pixels
-    that are not ignored) and ignored (share of all pixels), empty without masks. ``classes`` has a
-    row a class: images_<split>, and pixels_<split> as background. ``cooccurrence`` counts the
-    images of all splits that have both classes; its diagonal those that have the class.
+    ``splits`` has one row per split with the columns images, labelled, with_mask (numbers of
+    images), background (fraction of the pixels that are not ignored) and ignored (fraction of all
+    pixels); both fractions are NaN without masks. ``classes`` has one row per class and for each
+    split the columns images_<split> (number of images) and pixels_<split> (fraction of the pixels
+    that are not ignored). ``cooccurrence`` counts, over the images of all splits, the images with
+    both classes; its diagonal counts the images with the class.
     """
 
     faults: tuple[Fault, ...]
     splits: pd.DataFrame
     classes: pd.DataFrame
     cooccurrence: pd.DataFrame
-    sizes: Mapping[str, tuple[int, int]]  # smallest, median, largest by area: width and height
-    modes: Mapping[str, int]  # images of each mode that Pillow knows
+    sizes: Mapping[str, tuple[int, int]]  # (width, height) of the smallest, median, largest area
+    modes: Mapping[str, int]  # number of images of each Pillow mode
 
     @property
-    def wrong(self) -> tuple[Fault, ...]:
-        """The faults that stop a run."""
-        return tuple(fault for fault in self.faults if fault.wrong)
+    def errors(self) -> tuple[Fault, ...]:
+        """The faults that stop the run."""
+        return tuple(fault for fault in self.faults if fault.severity == "error")
 
     @property
-    def odd(self) -> tuple[Fault, ...]:
-        """The others."""
-        return tuple(fault for fault in self.faults if not fault.wrong)
+    def warnings(self) -> tuple[Fault, ...]:
+        """The faults that do not stop the run."""
+        return tuple(fault for fault in self.faults if fault.severity == "warning")
 
     def verdict(self) -> str:
-        """One line: whether training can start."""
-        wrong, odd = self.wrong, self.odd
-        stops = "stops" if len(wrong) == 1 else "stop"
-        first = (
-            f"{_count(wrong, 'fault', 'faults')} that {stops} the run"
-            if wrong
-            else "Nothing is wrong"
-        )
-        return f"{first}; {_count(odd, 'oddity', 'oddities')}." if odd else f"{first}."
+        """The numbers of errors and of warnings, as one line."""
+        words = f"{_count(self.errors, 'error')}, {_count(self.warnings, 'warning')}."
+        return words[0].upper() + words[1:]
 
-    def words(self) -> str:
-        """The whole report in Markdown that reads well as plain text, the verdict first."""
+    def markdown(self) -> str:
+        """The report as Markdown that is also readable as plain text; the verdict comes first."""
         parts = [
             self.verdict(),
             _split_words(self.splits),
             _image_words(self.sizes, self.modes),
             _class_words(self.classes, self.cooccurrence, tuple(self.splits.index)),
             _pair_words(self.cooccurrence),
-            _fault_words("What stops the run", self.wrong),
-            _fault_words("What is odd", self.odd),
+            _fault_words("Errors (they stop the run)", self.errors),
+            _fault_words("Warnings", self.warnings),
         ]
         return "\n".join(part.rstrip() + "\n" for part in parts if part)
 
 
-def wrong(file: str, fault: str, detail: str = "") -> Fault:
-    """A finding that stops a run."""
-    return Fault(file=file, fault=fault, detail=detail, wrong=True)
-
-
-def odd(file: str, fault: str, detail: str = "") -> Fault:
-    """A finding that somebody should know of."""
-    return Fault(file=file, fault=fault, detail=detail, wrong=False)
-
-
 def write_report(report: Report, folder: Path) -> None:
-    """Write report.md, classes.csv, cooccurrence.csv and faults.csv, each in one move."""
+    """Write report.md, classes.csv, cooccurrence.csv and faults.csv, each atomically."""
     faults = [
-        ("wrong" if f.wrong else "odd", f.file, f.fault + (f": {f.detail}" if f.detail else ""))
-        for f in (*report.wrong, *report.odd)
+        (f.severity, f.file, f.fault + (f": {f.detail}" if f.detail else ""))
+        for f in (*report.errors, *report.warnings)
     ]
     listed = pd.DataFrame(faults, columns=["kind", "file", "fault"])
     write_text(folder / "faults.csv", listed.to_csv(index=False))
     write_text(folder / "cooccurrence.csv", report.cooccurrence.to_csv())
     write_text(folder / "classes.csv", report.classes.to_csv(float_format="%.6f"))
-    write_text(folder / "report.md", report.words())
+    write_text(folder / "report.md", report.markdown())
 
 
 def split_table(
@@ -116,7 +116,7 @@ def split_table(
     labels: LabelsOfSplits,
     pixels: PixelsOfSplits,
 ) -> pd.DataFrame:
-    """The table ``Report.splits``."""
+    """``Report.splits`` from the images, masks, labels and pixels of each split."""
     table = pd.DataFrame(
         {
             "images": images,
@@ -135,7 +135,7 @@ def split_table(
 def class_table(
     classes: tuple[str, ...], labels: LabelsOfSplits, pixels: PixelsOfSplits
 ) -> pd.DataFrame:
-    """The table ``Report.classes``."""
+    """``Report.classes`` from the labels and pixels of each split."""
     columns = {}
     for split in labels:
         columns[f"images_{split}"] = labels[split].sum(axis=0)
@@ -144,21 +144,22 @@ def class_table(
 
 
 def cooccurrence_table(classes: tuple[str, ...], labels: Bool[np.ndarray, "N K"]) -> pd.DataFrame:
-    """How many images have both classes; on the diagonal, how many have the class."""
-    present = labels.astype(float)  # exact, and much faster than whole numbers
+    """``Report.cooccurrence``: number of images with both classes, from multi-hot labels."""
+    present = labels.astype(float)  # exact, and much faster than a product of integers
     counts = (present.T @ present).astype(np.int64)
     return pd.DataFrame(counts, index=pd.Index(classes, name="class"), columns=list(classes))
 
 
 def _shares(counts: Int[np.ndarray, "256"]) -> np.ndarray:
-    """Of the pixels that are not ignored; nan where there are none."""
+    """Fractions of the pixels that are not ignored; NaN if there are none."""
     known = counts.sum() - counts[IGNORE]
     return counts / known if known else np.full(len(counts), np.nan)
 
 
-def _count(faults: tuple[Fault, ...], one: str, many: str) -> str:
+def _count(faults: tuple[Fault, ...], noun: str) -> str:
     kinds = len({fault.fault for fault in faults})
-    words = f"{len(faults):,} {one if len(faults) == 1 else many}"
+    number = f"{len(faults):,}" if faults else "no"
+    words = f"{number} {noun if len(faults) == 1 else noun + 's'}"
     return f"{words} of {kinds} kinds" if 1 < kinds < len(faults) else words
 
 
@@ -167,7 +168,7 @@ def _split_words(splits: pd.DataFrame) -> str:
         return ""
     masks = bool(splits["with_mask"].any())
     heads = ["split", "images", "labelled", "with mask"]
-    heads += ["background, % of pixels", "ignored, %"] if masks else []
+    heads += ["background, %", "ignored, %"] if masks else []
     rows = []
     for split, images, labelled, with_mask, *shares in splits.itertuples():
         cells = [str(split), f"{images:,}", f"{labelled:,}", f"{with_mask:,}"]
@@ -184,7 +185,7 @@ def _image_words(sizes: Mapping[str, tuple[int, int]], modes: Mapping[str, int])
 
 
 def _class_words(classes: pd.DataFrame, cooccurrence: pd.DataFrame, splits: tuple[str, ...]) -> str:
-    """A table from the most frequent class to the rarest; of many classes, both its ends."""
+    """A table of the classes by frequency, shortened in the middle if there are many."""
     if not splits:
         return ""
     masked = [split for split in splits if not np.isnan(classes[f"pixels_{split}"]).all()]
@@ -198,14 +199,14 @@ def _class_words(classes: pd.DataFrame, cooccurrence: pd.DataFrame, splits: tupl
     order = np.argsort(-np.diag(cooccurrence), kind="stable")
     rows = [[column[i] for column in cells] for i in order]
     if len(rows) > ALL_CLASSES:
-        left = [f"({len(rows) - 2 * ENDS} more: classes.csv)", *[""] * (len(heads) - 1)]
+        left = [f"({len(rows) - 2 * ENDS} more in classes.csv)", *[""] * (len(heads) - 1)]
         rows = [*rows[:ENDS], left, *rows[-ENDS:]]
-    note = "\nPixels that the masks ignore do not count.\n" if masked else ""
-    return "## Classes, the most frequent first\n\n" + _table(heads, rows) + note
+    note = "\nPercentages exclude ignored pixels.\n" if masked else ""
+    return "## Classes by frequency\n\n" + _table(heads, rows) + note
 
 
 def _pair_words(cooccurrence: pd.DataFrame) -> str:
-    """The pairs in most images, told from the rarer class of each."""
+    """The most frequent pairs, each with its share of the rarer class's images."""
     counts, names = cooccurrence.to_numpy(), list(cooccurrence.columns)
     pairs = [(counts[i, j], i, j) for i, j in combinations(range(len(names)), 2) if counts[i, j]]
     if not pairs:
@@ -213,10 +214,10 @@ def _pair_words(cooccurrence: pd.DataFrame) -> str:
     rows = []
     for both, i, j in sorted(pairs, key=lambda pair: -pair[0])[:PAIRS]:
         rarer, other = (i, j) if counts[i, i] <= counts[j, j] else (j, i)
-        share = f"{100 * both / counts[rarer, rarer]:.0f} %"
+        share = f"{100 * both / counts[rarer, rarer]:.0f}"
         rows.append([names[rarer], names[other], f"{both:,}", share])
-    heads = ["class", "comes with", "images", "of its images"]
-    return "## Classes that come together most often\n\n" + _table(heads, rows, left=2)
+    heads = ["class", "occurs with", "images", "% of its images"]
+    return "## Most frequent class pairs\n\n" + _table(heads, rows, left=2)
 
 
 def _fault_words(title: str, faults: tuple[Fault, ...]) -> str:
@@ -231,7 +232,7 @@ def _fault_words(title: str, faults: tuple[Fault, ...]) -> str:
         for fault in found[:NAMES_PER_KIND]:
             lines.append(f"- {fault.file}" + (f": {fault.detail}" if fault.detail else ""))
         if len(found) > NAMES_PER_KIND:
-            lines.append(f"- and {len(found) - NAMES_PER_KIND:,} more (faults.csv)")
+            lines.append(f"- and {len(found) - NAMES_PER_KIND:,} more in faults.csv")
         lines.append("")
     return "\n".join(lines)
 
@@ -241,13 +242,8 @@ def _percent(share: float) -> str:
 
 
 def _table(heads: list[str], rows: Iterable[list[str]], *, left: int = 1) -> str:
-    """A Markdown table in straight columns: the first ones begin, the others end in line."""
+    """A Markdown table whose first ``left`` columns are left-aligned, the others right-aligned."""
     cells = [[cell.replace("|", r"\|") for cell in row] for row in (heads, *rows)]
-    widths = [max(3, *map(len, column)) for column in zip(*cells, strict=True)]
-    rule = ["-" * w if i < left else "-" * (w - 1) + ":" for i, w in enumerate(widths)]
-    lines = [
-        [cell.ljust(w) if i < left else cell.rjust(w) for i, (cell, w) in enumerate(padded)]
-        for padded in (zip(row, widths, strict=True) for row in cells)
-    ]
-    lines.insert(1, rule)
-    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+    alignment = ["left"] * left + ["right"] * (len(heads) - left)
+    table = pd.DataFrame(cells[1:], columns=cells[0])
+    return table.to_markdown(index=False, disable_numparse=True, colalign=alignment) + "\n"

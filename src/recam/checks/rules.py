@@ -1,6 +1,6 @@
-"""Before an hour of training: what a data set folder holds, and what is wrong or odd about it.
+"""Validation of a data set folder before training.
 
-Wrong is what training would stop at or learn nonsense from; odd is what somebody should know.
+Errors would stop training or make it learn nonsense. Warnings are unusual but may be intended.
 """
 
 from collections import Counter, defaultdict
@@ -9,32 +9,30 @@ from pathlib import Path
 
 import numpy as np
 
-from recam.checks.inventory import MASK_MODES, Inventory, Picture, take_inventory
+from recam.checks.inventory import MASK_MODES, ImageRecord, Inventory, take_inventory
 from recam.checks.report import (
     Fault,
     Report,
     class_table,
     cooccurrence_table,
-    odd,
     split_table,
-    wrong,
 )
 from recam.core.labels import BACKGROUND, IGNORE, mask_id
 from recam.data.layout import CLASSES, IMAGES, LABELS, SPLITS
 from recam.io.images import IMAGE_SUFFIXES
 
-SMALL = 32  # pixels of a side; below, little is left after the network's strides
-ELONGATED = 5  # longer side over shorter side
+SMALL = 32  # pixels; a shorter side leaves few cells after the network's strides
+ELONGATED = 5  # aspect ratio, longer side over shorter side
 GREY = {"1", "L", "LA", "La"}
 PALETTE = {"P", "PA"}
 BECOME_RGB = {"RGB", "RGBA", "RGBa", "RGBX", "CMYK", "YCbCr", *GREY, *PALETTE}
 
 
 def check_data(root: Path) -> Report:
-    """Look at every file that a split names, and at the tables, and say what was found.
+    """Check the tables and every image and mask of the splits of the data set folder ``root``.
 
-    Raises UserError only where nothing can be told: the list of classes or the table of labels is
-    missing, cannot be read or does not fit the other.
+    Raises UserError only if no report is possible: classes.txt or labels.csv is missing or
+    unreadable, or their classes differ.
     """
     data, faults = take_inventory(root)
     for rule in RULES:
@@ -68,26 +66,28 @@ def _file_of(split: str) -> str:
 
 
 def _missing(data: Inventory) -> Iterator[Fault]:
-    """Ids of a split without what belongs to them."""
+    """Ids of a split without an image, a row of labels or, in some cases, a mask."""
     for split, ids in data.splits.items():
         for image_id in ids:
             if image_id not in data.images:
-                yield wrong(_file_of(split), "the split names an image that has no file", image_id)
+                yield Fault.error(
+                    _file_of(split), "the split lists an image without a file", image_id
+                )
             if image_id not in data.rows:
-                yield wrong(
+                yield Fault.error(
                     _file_of(split),
-                    "the split names an image that has no row in labels.csv",
+                    "the split lists an image without a row in labels.csv",
                     image_id,
                 )
         there = [image_id for image_id in ids if image_id in data.images]
         without = [image_id for image_id in there if image_id not in data.masks]
         if 0 < len(without) < len(there):
-            detail = f"{len(without)} of {len(there)}, such as {without[0]}"
-            yield odd(_file_of(split), "some images of the split have no mask", detail)
+            detail = f"{len(without)} of {len(there)}, first: {without[0]}"
+            yield Fault.warning(_file_of(split), "some images of the split have no mask", detail)
 
 
 def _unnamed(data: Inventory) -> Iterator[Fault]:
-    """Images and rows that no split names, and images that have two files."""
+    """Images and rows in no split, and ids with two image files."""
     named = data.splits_of()
     files: dict[str, list[str]] = defaultdict(list)
     for name in data.files:
@@ -95,11 +95,13 @@ def _unnamed(data: Inventory) -> Iterator[Fault]:
             files[Path(name).stem].append(name)
     for image_id, names in files.items():
         if image_id not in named:
-            yield from (odd(f"{IMAGES}/{name}", "no split names the image") for name in names)
+            yield from (
+                Fault.warning(f"{IMAGES}/{name}", "the image is in no split") for name in names
+            )
         elif len(names) > 1:
-            yield wrong(f"{IMAGES}/{names[0]}", "another file has the same id", names[1])
+            yield Fault.error(f"{IMAGES}/{names[0]}", "another file has the same id", names[1])
     for image_id in sorted(data.rows.difference(named)):
-        yield odd(LABELS, "no split names the image of a row", image_id)
+        yield Fault.warning(LABELS, "the image of a row is in no split", image_id)
 
 
 def _unlabelled(data: Inventory) -> Iterator[Fault]:
@@ -107,29 +109,31 @@ def _unlabelled(data: Inventory) -> Iterator[Fault]:
     for image_id, splits in data.splits_of().items():
         if image_id in data.images and not data.labels.get(image_id, np.ones(1)).any():
             file = data.images[image_id].file
-            yield odd(file, "the image has no label", f"in {', '.join(splits)}")
+            yield Fault.warning(file, "the image has no labels", f"in {', '.join(splits)}")
     anywhere = data.labels_of(data.splits_of()).any(axis=0)
     for name in np.array(data.classes)[~anywhere] if data.splits else ():
-        yield odd(CLASSES, "no image of any split has the class", str(name))
+        yield Fault.warning(CLASSES, "no image of any split is labelled with the class", str(name))
     for split, ids in data.splits.items():
         missing = anywhere & ~data.labels_of(ids).any(axis=0)
         for name in np.array(data.classes)[missing] if ids else ():
-            yield odd(_file_of(split), "no image of the split has a class", str(name))
+            yield Fault.warning(
+                _file_of(split), "no image of the split is labelled with a class", str(name)
+            )
 
 
 def _images(data: Inventory) -> Iterator[Fault]:
     for image in data.images.values():
         if image.error:
-            yield wrong(image.file, "the image cannot be read", image.error)
+            yield Fault.error(image.file, "the image cannot be read", image.error)
         elif image.mode not in BECOME_RGB:
-            words = "the image has more than 8 bits a channel, or colours that are not RGB's"
-            yield wrong(image.file, words, f"mode {image.mode}")
+            words = "the image is not 8-bit RGB, grey, palette or CMYK"
+            yield Fault.error(image.file, words, f"mode {image.mode}")
         else:
-            yield from _odd_colours(image)
-            yield from _odd_shape(image)
+            yield from _colour_warnings(image)
+            yield from _shape_warnings(image)
 
 
-def _odd_colours(image: Picture) -> Iterator[Fault]:
+def _colour_warnings(image: ImageRecord) -> Iterator[Fault]:
     kinds = {
         "is grey": image.mode in GREY,
         "is CMYK": image.mode == "CMYK",
@@ -138,18 +142,18 @@ def _odd_colours(image: Picture) -> Iterator[Fault]:
     }
     for kind, found in kinds.items():
         if found:
-            yield odd(image.file, f"the image {kind}; it is turned to RGB")
+            yield Fault.warning(image.file, f"the image {kind} and is converted to RGB")
 
 
-def _odd_shape(image: Picture) -> Iterator[Fault]:
+def _shape_warnings(image: ImageRecord) -> Iterator[Fault]:
     shorter, longer = sorted(image.size)
     size = f"{image.size[0]} x {image.size[1]}"
     if image.turned:
-        yield odd(image.file, "EXIF says to turn the image; it is read as it is stored")
+        yield Fault.warning(image.file, "the image has an EXIF rotation, which is not applied")
     if shorter < SMALL:
-        yield odd(image.file, f"the image has a side below {SMALL} pixels", size)
+        yield Fault.warning(image.file, f"the image has a side shorter than {SMALL} pixels", size)
     if longer > ELONGATED * shorter:
-        yield odd(image.file, f"the image is more than {ELONGATED} times as long as wide", size)
+        yield Fault.warning(image.file, f"the image has an aspect ratio above {ELONGATED}", size)
 
 
 def _masks(data: Inventory) -> Iterator[Fault]:
@@ -157,47 +161,53 @@ def _masks(data: Inventory) -> Iterator[Fault]:
         image = data.images.get(image_id)
         beyond = [i for i in mask.pixels if len(data.classes) < i < IGNORE]
         if mask.error:
-            yield wrong(mask.file, "the mask cannot be read", mask.error)
+            yield Fault.error(mask.file, "the mask cannot be read", mask.error)
         elif mask.mode not in MASK_MODES:
-            yield wrong(mask.file, "the mask is no palette or grey image", f"mode {mask.mode}")
+            yield Fault.error(
+                mask.file, "the mask is not a palette or grey image", f"mode {mask.mode}"
+            )
         elif image and not image.error and image.size != mask.size:
             (width, height), (w, h) = mask.size, image.size
-            detail = f"{width} x {height}, the image {w} x {h}"
-            yield wrong(mask.file, "the mask has another size than its image", detail)
+            detail = f"mask {width} x {height}, image {w} x {h}"
+            yield Fault.error(mask.file, "the mask and its image differ in size", detail)
         elif beyond:
             detail = f"{', '.join(map(str, beyond))}; expected 0 to {len(data.classes)} or {IGNORE}"
-            yield wrong(mask.file, "the mask has ids beyond the classes", detail)
+            yield Fault.error(mask.file, "the mask has ids beyond the classes", detail)
         else:
-            yield from _odd_mask(data, image_id, mask)
+            yield from _label_warnings(data, image_id, mask)
 
 
-def _odd_mask(data: Inventory, image_id: str, mask: Picture) -> Iterator[Fault]:
-    """Where a mask and the labels differ, for images whose labels are known."""
+def _label_warnings(data: Inventory, image_id: str, mask: ImageRecord) -> Iterator[Fault]:
+    """Differences between a mask and the labels of its image, if these are known."""
     shown = set(mask.pixels) - {BACKGROUND, IGNORE}
     if set(mask.pixels) == {IGNORE}:
-        yield odd(mask.file, f"the mask is ignored ({IGNORE}) everywhere")
+        yield Fault.warning(mask.file, f"all pixels of the mask are ignored ({IGNORE})")
     elif image_id in data.labels:
         labelled = {mask_id(int(k)) for k in np.flatnonzero(data.labels[image_id])}
         if labelled and not shown:
-            yield odd(mask.file, "the mask shows no class, but its image has labels")
+            ids = " and ".join(map(str, mask.pixels))
+            detail = f"only {ids}; expected 1 to {len(data.classes)} for the classes"
+            yield Fault.warning(
+                mask.file, "the mask shows no class although its image has labels", detail
+            )
             return
         if labelled - shown:
             names = data.names(labelled - shown)
-            yield odd(mask.file, "the mask does not show a class of the labels", names)
+            yield Fault.warning(mask.file, "the mask does not show a labelled class", names)
         if shown - labelled:
             names = data.names(shown - labelled)
-            yield odd(mask.file, "the mask shows a class that is not in the labels", names)
+            yield Fault.warning(mask.file, "the mask shows a class without its label", names)
 
 
 def _same(data: Inventory) -> Iterator[Fault]:
-    """Pictures that are there twice, and ids both to train and to validate with."""
+    """Identical files, and ids in both a training and a validation split."""
     named = data.splits_of()
     groups: dict[bytes, list[str]] = defaultdict(list)
     for image_id, image in data.images.items():
         sides = {_side(split) for split in named[image_id]}
         if sides >= {"train", "val"}:
-            words = "the image is in a split to train and in one to validate with"
-            yield odd(image.file, words, ", ".join(named[image_id]))
+            words = "the image is in both a training and a validation split"
+            yield Fault.warning(image.file, words, ", ".join(named[image_id]))
         if not image.error:
             groups[image.sha256].append(image_id)
     for ids in groups.values():
@@ -207,29 +217,33 @@ def _same(data: Inventory) -> Iterator[Fault]:
 
 
 def _twice(data: Inventory, ids: list[str], named: Mapping[str, list[str]]) -> Iterator[Fault]:
-    """Of ids with the same picture, those that come after another one of their split."""
+    """Ids of identical images that follow another one in the same split."""
     first: dict[str, str] = {}
     for image_id in ids:
         before = [split for split in named[image_id] if split in first]
         if before:
-            detail = f"as {first[before[0]]} in {', '.join(before)}"
-            yield odd(data.images[image_id].file, "the picture is twice in a split", detail)
+            detail = f"same as {first[before[0]]} in {', '.join(before)}"
+            yield Fault.warning(
+                data.images[image_id].file,
+                "the image is a copy of another one in the same split",
+                detail,
+            )
         for split in named[image_id]:
             first.setdefault(split, image_id)
 
 
 def _leaks(data: Inventory, ids: list[str], named: Mapping[str, list[str]]) -> Iterator[Fault]:
-    """Of ids with the same picture, those to validate with that others train on."""
+    """Ids of identical images in a validation split, if another one is in a training split."""
     trained = [i for i in ids if "train" in map(_side, named[i])]
     for image_id in ids:
         other = next((i for i in trained if i != image_id), None)
         if other and "val" in map(_side, named[image_id]):
-            words = "the picture to validate with is also trained on"
-            yield odd(data.images[image_id].file, words, f"as {other}")
+            words = "the validation image is a copy of a training image"
+            yield Fault.warning(data.images[image_id].file, words, f"same as {other}")
 
 
 def _side(split: str) -> str:
-    """What a split is for; one such as trainval is for neither, as it is both."""
+    """``train`` or ``val`` by the name of a split; empty for one such as trainval."""
     if split.startswith("val"):
         return "val"
     return "train" if split.startswith("train") and "val" not in split else ""

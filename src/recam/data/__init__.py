@@ -1,1 +1,1 @@
-"""Data sets and their layout on disk, and how images are loaded."""
+"""The layout of data sets on disk, and the loading of training batches."""

@@ -1,7 +1,7 @@
-"""The one data format: a folder in PASCAL VOC's layout, and what training may see of it.
+"""The data format of all steps: a folder in PASCAL VOC's layout.
 
 ``JPEGImages/<id>.jpg|png``, ``SegmentationClass/<id>.png``, ``ImageSets/Segmentation/<split>.txt``,
-``labels.csv`` (id, then one 0/1 column per class) and ``classes.txt``. Ids are strings, always.
+``labels.csv`` (id, then one 0/1 column per class) and ``classes.txt``. Ids are strings.
 """
 
 from collections import Counter
@@ -23,38 +23,41 @@ MASKS = "SegmentationClass"
 SPLITS = "ImageSets/Segmentation"
 LABELS = "labels.csv"
 CLASSES = "classes.txt"
-WEAK_PARTS = (IMAGES, "ImageSets", LABELS, CLASSES)  # all that weak supervision may see
+WEAK_PARTS = (IMAGES, "ImageSets", LABELS, CLASSES)  # everything but ground truth
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WeakSplit:
-    """What weak supervision may see of a split: images and image-level labels. No masks."""
+    """The images and image-level labels of a split, without ground truth masks."""
 
     name: str
     ids: tuple[str, ...]
-    images: tuple[Path, ...]
-    labels: Bool[np.ndarray, "N K"]
+    images: tuple[Path, ...]  # in the order of ids
+    labels: Bool[np.ndarray, "N K"]  # multi-hot, in the same order
     classes: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scene:
-    """A made image with its exact mask."""
+    """A generated RGB image with its exact mask."""
 
     image: UInt8[np.ndarray, "H W 3"]
     mask: UInt8[np.ndarray, "H W"]
 
 
 def load_weak_split(root: Path, split: str) -> WeakSplit:
-    """Images and labels of ``train``, ``val``, ... Raises UserError for any fault in the files."""
+    """Load the ids, image paths and labels of ``split`` (train, val, ...) in the data set ``root``.
+
+    Raises UserError for a missing or invalid file.
+    """
     classes = read_classes(root / CLASSES)
     ids = read_split(root, split)
     table = read_labels(root / LABELS, classes)
     missing = [i for i in ids if i not in table.index]
     if missing:
         raise UserError(
-            f"{root / LABELS}: no row for image {missing[0]} of split {split} "
-            f"({len(missing)} missing); add its labels or take it off the split"
+            f"{root / LABELS}: expected a row for each image of split {split}, {len(missing)} are "
+            f"missing (first: {missing[0]}); add the rows or remove these ids from the split"
         )
     images = tuple(find_image(root / IMAGES, image_id) for image_id in ids)
     return WeakSplit(
@@ -67,18 +70,20 @@ def load_weak_split(root: Path, split: str) -> WeakSplit:
 
 
 def read_classes(path: Path) -> tuple[str, ...]:
-    """Foreground class names, one a line, in the order of their indices."""
+    """Read the foreground class names, one per line in index order. Raises UserError."""
     names = tuple(line.strip() for line in _lines(path) if line.strip())
     repeated = [name for name, count in Counter(names).items() if count > 1]
     if repeated:
         raise UserError(f"{path}: class {repeated[0]!r} is listed twice; list each class once")
     if not 1 <= len(names) <= MAX_CLASSES:
-        raise UserError(f"{path}: expected 1 to {MAX_CLASSES} classes, got {len(names)}")
+        raise UserError(
+            f"{path}: expected 1 to {MAX_CLASSES} classes, got {len(names)}; list one name per line"
+        )
     return names
 
 
 def read_split(root: Path, split: str) -> tuple[str, ...]:
-    """The image ids of a split, in file order."""
+    """Read the image ids of a split, in file order. Raises UserError for an invalid list."""
     path = root / SPLITS / f"{split}.txt"
     ids = tuple(line.strip() for line in _lines(path) if line.strip())
     repeated = [i for i, count in Counter(ids).items() if count > 1]
@@ -90,59 +95,73 @@ def read_split(root: Path, split: str) -> tuple[str, ...]:
 
 
 def read_labels(path: Path, classes: tuple[str, ...]) -> pd.DataFrame:
-    """A boolean table: one row per image id, one column per class in the order of ``classes``."""
+    """Read labels.csv as a boolean table: a row for each image id, a column for each class.
+
+    Raises UserError for a missing or unreadable file, other columns, a repeated id and any value
+    but 0 and 1.
+    """
     if not path.is_file():
-        raise UserError(f"{path}: not found; run the download step or put it there")
+        raise UserError(f"{path}: not found; run the download step or add the file")
     try:
         table = pd.read_csv(path, dtype={0: str, "id": str}, keep_default_na=False)
     except (ValueError, pd.errors.ParserError) as error:
-        raise UserError(f"{path}: not a readable CSV table ({error})") from error
+        raise UserError(
+            f"{path}: expected a CSV table with commas, got {error}; export it again"
+        ) from error
     if table.columns[0] != "id":
-        raise UserError(f"{path}: the first column must be 'id', got {table.columns[0]!r}")
+        raise UserError(
+            f"{path}: expected 'id' as the first column, got {table.columns[0]!r}; rename it"
+        )
     table = table.set_index("id")
     if list(table.columns) != list(classes):
         raise UserError(
             f"{path}: expected one column for each of the {len(classes)} classes of classes.txt in "
-            f"its order, got {len(table.columns)} columns ({', '.join(table.columns[:3])}, ...)"
+            f"its order, got {len(table.columns)} columns ({', '.join(table.columns[:3])}, ...); "
+            "make both files agree"
         )
     repeated = table.index[table.index.duplicated()]
     if len(repeated):
         raise UserError(f"{path}: image {repeated[0]} has two rows; keep one")
-    wrong = ~table.isin([0, 1, "0", "1"])  # one text makes its whole column text
-    if wrong.to_numpy().any():
-        row, column = np.argwhere(wrong.to_numpy())[0]
-        value = table.iloc[:, column].tolist()[row]  # a number of Python's own, for its words
+    invalid = ~table.isin([0, 1, "0", "1"])  # pandas reads a column with any text as text
+    if invalid.to_numpy().any():
+        row, column = np.argwhere(invalid.to_numpy())[0]
+        value = table.iloc[:, column].tolist()[row]  # as a Python number, whose repr is short
         raise UserError(
             f"{path}: image {table.index[row]}, class {classes[column]}: expected 0 or 1, "
-            f"got {value!r}"
+            f"got {value!r}; correct it"
         )
     return table.astype(int).astype(bool)
 
 
 def require_classes(trained: tuple[str, ...], expected: tuple[str, ...], *, source: Path) -> None:
-    """Raise UserError where a checkpoint was trained on other classes than the data set has."""
+    """Raise UserError if the checkpoint ``source`` was trained on other classes than expected."""
     if trained != expected:
         raise UserError(
-            f"{source}: was trained on {len(trained)} classes ({', '.join(trained[:3])}, ...), the "
-            f"data set has {len(expected)} ({', '.join(expected[:3])}, ...); train on this data set"
+            f"{source}: expected a checkpoint for the {len(expected)} classes of the data set "
+            f"({', '.join(expected[:3])}, ...), got one for {len(trained)} classes "
+            f"({', '.join(trained[:3])}, ...); train on this data set"
         )
 
 
 def find_image(folder: Path, image_id: str) -> Path:
-    """The file of an image id, whichever of the usual suffixes it has."""
+    """The image file of an id, with any suffix of IMAGE_SUFFIXES. Raises UserError if missing."""
     for suffix in IMAGE_SUFFIXES:
         path = folder / f"{image_id}{suffix}"
         if path.is_file():
             return path
-    raise UserError(f"{folder}: no image {image_id}.jpg or .png; add it or take it off the split")
+    raise UserError(
+        f"{folder}: expected {image_id}.jpg, .jpeg or .png, found none; add it or remove the id "
+        "from the split"
+    )
 
 
 def write_scenes(
     root: Path, splits: Mapping[str, Iterable[Scene]], classes: tuple[str, ...]
 ) -> Iterable[str]:
-    """Write made scenes in the layout, yielding each id when its files are there.
+    """Write generated scenes in the layout, and yield each id once its files are written.
 
-    Labels are what the masks show. The tables are written last: a folder with them is whole.
+    Labels are derived from the masks. The tables are written last, so a folder that has them is
+    complete.
     """
     rows: dict[str, list[int]] = {}
     for split, scenes in splits.items():
@@ -163,8 +182,10 @@ def write_scenes(
 
 def _lines(path: Path) -> list[str]:
     if not path.is_file():
-        raise UserError(f"{path}: not found; run the download step or put it there")
+        raise UserError(f"{path}: not found; run the download step or add the file")
     try:
-        return path.read_text(encoding="utf-8-sig").splitlines()  # some editors put a mark in front
+        return path.read_text(
+            encoding="utf-8-sig"
+        ).splitlines()  # some editors write a byte order mark
     except UnicodeDecodeError as error:
-        raise UserError(f"{path}: not text in UTF-8; save it as such") from error
+        raise UserError(f"{path}: expected text in UTF-8; save the file as UTF-8") from error

@@ -1,7 +1,7 @@
-"""From files to training batches: random size, flip and crop, the same whoever loads them.
+"""Training batches: random resizing, flipping and cropping, independent of the worker processes.
 
-Each image's augmentation depends on the replicate's seed, the epoch and the image's position only,
-so the number of worker processes changes nothing.
+The augmentation of an image depends only on the random seed, the epoch and the image's index, so
+batches do not depend on the number of workers.
 """
 
 from collections.abc import Callable, Iterator
@@ -22,53 +22,54 @@ from recam.data.layout import WeakSplit
 from recam.io.images import check_mask, image_size, read_image, read_mask, resized
 from recam.runtime.distributed import processes, shard
 
-# What DataLoader says where the system stopped a worker: a user can do something about it.
+# DataLoader's messages for a worker killed by the system, and the error shown instead.
 STOPPED = {
     "shared memory": (
-        "the processes that load images ran out of shared memory (/dev/shm); enlarge it "
+        "the workers that load images ran out of shared memory (/dev/shm); enlarge it "
         "(docker run --shm-size=2g), or lower batch_size or crop"
     ),
     "DataLoader worker (pid": (
-        "a process that loads images was killed, perhaps as memory ran out; free some or lower "
-        "batch_size, then run again"
+        "a worker that loads images was killed, probably because memory ran out; free memory or "
+        "lower batch_size, then run again"
     ),
 }
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Augmentation:
-    """How a training image is varied, as the authors do: aspect ratio and colours are kept.
+    """Ranges of the augmentation, as in the authors' code: aspect ratio and colours are kept.
 
-    Where a resized image is smaller than the crop, the rest is padded and ignored.
+    A resized image smaller than the crop is padded; padding is ignored in masks. Raises UserError
+    if ``resize_min`` exceeds ``resize_max``.
     """
 
-    resize_min: int  # pixels of the longer side, least
-    resize_max: int  # and most
-    crop: int  # pixels of the square that is cut out or padded to
-    mean: tuple[float, float, float]  # of pixels in [0, 1]
+    resize_min: int  # pixels of the longer side, minimum
+    resize_max: int  # maximum
+    crop: int  # side of the square crop in pixels
+    mean: tuple[float, float, float]  # per channel, of pixels in [0, 1]
     std: tuple[float, float, float]
 
     def __post_init__(self) -> None:
         if self.resize_min > self.resize_max:
             raise UserError(
-                f"resize_min: expected no more than resize_max ({self.resize_max}), "
-                f"got {self.resize_min}"
+                f"resize_min: expected at most resize_max ({self.resize_max}), got "
+                f"{self.resize_min}; lower resize_min or raise resize_max"
             )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class View:
-    """All that is random in how a training image is shown. Sizes are heights and widths."""
+    """Random parameters of one augmented image. Sizes are (height, width) in pixels."""
 
-    stored: tuple[int, int]  # of the image's file
-    size: tuple[int, int]  # that it is resized to
+    stored: tuple[int, int]  # size of the image file
+    size: tuple[int, int]  # after resizing
     mirrored: bool
-    seen: tuple[slice, slice]  # rows and columns of the resized image
-    place: tuple[slice, slice]  # where they come to lie in the square
+    seen: tuple[slice, slice]  # cropped rows and columns of the resized image
+    place: tuple[slice, slice]  # their rows and columns in the crop
 
 
 class _Augmented(Dataset[tuple[Tensor, Tensor]]):
-    """Images of a split, each varied by a generator of its own."""
+    """Images of a split, each augmented by its own generator."""
 
     def __init__(self, split: WeakSplit, augmentation: Augmentation, *, random_seed: int):
         self.split = split
@@ -79,7 +80,7 @@ class _Augmented(Dataset[tuple[Tensor, Tensor]]):
         return len(self.split.images)
 
     def _image(self, epoch: int, index: int) -> tuple[UInt8[np.ndarray, "h w 3"], View]:
-        """An image decoded no larger than its view needs, which is drawn before."""
+        """The image, decoded no larger than necessary for its view, and the view."""
         path = self.split.images[index]
         generator = numpy_generator(self.random_seed, "augment", epoch, index)
         view = draw_view(image_size(path), self.augmentation, generator)
@@ -87,7 +88,7 @@ class _Augmented(Dataset[tuple[Tensor, Tensor]]):
 
 
 class LabelledImages(_Augmented):
-    """Augmented images (3, crop, crop) float32 with multi-hot labels (K,) bool. No masks."""
+    """Augmented images (3, crop, crop) float32 with multi-hot labels (K,) bool, without masks."""
 
     def __getitem__(self, key: tuple[int, int]) -> tuple[Tensor, Tensor]:
         image, view = self._image(*key)
@@ -96,9 +97,10 @@ class LabelledImages(_Augmented):
 
 
 class MaskedImages(_Augmented):
-    """Augmented images (3, crop, crop) float32 with masks (crop, crop) uint8 to train on.
+    """Augmented images (3, crop, crop) float32 with training masks (crop, crop) uint8.
 
-    The masks come from a folder of their own: pseudo masks, unless the caller asks for true ones.
+    ``masks`` is a folder of pseudo masks, or of ground truth for the supervised upper bound.
+    Items raise UserError for a missing, corrupt or mismatching file.
     """
 
     def __init__(
@@ -118,7 +120,7 @@ class MaskedImages(_Augmented):
 def draw_view(
     stored: tuple[int, int], augmentation: Augmentation, generator: np.random.Generator
 ) -> View:
-    """Draw the longer side, the flip and the place of the crop, all from an image's size alone."""
+    """Draw the longer side, the flip and the crop for an image of (height, width) ``stored``."""
     longer = generator.integers(augmentation.resize_min, augmentation.resize_max, endpoint=True)
     scale = longer / max(stored)
     height, width = (max(1, round(length * scale)) for length in stored)
@@ -139,12 +141,15 @@ def augment(
     view: View,
     augmentation: Augmentation,
 ) -> tuple[Float[Tensor, "3 crop crop"], UInt8[Tensor, "crop crop"]]:
-    """Resize, flip and crop an image and its mask alike; outside is 0 after normalisation, ignored.
+    """Resize, flip and crop an image and its mask alike, and normalise the image.
 
-    The image may be decoded smaller than its mask is. Without a mask the second value is all 255,
-    so that one path serves both.
+    Padding is 0 in the normalised image and 255 (ignored) in the mask. ``image`` may be decoded
+    smaller than ``view.stored``, the size of ``mask``. Without a mask the second value is all 255.
     """
-    crop, step = augmentation.crop, -1 if view.mirrored else 1  # from right to left, or as it is
+    crop, step = (
+        augmentation.crop,
+        -1 if view.mirrored else 1,
+    )  # -1 reads columns from right to left
     pixels = resized(image, view.size, stored=view.stored)
     varied = np.zeros((3, crop, crop), np.float32)
     ids = np.full((crop, crop), IGNORE, np.uint8)
@@ -157,17 +162,17 @@ def augment(
 
 
 def pixels_of(images: list[np.ndarray], device: torch.device) -> Float[Tensor, "B 3 H W"]:
-    """Images of one size as one batch, in [0, 1]."""
+    """Stack RGB uint8 images (H, W, 3) of equal size as a float32 batch in [0, 1]."""
     return torch.from_numpy(np.stack(images)).to(device).permute(0, 3, 1, 2) / 255
 
 
 def training_batches(
     dataset: LabelledImages | MaskedImages, *, batch_size: int, workers: int
 ) -> Callable[[int], Iterator[list[Tensor]]]:
-    """A function from the epoch to its shuffled batches. What is left of an epoch is dropped.
+    """Return a function from the epoch to its shuffled batches, without an incomplete last one.
 
-    Where several processes train together, each gets its share of every batch. Raises UserError
-    where there are fewer images than the batch holds, or a batch cannot be shared out evenly.
+    In distributed training each process gets its shard of every batch. Raises UserError if there
+    are fewer images than ``batch_size``, or if the processes cannot share a batch evenly.
     """
     if batch_size % processes():
         raise UserError(
@@ -176,19 +181,19 @@ def training_batches(
         )
     if len(dataset) < batch_size:
         raise UserError(
-            f"the split has {len(dataset)} images, fewer than one batch; "
-            f"expected batch_size of at most {len(dataset)}, got {batch_size}"
+            f"batch_size: expected at most {len(dataset)}, the number of images of the split, got "
+            f"{batch_size}; lower batch_size"
         )
 
     def batches(epoch: int) -> Iterator[list[Tensor]]:
         order = _Shuffled(len(dataset), batch_size, random_seed=dataset.random_seed, epoch=epoch)
         loader = DataLoader(
             _Batches(dataset),
-            batch_size=None,  # the data set makes whole batches
+            batch_size=None,  # _Batches returns complete batches
             sampler=order,
             num_workers=workers,
             pin_memory=torch.cuda.is_available(),
-            generator=torch.Generator(),  # else it would draw from torch's global one
+            generator=torch.Generator(),  # otherwise DataLoader draws from torch's global generator
         )
         return _delivered(loader)
 
@@ -196,9 +201,9 @@ def training_batches(
 
 
 class _Batches(Dataset[list[Tensor] | UserError]):
-    """Whole batches, or instead of one the mistake in its files.
+    """Complete batches, or the UserError raised by one of their files.
 
-    It is not raised here: DataLoader would put a worker's traceback into its text.
+    The error is returned, since DataLoader would add the worker's traceback to its message.
     """
 
     def __init__(self, dataset: LabelledImages | MaskedImages):
@@ -212,7 +217,7 @@ class _Batches(Dataset[list[Tensor] | UserError]):
 
 
 def _delivered(loader: DataLoader[list[Tensor] | UserError]) -> Iterator[list[Tensor]]:
-    """Batches. Raises UserError for a mistake in a file, and where the system stopped a worker."""
+    """Yield batches. Raises UserError for an invalid file or a worker killed by the system."""
     try:
         for batch in loader:
             if isinstance(batch, UserError):
@@ -226,7 +231,7 @@ def _delivered(loader: DataLoader[list[Tensor] | UserError]) -> Iterator[list[Te
 
 
 class _Shuffled(Sampler[list[tuple[int, int]]]):
-    """Yields batches of (epoch, index), so that workers know the epoch without being told."""
+    """Yields batches of (epoch, index) pairs, which carry the epoch to the workers."""
 
     def __init__(self, length: int, batch_size: int, *, random_seed: int, epoch: int):
         self.length = length
@@ -249,7 +254,7 @@ def _normalise(
     *,
     out: Float[np.ndarray, "3 h w"],
 ) -> None:
-    """Write (pixels / 255 - mean) / std straight to where a batch wants it."""
+    """Write (pixels / 255 - mean) / std into ``out``, without a temporary copy."""
     mean, std = (
         np.array(values, np.float32)[:, None, None]
         for values in (augmentation.mean, augmentation.std)
@@ -260,7 +265,7 @@ def _normalise(
 
 
 def _overlap(length: int, crop: int, generator: np.random.Generator) -> tuple[slice, slice]:
-    """Along one axis: the part of the image that is seen and its place in the square."""
+    """Along one axis, the visible part of the image and its place in the crop."""
     shift = int(generator.integers(min(0, length - crop), max(0, length - crop), endpoint=True))
     start, place = max(shift, 0), max(-shift, 0)
     seen = min(length, crop)

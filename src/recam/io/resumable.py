@@ -3,7 +3,7 @@
 import shutil
 from pathlib import Path
 
-from recam.io.atomic import replace_with, write_text
+from recam.io.atomic import replace_with, write_manifest, write_text
 from recam.runtime.distributed import is_first, wait_for_all
 
 
@@ -34,6 +34,11 @@ class ResumableFolder:
         """Put the folder in its place."""
         (self.partial / ".key").unlink()
         replace_with(self.path, self.partial)
+
+    def finish_with_manifest(self, manifest: Path) -> None:
+        """Put the folder in its place, then write the checksums of its files."""
+        self.finish()
+        write_manifest(manifest, [self.path])
 
     def drop(self) -> None:
         """Delete what was filled in: it was of use only while something else was made."""

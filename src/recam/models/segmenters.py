@@ -17,7 +17,7 @@ class Segmenter(nn.Module, ABC):
 
     A segmenter says how images become ``logits``; its loss and its maps follow from them. What it
     calls foreground while it trains is counted beside what the masks do, so that a network which
-    calls everything background is noticed (``recam.checks.masks``).
+    calls everything background is noticed (``recam.pipeline.watch``).
     """
 
     def __init__(self) -> None:

@@ -4,7 +4,6 @@ from pathlib import Path
 
 from recam.catalogue.segmenters import load_segmenter
 from recam.data.layout import WeakSplit, require_classes
-from recam.io.atomic import write_manifest
 from recam.io.resumable import ResumableFolder
 from recam.models.folding import folded
 from recam.pipeline.predictions import write_predictions
@@ -45,5 +44,4 @@ def predict(
         precision=make_precision(machine.precision, device),
     )
     if is_first_after_all():
-        folder.finish()
-        write_manifest(manifest, [folder.path])
+        folder.finish_with_manifest(manifest)

@@ -4,7 +4,7 @@ import logging
 from pathlib import Path
 
 from recam.catalogue.segmenters import make_segmenter
-from recam.checks.masks import look_at_masks, odd_about
+from recam.checks import masks as checks
 from recam.core.errors import UserError
 from recam.data.layout import WeakSplit
 from recam.io.checkpoints import ModelConfig, load_checkpoint
@@ -17,11 +17,11 @@ from recam.steps.sections.train_seg import TrainSegRun
 logger = logging.getLogger(__name__)
 
 
-def check_masks(split: WeakSplit, masks: Path) -> None:
+def report_on_masks(split: WeakSplit, masks: Path) -> None:
     """Log the share of foreground and warnings. Raises UserError for masks that cannot train."""
-    seen = look_at_masks(split, masks)
+    seen = checks.check_masks(split, masks)
     logger.info("masks: %.1f %% foreground", 100 * seen.foreground)
-    for sentence in odd_about(split, masks, seen):
+    for sentence in checks.mask_warnings(split, masks, seen):
         logger.warning(sentence)
 
 
