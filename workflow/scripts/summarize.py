@@ -6,15 +6,14 @@ import logging
 
 from _library import run
 
-from recam.data.layout import CLASSES, read_classes
 from recam.io.images import write_text
-from recam.report.examples import Material, draw_first
-from recam.report.style import LOOKS, STAGES
+from recam.report.examples import draw_first, material_of
 from recam.report.summary import (
     Run,
     gathered_curves,
     gathered_metrics,
     gathered_table,
+    miou_lines,
     results_table,
 )
 
@@ -29,22 +28,12 @@ def main(args: argparse.Namespace) -> None:
     for path in args.plots:
         table = gathered_curves(runs) if path.stem == "curves" else gathered_table(runs, path.name)
         write_text(path, table.to_csv(index=False))
-    table = results_table(metrics, replicates=len({run.random_seed for run in runs}))
-    write_text(args.table, table)
-    draw_first(args.picture, _material(args, runs), examples=args.examples)
-    for stage, methods in metrics.items():
-        found = [f"{LOOKS[m].name} {v['miou']:.1f}" for m, v in methods.items() if "miou" in v]
-        if found:
-            logger.info("mIoU of %s: %s", STAGES[stage], ", ".join(found))
-
-
-def _material(args: argparse.Namespace, runs: list[Run]) -> Material:
-    return Material(
-        data=args.data,
-        truth=args.truth,
-        classes=read_classes(args.data / CLASSES),
-        runs={run.method: run for run in runs if run.random_seed == runs[0].random_seed},
-    )
+    replicates = len({run.random_seed for run in runs})
+    write_text(args.table, results_table(metrics, replicates=replicates))
+    material = material_of(runs, data=args.data, truth=args.truth)
+    draw_first(args.picture, material, examples=args.examples)
+    for line in miou_lines(metrics):
+        logger.info(line)
 
 
 if __name__ == "__main__":
@@ -53,11 +42,11 @@ if __name__ == "__main__":
         description=__doc__,
         paths={
             "data": "data set in VOC layout",
-            "truth": "folder of true masks, of all, some or no images",
+            "truth": "folder of ground truth masks, of all, some or no images",
             "runs": "several: metrics.json of every replicate and method, in its folder",
             "metrics": "out: JSON of the mean and standard deviation over replicates",
             "table": "out: Markdown table of mIoU",
-            "plots": "out: four CSVs: tables of all runs by their names, and curves of training",
+            "plots": "out: four CSVs: tables of all runs by their names, and training curves",
             "picture": "out: PNG of images, maps and masks",
         },
         section="summarize",
