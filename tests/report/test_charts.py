@@ -1,16 +1,16 @@
-"""The figures of an experiment: what they show is what the tables say, worked out by hand."""
+"""Charts show the numbers of their tables, worked out by hand."""
 
 import numpy as np
 import pandas as pd
 import pytest
 from PIL import Image
 
-from recam.report import charts, error_charts
+from recam.report import charts, error_charts, outcome_charts
 from recam.report.style import DOTS, LOOKS, PAGE
 
 RUN = ["random_seed", "method"]
 CONFUSION = [*RUN, "truth", "prediction", "pixels"]
-CAPTION = "What to see: the second method finds more than the first, at the same score. " * 3
+CAPTION = "The second method finds more than the first, at the same score. " * 3
 
 
 def line_of(axes, method):
@@ -77,7 +77,7 @@ def test_the_band_is_one_sample_deviation_wide_and_missing_for_one_seed(curves):
     assert alone == []
 
 
-def test_sweeps_mark_the_score_used_and_the_best_where_the_metrics_say():
+def test_sweeps_mark_the_threshold_used_and_the_oracle_threshold():
     rows = [(s, "recam", "cams", t, m + s) for s in (0, 2) for t, m in ((0.0, 10), (0.5, 40))]
     curves = pd.DataFrame(rows, columns=[*RUN, "stage", "threshold", "miou"])
     values = {"split": "train", "threshold": 0.4, "miou": 41.5}
@@ -99,10 +99,10 @@ def test_sweeps_need_no_metrics():
     assert len(axes.lines) == 1
 
 
-def test_the_answer_writes_each_miou_beside_its_marker():
+def test_each_miou_is_written_beside_its_marker():
     cam = {"split": "train", "miou": 41.23, "miou_std": 1.5}
     recam = {"split": "train", "miou": 52.0, "miou_std": 0}
-    (axes,) = charts.answer({"cams": {"recam": recam, "cam": cam}, "seg": {}}).axes
+    (axes,) = charts.miou_by_stage({"cams": {"recam": recam, "cam": cam}, "seg": {}}).axes
     assert [text.get_text() for text in axes.texts] == ["CAM  41.2 ± 1.5", "ReCAM  52.0"]
     assert [text.xy for text in axes.texts] == [(42.73, 0), (52, 1)]
     assert whiskers(axes) == [pytest.approx([39.73, 42.73])]
@@ -146,7 +146,7 @@ def test_confusions_without_after_are_one_map(confusion):
     assert sum(len(axes.images) for axes in figure.axes) == 1
 
 
-def test_a_class_without_true_pixels_has_no_shares(confusion):
+def test_a_class_absent_from_the_ground_truth_has_no_shares(confusion):
     shares = error_charts.mean_shares(confusion, ["cat", "hen"])
     assert np.isnan(shares[1]).all()
     assert shares[0, 1] == 0
@@ -163,7 +163,7 @@ def test_of_many_classes_the_most_confused_are_shown():
     assert figure.legends[0].get_title().get_text() == "the 20 most confused of 25 classes"
 
 
-def test_errors_by_class_are_shares_of_its_true_pixels(confusion):
+def test_errors_by_class_are_shares_of_its_ground_truth_pixels(confusion):
     figure = error_charts.by_class(confusion, methods=["recam", "cam"])
     missed = panel(figure, "false negatives")
     assert [label.get_text() for label in missed.get_yticklabels()] == ["cat", "dog"]
@@ -176,7 +176,7 @@ def test_errors_by_class_are_shares_of_its_true_pixels(confusion):
     assert pytest.approx([30 - 2 * deviation, 30 + 2 * deviation]) in whiskers(on_objects)
 
 
-def test_errors_of_methods_that_are_not_asked_for_stay_out(confusion):
+def test_errors_by_class_show_only_the_methods_given(confusion):
     assert words(error_charts.by_class(confusion, methods=["recam"])) == ["ReCAM"]
 
 
@@ -194,7 +194,7 @@ def outcome_rows(name, values):
 def test_outcomes_by_size_stand_in_the_order_of_the_sizes():
     rows = outcome_rows("size", {"5-12 %": 60, "12-30 %": 70})
     rows["size"] = pd.Categorical(rows["size"], ["12-30 %", "5-12 %", "30-40 %"], ordered=True)
-    figure = error_charts.by_size(rows)
+    figure = outcome_charts.by_size(rows)
     axes = panel(figure, "found")
     assert line_of(axes, "cam").get_ydata().tolist() == [71, 61]
     assert line_of(axes, "recam").get_ydata().tolist() == [81, 71]
@@ -202,9 +202,9 @@ def test_outcomes_by_size_stand_in_the_order_of_the_sizes():
     assert [label.get_text() for label in below.get_xticklabels()] == ["12-30", "5-12"]
 
 
-def test_outcomes_in_company_fill_bars_end_to_end():
-    figure = error_charts.together(
-        outcome_rows("company", {"one class": 60, "several classes": 50})
+def test_outcomes_alone_and_with_others_fill_bars_end_to_end():
+    figure = outcome_charts.alone_or_with_others(
+        outcome_rows("alone", {"one class": 60, "several classes": 50})
     )
     alone = panel(figure, "images with one class (7 objects)")
     found, other, missed = (
@@ -219,10 +219,10 @@ def test_outcomes_in_company_fill_bars_end_to_end():
     assert [label.get_text() for label in alone.get_yticklabels()] == ["CAM", "ReCAM"]
 
 
-def test_a_method_without_objects_in_company_has_no_bar():
-    rows = outcome_rows("company", {"one class": 60, "several classes": 50})
-    rows = rows[(rows["method"] == "cam") | (rows["company"] == "one class")]
-    several = panel(error_charts.together(rows), "images with several")
+def test_a_method_without_objects_beside_others_has_no_bar():
+    rows = outcome_rows("alone", {"one class": 60, "several classes": 50})
+    rows = rows[(rows["method"] == "cam") | (rows["alone"] == "one class")]
+    several = panel(outcome_charts.alone_or_with_others(rows), "images with several")
     assert [text.get_text() for text in several.texts if text.get_text()] == [
         "51 ± 1",
         "5",
@@ -252,16 +252,19 @@ def test_methods_stand_in_one_order_whatever_the_tables():
             lambda t: error_charts.confusions(t, before="cam", after="recam", classes=("a", "b")),
             CONFUSION,
         ),
-        (error_charts.by_size, [*RUN, "size", *error_charts.OUTCOMES]),
-        (error_charts.together, [*RUN, "company", *error_charts.OUTCOMES, "objects"]),
+        (outcome_charts.by_size, [*RUN, "size", *outcome_charts.OUTCOMES]),
+        (
+            outcome_charts.alone_or_with_others,
+            [*RUN, "alone", *outcome_charts.OUTCOMES, "objects"],
+        ),
     ],
 )
 def test_nothing_is_drawn_of_no_rows(draw, columns):
     assert draw(pd.DataFrame(columns=columns)) is None
 
 
-def test_there_is_no_answer_without_scores():
-    assert charts.answer({"cams": {}, "seg": {"cam": {"split": "val", "of": 3}}}) is None
+def test_there_is_no_chart_of_miou_without_scores():
+    assert charts.miou_by_stage({"cams": {}, "seg": {"cam": {"split": "val", "of": 3}}}) is None
 
 
 def test_one_class_cannot_be_confused(confusion):
@@ -276,12 +279,12 @@ def test_a_long_name_keeps_its_ends():
 
 def test_a_saved_figure_has_the_caption_below_it_and_the_same_bytes_again(tmp_path):
     metrics = {"seg": {"cam": {"split": "val", "miou": 50.0}}}
-    figure = charts.answer(metrics)
+    figure = charts.miou_by_stage(metrics)
     bare = figure.get_figheight()
     charts.save(figure, tmp_path / "a.png", caption=CAPTION)
     higher = figure.get_figheight()
     charts.save(figure, tmp_path / "again.png", caption=CAPTION)
-    charts.save(charts.answer(metrics), tmp_path / "b.png", caption=CAPTION)
+    charts.save(charts.miou_by_stage(metrics), tmp_path / "b.png", caption=CAPTION)
     assert figure.get_supxlabel().split() == CAPTION.split()
     assert len(figure.get_supxlabel().splitlines()) > 1
     assert figure.get_figheight() == pytest.approx(higher)

@@ -1,4 +1,4 @@
-"""The report: what it shows, and what it says of a run that is not there or not finished."""
+"""The report: its contents, and its messages about missing and unfinished runs."""
 
 import re
 import shutil
@@ -13,8 +13,8 @@ CATEGORIES = {"Maps", "Pseudo masks", "Segmentation", "Curves", "Errors", "Cost"
 
 
 def report(folder):
-    """Ask for the report there."""
-    return command(folder, sys.executable, "workflow/report.py")
+    """Make the report in that folder."""
+    return command(folder, sys.executable, "workflow/scripts/report.py")
 
 
 @pytest.mark.slow
@@ -49,7 +49,7 @@ def test_a_report_of_an_unfinished_run_says_what_is_missing_and_shows_the_rest(t
     made = report(tree)
     assert made.returncode == 0, made.stdout
     answer = (tree / "results/figures/answer.html").read_text()
-    assert "Not finished: ReCAM, random seed 0, lacks segmenter, evaluation;" in answer
+    assert "Unfinished: ReCAM, random seed 0, lacks segmenter, evaluation;" in answer
     rows = re.findall(r"<tr><th>([^<]+)</th><td>", answer)
     assert rows == [LOOKS[method].name for method in ("cam", "supervised")]
     assert (tree / "results/figures/maps").is_dir()

@@ -1,4 +1,4 @@
-"""From runs to one table: means and deviations over replicates, worked out by hand."""
+"""The table of all runs: means and deviations over replicates, worked out by hand."""
 
 import json
 
@@ -92,7 +92,7 @@ def write_runs(root, **stages):
     return runs
 
 
-def test_the_table_says_on_how_many_images_where_not_all_have_masks(tmp_path):
+def test_the_table_gives_the_number_of_scored_images_if_some_have_no_ground_truth(tmp_path):
     cams = scored(50, miou=40.0, threshold=0.4, oracle_miou=41.0)
     pseudo = scored(50, miou=42.0, threshold=0.5, oracle_miou=43.0)
     runs = write_runs(tmp_path, cams=cams, pseudo=pseudo, seg=scored(0, 200, "val"))
@@ -104,26 +104,26 @@ def test_the_table_says_on_how_many_images_where_not_all_have_masks(tmp_path):
     assert results_table(metrics, replicates=1) == (
         "| mIoU, % | cams (train) | pseudo masks (train) | segmentation (val) |\n"
         "| --- | ---: | ---: | ---: |\n"
-        "| CAM | 40.0 (41.0) | 42.0 (43.0) | no masks |\n"
+        "| CAM | 40.0 (41.0) | 42.0 (43.0) | no ground truth |\n"
         "\n"
-        "Scored on 50 of 1000 images of train; the others have no true mask.\n"
+        "Scored on 50 of 1000 images of train; the others have no ground truth.\n"
     )
 
 
-def test_where_all_images_have_masks_nothing_stands_below_the_table(tmp_path):
+def test_with_all_ground_truth_there_are_no_notes(tmp_path):
     metrics = gathered_metrics(write_runs(tmp_path, seg=scored(200, 200, "val", miou=50.0)))
     assert results_table(metrics, replicates=1).endswith("| CAM | 50.0 |\n")
 
 
-def test_without_any_true_mask_the_table_says_where_the_masks_that_were_made_lie(tmp_path):
+def test_without_ground_truth_the_table_says_where_the_masks_are(tmp_path):
     cams, pseudo = scored(0, threshold=0.4), scored(0, threshold=0.5)
     runs = write_runs(tmp_path, cams=cams, pseudo=pseudo, seg=scored(0, 200, "val"))
     metrics = gathered_metrics(runs)
     assert metrics["cams"]["cam"] == scored(0, threshold=0.4)
     _, _, row, _, *notes = results_table(metrics, replicates=2).splitlines()
-    assert row == "| CAM | no masks | no masks | no masks |"
+    assert row == "| CAM | no ground truth | no ground truth | no ground truth |"
     assert len(notes) == 1
-    assert "Nothing was scored, since the data set has no true masks." in notes[0]
+    assert "Nothing was scored: the data set has no ground truth." in notes[0]
     assert "`results/seed*/METHOD/pseudo`" in notes[0]
 
 
@@ -155,7 +155,7 @@ def test_the_ratio_to_the_upper_bound_is_that_of_each_random_seed(tmp_path):
     assert "| ReCAM | 42.5 ± 3.5 | 0.70 ± 0.14 |" in results_table(metrics, replicates=2)
 
 
-def test_without_true_masks_of_val_there_is_no_ratio(tmp_path):
+def test_without_ground_truth_of_val_there_is_no_ratio(tmp_path):
     (tmp_path / "seed0/supervised").mkdir(parents=True)
     runs = [
         *write_runs(tmp_path, seg=scored(0, 200, "val")),

@@ -94,7 +94,7 @@ def test_nothing_is_scored_and_the_summary_says_so(own):
     assert metrics["cams"]["recam"]["images"] == 0
     assert "miou" not in metrics["cams"]["recam"]
     summary = (own / "results/summary.md").read_text()
-    assert "no masks" in summary
+    assert "no ground truth" in summary
     assert "nan" not in summary.lower()
     assert (own / "results/picture.png").is_file()
 

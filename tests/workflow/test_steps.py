@@ -674,6 +674,7 @@ def test_a_data_set_is_scored_on_all_some_or_none_of_its_images(run, data):
     said, images, width = experiment.scored()
     assert images == {"cams": (8, 8), "pseudo": (8, 8), "seg": (4, 4)}
     assert "true mask" not in said
+    assert "no ground truth" not in said
     assert "mIoU of cams: CAM" in said
 
     for mask in experiment.truth.glob("train_000[0235-7].png"):  # the first of them, too
@@ -681,7 +682,7 @@ def test_a_data_set_is_scored_on_all_some_or_none_of_its_images(run, data):
     said, images, width_of_some = experiment.scored()
     assert images == {"cams": (2, 8), "pseudo": (2, 8), "seg": (4, 4)}
     assert said.count("scored on 2 of 8 images of train, the others have no true mask") == 1
-    assert said.count("Scored on 2 of 8 images of train; the others have no true mask.") == 1
+    assert said.count("Scored on 2 of 8 images of train; the others have no ground truth.") == 1
     assert width_of_some == width
 
     for mask in experiment.truth.glob("*.png"):
@@ -690,7 +691,7 @@ def test_a_data_set_is_scored_on_all_some_or_none_of_its_images(run, data):
     assert images == {"cams": (0, 8), "pseudo": (0, 8), "seg": (0, 4)}
     assert "no true masks for split train: nothing to score" in said
     assert "no true masks for split val: nothing to score" in said
-    assert "| CAM | no masks | no masks | no masks |" in said
+    assert "| CAM | no ground truth | no ground truth | no ground truth |" in said
     assert "mIoU, %: no true masks to tell it by" in said
     assert width_of_none < width  # no column of the truth
     for name, columns in (

@@ -1,64 +1,55 @@
 """Gather all replicates and methods: a table of results, CSVs for plots, and a picture."""
 
-import argparse
 import json
 import logging
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
 
 from _library import run
 
-from recam.data.layout import CLASSES, read_classes
 from recam.io.atomic import write_text
-from recam.report.examples import Material, draw_first
-from recam.report.style import LOOKS, STAGES
-from recam.report.summary import (
-    Run,
-    gathered_curves,
-    gathered_metrics,
-    gathered_table,
-    results_table,
-)
+from recam.report import summary
+from recam.report.examples import draw_first, material_of
+from recam.steps.paths import In, Out
+from recam.steps.sections.pictures import Summarize
+
+PLOTS = "tables of all runs by their names, and training curves"
 
 logger = logging.getLogger(__name__)
 
 
-def main(args: argparse.Namespace) -> None:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Paths:
+    """The paths of this step."""
+
+    data: Annotated[Path, In("data set in VOC layout")]
+    truth: Annotated[Path, In("folder of ground-truth masks, of all, some or no images")]
+    runs: Annotated[list[Path], In("metrics.json of every replicate and method", several=True)]
+    metrics: Annotated[Path, Out("JSON of the mean and standard deviation over replicates")]
+    table: Annotated[Path, Out("Markdown table of mIoU")]
+    plots: Annotated[list[Path], Out(PLOTS, count=4)]
+    picture: Annotated[Path, Out("PNG of images, maps and masks")]
+
+
+def main(paths: Paths, numbers: Summarize) -> None:
     """Write the metrics, the table, the CSVs and the picture."""
-    runs = [Run(folder=path.parent) for path in args.runs]
-    metrics = gathered_metrics(runs)
-    write_text(args.metrics, json.dumps(metrics, indent=2) + "\n")
-    for path in args.plots:
-        table = gathered_curves(runs) if path.stem == "curves" else gathered_table(runs, path.name)
+    runs = [summary.Run(folder=path.parent) for path in paths.runs]
+    metrics = summary.gathered_metrics(runs)
+    write_text(paths.metrics, json.dumps(metrics, indent=2) + "\n")
+    for path in paths.plots:
+        is_curves = path.stem == "curves"
+        table = (
+            summary.gathered_curves(runs) if is_curves else summary.gathered_table(runs, path.name)
+        )
         write_text(path, table.to_csv(index=False))
-    table = results_table(metrics, replicates=len({run.random_seed for run in runs}))
-    write_text(args.table, table)
-    draw_first(args.picture, _material(args, runs), examples=args.examples)
-    for stage, methods in metrics.items():
-        found = [f"{LOOKS[m].name} {v['miou']:.1f}" for m, v in methods.items() if "miou" in v]
-        if found:
-            logger.info("mIoU of %s: %s", STAGES[stage], ", ".join(found))
-
-
-def _material(args: argparse.Namespace, runs: list[Run]) -> Material:
-    return Material(
-        data=args.data,
-        truth=args.truth,
-        classes=read_classes(args.data / CLASSES),
-        runs={run.method: run for run in runs if run.random_seed == runs[0].random_seed},
-    )
+    replicates = len({run.random_seed for run in runs})
+    write_text(paths.table, summary.results_table(metrics, replicates=replicates))
+    material = material_of(runs, data=paths.data, truth=paths.truth)
+    draw_first(paths.picture, material, examples=numbers.examples)
+    for line in summary.miou_lines(metrics):
+        logger.info(line)
 
 
 if __name__ == "__main__":
-    run(
-        main,
-        description=__doc__,
-        paths={
-            "data": "data set in VOC layout",
-            "truth": "folder of true masks, of all, some or no images",
-            "runs": "several: metrics.json of every replicate and method, in its folder",
-            "metrics": "out: JSON of the mean and standard deviation over replicates",
-            "table": "out: Markdown table of mIoU",
-            "plots": "out: four CSVs: tables of all runs by their names, and curves of training",
-            "picture": "out: PNG of images, maps and masks",
-        },
-        section="summarize",
-    )
+    run(main)

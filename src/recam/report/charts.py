@@ -1,8 +1,8 @@
-"""The figures of an experiment: what was learnt, what was found, what went wrong, what it took.
+"""Charts of losses, thresholds, mIoU and cost, and the helpers that all charts share.
 
-Each function takes a table and gives a figure, or None where there is nothing to draw. Points and
+Each function takes a table and returns a figure, or None if there is nothing to draw. Points and
 lines are means over random seeds; bands and whiskers reach one sample standard deviation to either
-side, and are left out where there is one seed. Methods keep the colours and markers of ``style``.
+side and are left out for a single seed. Methods keep the colours and markers of ``style``.
 """
 
 import textwrap
@@ -39,7 +39,7 @@ in_style = mpl.rc_context(STYLE)
 
 @in_style
 def save(figure: Figure, path: Path, *, caption: str) -> None:
-    """Write a figure as PNG, with what to see in it below it."""
+    """Write a figure as PNG, with its caption below."""
     size = STYLE["font.size"]
     text = textwrap.fill(caption, int(PAGE * 72 / (0.55 * size)))
     lines = len(text.splitlines()) - len(figure.get_supxlabel().splitlines())
@@ -52,7 +52,7 @@ def save(figure: Figure, path: Path, *, caption: str) -> None:
 
 @in_style
 def losses(curves: pd.DataFrame) -> Figure | None:
-    """The losses by epoch, a panel for each network and loss, on log axes.
+    """Training losses by epoch on log axes, a panel for each network and loss.
 
     ``curves`` has the columns random_seed, method, network, epoch, loss, value.
     """
@@ -84,11 +84,11 @@ def losses(curves: pd.DataFrame) -> Figure | None:
 
 @in_style
 def sweeps(curves: pd.DataFrame, metrics: Metrics) -> Figure | None:
-    """The mIoU of maps by the background's score, a panel for each stage.
+    """MIoU of score maps by threshold, a panel for each stage.
 
-    ``curves`` has the columns random_seed, method, stage, threshold, miou (percent). Of
-    ``metrics[stage][method]`` a filled marker shows ``threshold`` and ``miou``, an open one
-    ``oracle_threshold`` and ``oracle_miou``.
+    ``curves`` has the columns random_seed, method, stage, threshold (background score, 0 to 1),
+    miou (percent). A filled marker shows ``threshold`` and ``miou`` of ``metrics[stage][method]``,
+    an open one ``oracle_threshold`` and ``oracle_miou``.
     """
     stages = [stage for stage in STAGES if stage in set(curves["stage"])]
     if not stages:
@@ -100,19 +100,19 @@ def sweeps(curves: pd.DataFrame, metrics: Metrics) -> Figure | None:
         for method in methods_in(table):
             _line(axes, rows_of(table, "method", method), x="threshold", y="miou")
             _thresholds(axes, metrics.get(stage, {}).get(method, {}), method)
-        axes.set(title=STAGES[stage], xlabel="background score", xlim=(0, 1.02))
+        axes.set(title=STAGES[stage], xlabel="threshold (background score)", xlim=(0, 1.02))
         axes.set_xticks([0, 0.25, 0.5, 0.75, 1], ["0", "0.25", "0.5", "0.75", "1"])
     grid[0].set_ylabel("mIoU, %")
     key: dict[str, Any] = {"color": GREY, "linestyle": "", "marker": "o", "markersize": 7}
-    chosen = Line2D([], [], label="score used", **key)
-    best = Line2D([], [], label="best score", markerfacecolor="white", **key)
-    legend(figure, methods_in(curves), more=[chosen, best])
+    chosen = Line2D([], [], label="threshold used", **key)
+    oracle = Line2D([], [], label="oracle threshold", markerfacecolor="white", **key)
+    legend(figure, methods_in(curves), more=[chosen, oracle])
     return figure
 
 
 @in_style
 def cost(table: pd.DataFrame) -> Figure | None:
-    """Time and peak memory of each step by method.
+    """Wall-clock time and peak memory of each step by method.
 
     ``table`` has the columns step (in the order to show), method, random_seed, seconds and max_rss
     (MiB).
@@ -137,8 +137,8 @@ def cost(table: pd.DataFrame) -> Figure | None:
 
 
 @in_style
-def answer(metrics: Metrics) -> Figure | None:
-    """The mIoU of each method at each stage, in percent, written beside its marker.
+def miou_by_stage(metrics: Metrics) -> Figure | None:
+    """MIoU of each method at each stage in percent, written beside its marker.
 
     ``metrics[stage][method]`` has ``miou`` and, over several random seeds, ``miou_std`` above 0.
     """
@@ -155,12 +155,12 @@ def answer(metrics: Metrics) -> Figure | None:
     axes = figure.subplots()
     heights = [i + 0.6 * gaps.index(stage) for i, (stage, _) in enumerate(rows)]
     for height, (stage, method) in zip(heights, rows, strict=True):
-        _answer(axes, height, scored[stage][method], method)
+        _labelled_point(axes, height, scored[stage][method], method)
     middles = {
         s: np.mean([h for h, row in zip(heights, rows, strict=True) if row[0] == s]) for s in gaps
     }
     axes.set_yticks(list(middles.values()), [_stage_name(s, scored[s]) for s in gaps])
-    axes.set(ylim=(heights[-1] + 0.7, -0.7), xlim=(0, 130), xlabel="mIoU, %")  # room for words
+    axes.set(ylim=(heights[-1] + 0.7, -0.7), xlim=(0, 130), xlabel="mIoU, %")  # room for labels
     axes.set_xticks(range(0, 101, 20))
     axes.spines["bottom"].set_bounds(0, 100)
     axes.grid(visible=False, axis="y")
@@ -169,18 +169,20 @@ def answer(metrics: Metrics) -> Figure | None:
 
 
 def rows_of(table: pd.DataFrame, column: str, *values: object) -> pd.DataFrame:
-    """The rows of a table that have one of the values in a column."""
+    """The rows of a table whose column has one of the values."""
     return pd.DataFrame(table.loc[table[column].isin(list(values))])
 
 
 def methods_in(table: pd.DataFrame) -> list[str]:
-    """The methods of a table, in the order in which all figures show them."""
+    """The methods of a table, in the order of ``LOOKS``."""
     present = set(table["method"])
     return [method for method in LOOKS if method in present]
 
 
-def spread(table: pd.DataFrame, *, by: str, value: str, rows: Sequence) -> tuple[Array, Array]:
-    """Mean and sample deviation of a value for each of ``rows``; NaN where there is none."""
+def mean_and_std(
+    table: pd.DataFrame, *, by: str, value: str, rows: Sequence
+) -> tuple[Array, Array]:
+    """Mean and sample standard deviation of a value for each of ``rows``; NaN if undefined."""
     values = table[value].to_numpy(float)
     of_rows = [values[(table[by] == row).to_numpy(bool)] for row in rows]
     means = [of.mean() if len(of) else np.nan for of in of_rows]
@@ -189,17 +191,19 @@ def spread(table: pd.DataFrame, *, by: str, value: str, rows: Sequence) -> tuple
 
 
 def dots(axes: Axes, table: pd.DataFrame, *, by: str, value: str, rows: Sequence[str]) -> None:
-    """A line of markers for each of ``rows``, from the top, with one for each method."""
+    """A dot plot: a line for each of ``rows``, from the top, with a marker for each method."""
     methods = methods_in(table)
     for line in range(1, len(rows), 2):
         axes.axhspan(line - 0.5, line + 0.5, color=STRIPE, zorder=0)
     for place, method in enumerate(methods):
-        means, deviations = spread(rows_of(table, "method", method), by=by, value=value, rows=rows)
+        means, deviations = mean_and_std(
+            rows_of(table, "method", method), by=by, value=value, rows=rows
+        )
         heights = np.arange(len(rows)) + 0.7 * ((place + 0.5) / len(methods) - 0.5)
         points(axes, means, heights, method, xerr=deviations)
     axes.set_yticks(range(len(rows)), [short(row) for row in rows])
     axes.set_ylim(len(rows) - 0.5, -0.5)
-    axes.set_xlim(-0.03 * axes.get_xlim()[1], None)  # markers at 0 are seen whole
+    axes.set_xlim(-0.03 * axes.get_xlim()[1], None)  # do not clip markers at 0
     axes.grid(visible=False, axis="y")
     axes.tick_params(axis="y", length=0)
 
@@ -211,7 +215,7 @@ def legend(
     more: Sequence[Line2D] = (),
     title: str | None = None,
 ) -> None:
-    """The names of the methods above the figure."""
+    """A legend of the methods above the figure."""
     looks = [LOOKS[method] for method in methods]
     lines = [Line2D([], [], color=k.colour, marker=k.marker, label=k.name) for k in looks]
     handles = [*lines, *more]
@@ -221,12 +225,12 @@ def legend(
 
 
 def short(name: str) -> str:
-    """A name, without its middle where it is too long for an axis."""
+    """A class name, with its middle elided if it is too long for an axis."""
     return name if len(name) <= LONGEST_NAME else f"{name[: LONGEST_NAME - 8]}…{name[-7:]}"
 
 
 def groups_in(table: pd.DataFrame, name: str) -> list[str]:
-    """The values of a column: in the order of its categories, or in which they come."""
+    """The distinct values of a column, in the order of its categories or of first occurrence."""
     column = pd.Series(table[name])
     if isinstance(column.dtype, pd.CategoricalDtype):
         present = set(column)
@@ -235,15 +239,15 @@ def groups_in(table: pd.DataFrame, name: str) -> list[str]:
 
 
 def _line(axes: Axes, table: pd.DataFrame, *, x: str, y: str, marks: int = 0) -> None:
-    """A method's mean along x with its band, and with about so many markers."""
+    """A method's mean along x with its band and about ``marks`` markers."""
     look = LOOKS[table["method"].iloc[0]]
     along = np.unique(table[x].to_numpy())
-    means, deviations = spread(table, by=x, value=y, rows=list(along))
+    means, deviations = mean_and_std(table, by=x, value=y, rows=list(along))
     every = max(1, len(along) // marks) if marks else None
     marker = look.marker if marks else ""
     axes.plot(along, means, color=look.colour, marker=marker, markevery=every)
     low = means - deviations
-    low = np.where(low <= 0, table[y].min(), low)  # log axes have no 0
+    low = np.where(low <= 0, table[y].min(), low)  # a log axis has no 0
     axes.fill_between(along, low, means + deviations, color=look.colour, alpha=0.2, linewidth=0)
 
 
@@ -257,7 +261,7 @@ def points(
     yerr: Array | None = None,
     line: bool = False,
 ) -> None:
-    """A method's markers with their whiskers."""
+    """A method's markers and whiskers, joined by a line if asked."""
     look = LOOKS[method]
     joined = "-" if line else ""
     axes.errorbar(x, y, yerr, xerr, linestyle=joined, color=look.colour, marker=look.marker)
@@ -272,7 +276,7 @@ def _thresholds(axes: Axes, values: Values, method: str) -> None:
             mark.set(markersize=7, markerfacecolor=face)
 
 
-def _answer(axes: Axes, height: float, values: Values, method: str) -> None:
+def _labelled_point(axes: Axes, height: float, values: Values, method: str) -> None:
     look = LOOKS[method]
     miou, deviation = float(values["miou"]), float(values.get("miou_std", 0))
     shown = np.array([deviation or np.nan])
@@ -289,7 +293,7 @@ def _stage_name(stage: str, methods: Mapping[str, Values]) -> str:
 
 @in_style
 def note(words: str) -> Figure:
-    """A sentence in the place of a figure that cannot be drawn."""
+    """A figure of one sentence, in place of one that cannot be drawn."""
     figure = Figure(figsize=(PAGE, 0.8))
     figure.text(0.5, 0.5, words, ha="center", va="center", color=GREY)
     return figure

@@ -1,6 +1,6 @@
-"""The figures of errors: by class, by size, in company, and which class is taken for which.
+"""Error charts from confusion tables: confusions between object classes, and errors by class.
 
-Drawn as those of ``charts`` are: each function takes a table and gives a figure, or None.
+Conventions are those of ``charts``: each function takes a table and returns a figure, or None.
 """
 
 from collections import defaultdict
@@ -12,38 +12,21 @@ from jaxtyping import Float
 from matplotlib.axes import Axes
 from matplotlib.colors import Colormap, LinearSegmentedColormap
 from matplotlib.figure import Figure
-from matplotlib.patches import Patch
 
-from recam.report.charts import (
-    dots,
-    groups_in,
-    in_style,
-    legend,
-    methods_in,
-    points,
-    rows_of,
-    short,
-    spread,
-)
-from recam.report.style import EXTRA, LOOKS, MISSED, OTHER, PAGE, RIGHT
+from recam.report.charts import dots, in_style, legend, methods_in, rows_of, short
+from recam.report.style import LOOKS, PAGE
 
 Map = Float[np.ndarray, "classes classes"]  # rows true classes, columns predicted ones
 
 BACKGROUND = "background"
-MOST_CLASSES = 20  # as many as are readable
-OUTCOMES = {  # the share of the objects' pixels; its name, and its colour
-    "found": ("found", RIGHT),
-    "other": ("called another object", OTHER),
-    "missed": ("missed: called background", MISSED),
-    "extra": ("extra: where the object is not", EXTRA),
-}
+MOST_CLASSES = 20  # more are not readable
 ERRORS = {
     "negatives": "false negatives",
     "on_background": "false positives\non background",
     "on_objects": "false positives\non other objects",
 }
-WITH_NUMBERS = 10  # classes whose cells have room for numbers
-EMPTY = "#d9d9d9"  # the diagonal, and classes without true pixels
+WITH_NUMBERS = 10  # with more classes, cells are too small for numbers
+EMPTY = "#d9d9d9"  # the diagonal, and classes absent from the ground truth
 SHARES = LinearSegmentedColormap.from_list("shares", ["white", "#005A8C"]).with_extremes(bad=EMPTY)
 CHANGES = LinearSegmentedColormap.from_list(
     "changes", ["#005A8C", "white", "#D55E00"]
@@ -54,11 +37,11 @@ CHANGES = LinearSegmentedColormap.from_list(
 def confusions(
     table: pd.DataFrame, *, before: str, after: str | None, classes: Sequence[str]
 ) -> Figure | None:
-    """Object for object: rows true classes, columns predicted ones, percent of the true pixels.
+    """Confusions between object classes, in percent of the true class's pixels.
 
     ``table`` is one stage's confusion: random_seed, method, truth, prediction (names), pixels.
-    ``before`` and ``after`` are methods; without ``after`` there is one map. Over MOST_CLASSES,
-    those are shown that have most of the wrong pixels in ``before``.
+    ``before`` and ``after`` are methods; without ``after`` there is one heat map. Of more than
+    MOST_CLASSES classes, the figure shows those most confused with others by ``before``.
     """
     present = methods_in(table)
     methods = [method for method in (before, after) if method is not None and method in present]
@@ -77,7 +60,7 @@ def confusions(
         most = float(np.nanmax(np.abs(change), initial=1.0))
         _map(grid[1, 0], change, shown, CHANGES, (-most, most))
         grid[1, 0].set_title(f"{LOOKS[after].name} \N{MINUS SIGN} {LOOKS[before].name}, points")
-    sums = object_for_object(rows_of(table, "method", *methods), classes)
+    sums = confused_shares(rows_of(table, "method", *methods), classes)
     dots(grid[-1, 1], sums, by="truth", value="share", rows=shown)
     grid[-1, 1].tick_params(labelleft=False)
     grid[-1, 1].set_title("all other classes, %")
@@ -94,7 +77,7 @@ def by_class(table: pd.DataFrame, *, methods: Sequence[str]) -> Figure | None:
     """False negatives and false positives of each class, the most frequent class on top.
 
     ``table`` is one stage's confusion: random_seed, method, truth, prediction (names), pixels.
-    All is in percent of the class's true pixels; a class without any is left out.
+    Values are percentages of the class's ground truth pixels; absent classes are left out.
     """
     errors = class_errors(rows_of(table, "method", *methods))
     frequency = sums_by(errors, "class", "true")
@@ -116,73 +99,11 @@ def by_class(table: pd.DataFrame, *, methods: Sequence[str]) -> Figure | None:
     return figure
 
 
-@in_style
-def by_size(rows: pd.DataFrame) -> Figure | None:
-    """What became of objects by their size, methods compared.
-
-    ``rows`` has the columns random_seed, method, size (ordered categories, or in order), found,
-    other, missed, extra (percent of the objects' pixels), of one stage.
-    """
-    if rows.empty:
-        return None
-    sizes, methods = groups_in(rows, "size"), methods_in(rows)
-    figure = Figure(figsize=(PAGE, 4.6))
-    grid = figure.subplots(2, 2, sharex=True)
-    for axes, (name, (title, _)) in zip(grid.ravel(), OUTCOMES.items(), strict=True):
-        for place, method in enumerate(methods):
-            of_method = rows_of(rows, "method", method)
-            means, deviations = spread(of_method, by="size", value=name, rows=sizes)
-            along = np.arange(len(sizes)) + 0.07 * (place - (len(methods) - 1) / 2)
-            points(axes, along, means, method, yerr=deviations, line=True)
-        axes.set_title(title)
-        axes.set_ylim(0, None)
-        axes.set_xticks(range(len(sizes)), [size.removesuffix(" %") for size in sizes])
-        axes.set_xlim(-0.4, len(sizes) - 0.6)
-    for axes in grid[1]:
-        axes.set_xlabel("object's size, % of the image")
-    for axes in grid[:, 0]:
-        axes.set_ylabel("% of objects' pixels")
-    legend(figure, methods)
-    return figure
-
-
-@in_style
-def together(rows: pd.DataFrame) -> Figure | None:
-    """What became of objects alone in their images, and of those beside other classes.
-
-    ``rows`` has the columns random_seed, method, company, found, other, missed, extra (percent of
-    the objects' pixels; the first three sum to 100) and objects (how many), of one stage.
-    """
-    if rows.empty:
-        return None
-    companies, methods = groups_in(rows, "company"), methods_in(rows)
-    figure = Figure(figsize=(PAGE, 1.1 + len(companies) * (0.45 + 0.3 * len(methods))))
-    grid = figure.subplots(
-        len(companies), 2, sharex="col", sharey=True, squeeze=False, width_ratios=[3, 1.1]
-    )
-    for (shares, extra), company in zip(grid, companies, strict=True):
-        of_company = rows_of(rows, "company", company)
-        _outcome_bars(shares, of_company, ["found", "other", "missed"], methods)
-        _outcome_bars(extra, of_company, ["extra"], methods)
-        count = of_company["objects"].max()
-        shares.set_title(f"images with {company} ({count:,} objects)")
-        shares.set_xlim(0, 100)
-    grid[0, 0].set_ylim(len(methods) - 0.5, -0.5)
-    grid[0, 0].set_yticks(range(len(methods)), [LOOKS[method].name for method in methods])
-    grid[0, 1].set_xlim(0, 1.6 * max(rows["extra"].max(), 1))
-    for axes in grid[-1]:
-        axes.set_xlabel("% of the objects' pixels")
-    names = OUTCOMES.values()
-    patches = [Patch(facecolor=colour, label=name.split(":")[0]) for name, colour in names]
-    figure.legend(handles=patches, loc="outside upper left", ncols=4)
-    return figure
-
-
 def mean_shares(table: pd.DataFrame, shown: Sequence[str]) -> Map:
-    """The percent of each true class's pixels that have each other class, over all seeds.
+    """Percent of each true class's pixels predicted as each other class, over all random seeds.
 
-    The diagonal is NaN, as are the rows of classes that have no true pixels. The truth is the same
-    for every random seed, so the share of the sums is the mean of the shares.
+    The diagonal is NaN, as are rows of classes absent from the ground truth. The ground truth is
+    the same for every random seed, so the share of the sums is the mean of the shares.
     """
     shares = np.full((len(shown), len(shown)), np.nan)
     for row, truth in enumerate(shown):
@@ -193,8 +114,8 @@ def mean_shares(table: pd.DataFrame, shown: Sequence[str]) -> Map:
     return shares
 
 
-def object_for_object(table: pd.DataFrame, classes: Sequence[str]) -> pd.DataFrame:
-    """Of each run and true class, ``share``: the percent of its pixels called another object."""
+def confused_shares(table: pd.DataFrame, classes: Sequence[str]) -> pd.DataFrame:
+    """Of each run and true class, ``share``: percent of its pixels predicted as another object."""
     rows: list[tuple[int, str, str, float]] = []
     for seed, method, run in _runs(table):
         for truth in classes:
@@ -206,7 +127,7 @@ def object_for_object(table: pd.DataFrame, classes: Sequence[str]) -> pd.DataFra
 
 
 def class_errors(table: pd.DataFrame) -> pd.DataFrame:
-    """Of each run and class with true pixels: their number ``true``, and ERRORS in percent."""
+    """Of each run and true class: its pixels ``true``, and ERRORS in percent of them."""
     rows: list[tuple[int, str, str, float, float, float, float]] = []
     for seed, method, run in _runs(table):
         wrong = pd.DataFrame(run.loc[run["truth"] != run["prediction"]])
@@ -228,34 +149,8 @@ def _runs(table: pd.DataFrame) -> list[tuple[int, str, pd.DataFrame]]:
     return [(s, m, rows_of(rows_of(table, "method", m), "random_seed", s)) for s, m in runs]
 
 
-def _outcome_bars(
-    axes: Axes, rows: pd.DataFrame, names: Sequence[str], methods: Sequence[str]
-) -> None:
-    """A bar for each method: the outcomes' means end to end, with their numbers."""
-    before = np.zeros(len(methods))
-    for name in names:
-        means, deviations = spread(rows, by="method", value=name, rows=methods)
-        bars = axes.barh(range(len(methods)), means, left=before, color=OUTCOMES[name][1])
-        labels = [
-            _number(mean, deviation, room=100.0 if name == "extra" else mean)
-            for mean, deviation in zip(means, deviations, strict=True)
-        ]
-        place = "edge" if name == "extra" else "center"
-        axes.bar_label(bars, labels, label_type=place, padding=3 if name == "extra" else 0)
-        before = before + means
-    axes.grid(visible=False, axis="y")
-    axes.tick_params(axis="y", length=0)
-
-
-def _number(mean: float, deviation: float, *, room: float) -> str:
-    """A percentage, as exactly as there is room for it."""
-    if room < 4 or np.isnan(mean):
-        return ""
-    return f"{mean:.0f}" if room < 14 or np.isnan(deviation) else f"{mean:.0f} ± {deviation:.0f}"
-
-
 def _most_confused(table: pd.DataFrame, classes: Sequence[str]) -> list[str]:
-    """All classes, or those with most pixels of or under another object, in their order."""
+    """Up to MOST_CLASSES classes with the most pixels confused with others, in mask id order."""
     objects = rows_of(rows_of(table, "truth", *classes), "prediction", *classes)
     wrong = pd.DataFrame(objects.loc[objects["truth"] != objects["prediction"]])
     of, under = (sums_by(wrong, side, "pixels") for side in ("truth", "prediction"))
@@ -280,7 +175,7 @@ def _figure(classes: Sequence[str], methods: int) -> Figure:
 def _map(
     axes: Axes, values: Map, names: Sequence[str], colours: Colormap, limits: tuple[float, float]
 ) -> None:
-    """A heat map: with the numbers in its cells, but for those near 0, or with a scale."""
+    """A heat map, with numbers in its cells (except near 0) or, of many classes, a colour bar."""
     image = axes.imshow(values, cmap=colours, vmin=limits[0], vmax=limits[1], aspect="auto")
     labels = [short(name) for name in names]
     axes.set_xticks(range(len(names)), labels, rotation=90)

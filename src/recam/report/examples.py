@@ -1,4 +1,4 @@
-"""Grids of images for the report: what each method makes of the same ones, and what changed."""
+"""Image grids of the report: the maps or masks of all methods, and how they changed."""
 # Pandas' types are too wide.
 # pyright: reportArgumentType=false, reportCallIssue=false
 
@@ -9,19 +9,19 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from recam.core.labels import class_colours, seed_mask, top_class
-from recam.data.layout import IMAGES, find_image
+from recam.core.labels import class_colours, mask_id, seed_mask, top_class
+from recam.data.layout import CLASSES, IMAGES, find_image, read_classes
 from recam.io.images import read_image, read_mask
-from recam.io.scores import load_scores
+from recam.io.scores import load_classes, load_scores
 from recam.report.grids import (
-    Picture,
-    PictureRow,
-    draw_picture,
+    GridRow,
+    RGBImage,
+    draw_grid,
     shown_change,
     shown_maps,
     shown_mask,
 )
-from recam.report.objects import image_mious
+from recam.report.object_outcomes import image_mious
 from recam.report.style import LOOKS
 from recam.report.summary import Run
 
@@ -29,69 +29,84 @@ LIGHT_GREY = 235
 LONGEST_NAME = 14
 FOLDERS = {"cams": "cams", "pseudo": "pseudo", "seg": "predictions"}
 TITLES = {"cams": "{} map", "pseudo": "{}\npseudo mask", "seg": "{}\nsegmentation"}
-Cells = dict[str, Picture | None]  # by column title; None where there is nothing to show
+GROUND_TRUTH, CHANGE = "ground truth", "change from\nCAM to ReCAM"
+Cells = dict[str, RGBImage | None]  # by column title; None if the file is missing
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Material:
-    """What can be shown: the runs of the first random seed, and the truth where there is some."""
+    """Sources of the grids: data, and the runs of one random seed."""
 
     data: Path
-    truth: Path
+    truth: Path  # folder of ground truth masks, which may be missing
     classes: tuple[str, ...]
     runs: dict[str, Run]  # by method, in the order of the columns
-    counts: pd.DataFrame | None = None  # of these runs, once scored; see recam.report.objects
+    counts: pd.DataFrame | None = None  # of these runs; see recam.report.object_outcomes
 
     @property
     def random_seed(self) -> int:
-        """Of all that is shown."""
+        """The random seed of the runs."""
         return next(iter(self.runs.values())).random_seed
 
     def ids(self, stage: str) -> list[str]:
-        """The images of which there is something of that stage."""
+        """Ids of the images with a map or mask of that stage, sorted."""
         folders = [run.folder / FOLDERS[stage] for run in self.runs.values()]
         return sorted({file.stem for folder in folders for file in folder.glob("*.[np]*")})
 
     def pair(self, stage: str) -> tuple[str, str] | None:
-        """The methods before and after re-activation, where both were run that far."""
+        """The methods before and after re-activation, if both have that stage."""
         there = [m for m, run in self.runs.items() if (run.folder / FOLDERS[stage]).is_dir()]
         return ("cam", "recam") if {"cam", "recam"} <= set(there) else None
 
 
+def material_of(
+    runs: list[Run], *, data: Path, truth: Path, counts: pd.DataFrame | None = None
+) -> Material:
+    """The runs of the first random seed, in the order of ``LOOKS``, with their counts."""
+    first = runs[0].random_seed
+    return Material(
+        data=data,
+        truth=truth,
+        classes=read_classes(data / CLASSES),
+        runs={m: r for m in LOOKS for r in runs if r.method == m and r.random_seed == first},
+        counts=None if counts is None else counts[counts["random_seed"] == first],
+    )
+
+
 def draw_first(path: Path, material: Material, *, examples: int) -> None:
-    """The first images through all stages, whatever they look like."""
+    """The first images, not selected, through all stages."""
     ids = (material.ids("cams") or material.ids("seg"))[:examples]
     rows = [_through_all_stages(material, image_id) for image_id in ids]
-    caption = f"first images, random seed {material.random_seed}; nothing is picked"
-    draw_picture(path, _filled(rows), material.classes, caption=caption, named=_ids(material, ids))
+    caption = f"The first images, not selected; random seed {material.random_seed}."
+    present = set[int]().union(*(_ids(material, stage, ids) for stage in FOLDERS))
+    draw_grid(path, _filled(rows), material.classes, caption=caption, ids=present)
 
 
-def draw_extremes(folder: Path, material: Material, stage: str, *, examples: int) -> None:
-    """Images where re-activation gains most, about the median, and least, and those it fails on.
+def draw_selected(folder: Path, material: Material, stage: str, *, examples: int) -> None:
+    """Grids of the largest gains of ReCAM over CAM, typical images, the largest losses, failures.
 
-    Where nothing was scored, the first images; where only one method was run, its best, median and
-    worst.
+    Without scores: the first images. With one method only: its best, median and worst images.
     """
     mious = _image_mious(material.counts, stage)
     rows = (
         _sorted_groups(mious, examples)
         if len(mious)
-        else {"1-first-images": (material.ids(stage)[:examples], "First images; not scored.")}
+        else {"1-first-images": (material.ids(stage)[:examples], "The first images; not scored.")}
     )
     for name, (ids, words) in rows.items():
         cells = [_of_stage(material, stage, image_id) for image_id in ids]
-        draw_picture(
+        draw_grid(
             folder / f"{name}.jpg",
             _filled(cells, labels=[_label(image_id, mious) for image_id in ids]),
             material.classes,
             caption=f"{words} Random seed {material.random_seed}.",
-            named=_ids(material, ids),
-            shows_change="what changed" in cells[0],
+            ids=_ids(material, stage, ids),
+            shows_change=any(CHANGE in row for row in cells),
         )
 
 
 def _image_mious(counts: pd.DataFrame | None, stage: str) -> pd.DataFrame:
-    """A row for each scored image, a column for each method."""
+    """MIoU in percent, a row for each scored image, a column for each method."""
     if counts is None or stage not in set(counts["stage"]):
         return pd.DataFrame()
     mious = image_mious(pd.DataFrame(counts[counts["stage"] == stage]))
@@ -99,7 +114,7 @@ def _image_mious(counts: pd.DataFrame | None, stage: str) -> pd.DataFrame:
 
 
 def _sorted_groups(mious: pd.DataFrame, count: int) -> dict[str, tuple[list[str], str]]:
-    """Names of files, with their images and what to say of them."""
+    """File names, with their image ids and caption."""
     after = "recam" if "recam" in mious else str(mious.columns[0])
     name = LOOKS[after].name
     if {"cam", "recam"} <= set(mious):
@@ -107,20 +122,25 @@ def _sorted_groups(mious: pd.DataFrame, count: int) -> dict[str, tuple[list[str]
         share, median = 100 * (value > 0).mean(), value.median()
         names = ("1-most-gained", "2-typical", "3-most-lost")
         words = (
-            f"Where {name} gains most over CAM.",
-            f"About the median: {median:+.1f} mIoU. {name} gains in {share:.0f} % of images.",
-            f"Where {name} loses most.",
+            f"Largest gains in mIoU of {name} over CAM.",
+            f"Gains closest to the median ({median:+.1f} mIoU). "
+            f"{name} gains in {share:.0f} % of the images.",
+            f"Largest losses in mIoU of {name} against CAM.",
         )
     else:
         value = mious[after].dropna().sort_values()
         names = ("1-best", "2-typical", "3-worst")
-        words = (f"{name}'s best.", f"About the median, {value.median():.1f} mIoU.", "The worst.")
+        words = (
+            f"Highest mIoU of {name}.",
+            f"MIoU of {name} closest to the median ({value.median():.1f}).",
+            f"Lowest mIoU of {name}.",
+        )
     ids = list(value.index)
     middle = max(0, (len(ids) - count) // 2)
     parts = (ids[: -count - 1 : -1], ids[middle : middle + count], ids[:count])
     groups = {n: (part, word) for n, part, word in zip(names, parts, words, strict=True)}
     failed = list(mious[after].dropna().sort_values().index)[:count]
-    return groups | {"4-failures": (failed, f"What {name} gets most wrong, shown on purpose.")}
+    return groups | {"4-failures": (failed, f"Lowest mIoU of {name}: selected failures.")}
 
 
 def _through_all_stages(material: Material, image_id: str) -> Cells:
@@ -137,7 +157,7 @@ def _of_stage(material: Material, stage: str, image_id: str) -> Cells:
         image = cells["image"]
         before, after = (_mask(material.runs[method], stage, image_id) for method in pair)
         if image is not None and before is not None and after is not None:
-            cells["what changed"] = shown_change(image, read_mask(truth), before, after)
+            cells[CHANGE] = shown_change(image, read_mask(truth), before, after)
     return cells
 
 
@@ -146,21 +166,21 @@ def _image_and_truth(material: Material, image_id: str) -> Cells:
     file = material.truth / f"{image_id}.png"
     colours = class_colours(len(material.classes))
     truth = shown_mask(image, read_mask(file), colours) if file.is_file() else None
-    return {"image": image, "truth": truth}
+    return {"image": image, GROUND_TRUTH: truth}
 
 
 def _cells(material: Material, stage: str, image_id: str) -> Cells:
-    """A cell for each method."""
+    """The map or mask of each method."""
     image = read_image(find_image(material.data / IMAGES, image_id))
     colours = class_colours(len(material.classes))
-    draw: Callable[[Path], Picture]
+    draw: Callable[[Path], RGBImage]
 
-    def of_maps(file: Path) -> Picture:
+    def of_maps(file: Path) -> RGBImage:
         cams = load_scores(file)
         ids, scores = top_class(cams.scores, cams.classes)
         return shown_maps(image, ids, np.clip(scores, 0, 1), colours)
 
-    def of_mask(file: Path) -> Picture:
+    def of_mask(file: Path) -> RGBImage:
         return shown_mask(image, read_mask(file), colours)
 
     draw = of_maps if stage == "cams" else of_mask
@@ -177,7 +197,7 @@ def _file(run: Run, stage: str, image_id: str) -> Path:
 
 
 def _mask(run: Run, stage: str, image_id: str) -> np.ndarray | None:
-    """The mask of that stage; of cams the seed mask, at the threshold at which they are scored."""
+    """The mask of that stage; for cams the seed mask at the threshold of their evaluation."""
     file = _file(run, stage, image_id)
     if not file.is_file():
         return None
@@ -196,22 +216,23 @@ def _label(image_id: str, mious: pd.DataFrame) -> str:
     return "\n".join([name, *shown])
 
 
-def _ids(material: Material, image_ids: list[str]) -> set[int]:
-    """Mask ids of the classes in the images' true or made masks."""
-    folders = [
-        material.truth,
-        *(run.folder / f for run in material.runs.values() for f in ("pseudo", "predictions")),
-    ]
-    files = [folder / f"{image_id}.png" for folder in folders for image_id in image_ids]
-    return {int(value) for file in files if file.is_file() for value in np.unique(read_mask(file))}
+def _ids(material: Material, stage: str, image_ids: list[str]) -> set[int]:
+    """Mask ids in the images' ground truth, and in their maps or masks of that stage."""
+    runs = material.runs.values()
+    made = [_file(run, stage, image_id) for run in runs for image_id in image_ids]
+    truth = [material.truth / f"{image_id}.png" for image_id in image_ids]
+    masks = [file for file in (*truth, *made) if file.suffix == ".png" and file.is_file()]
+    maps = [file for file in made if file.suffix == ".npz" and file.is_file()]
+    ids = {int(value) for file in masks for value in np.unique(read_mask(file))}
+    return ids | {mask_id(int(index)) for file in maps for index in load_classes(file)}
 
 
-def _filled(rows: list[Cells], labels: list[str] | None = None) -> list[PictureRow]:
-    """A column that is empty throughout is left out; any other empty cell is light grey."""
+def _filled(rows: list[Cells], labels: list[str] | None = None) -> list[GridRow]:
+    """Rows without the columns that are empty throughout; other empty cells are light grey."""
     present = [{title: c for title, c in cells.items() if c is not None} for cells in rows]
     titles = [title for title in rows[0] if any(title in cells for cells in present)]
     greys = [np.full_like(cells["image"], LIGHT_GREY) for cells in present]
     return [
-        PictureRow(cells={title: cells.get(title, grey) for title in titles}, label=label)
+        GridRow(cells={title: cells.get(title, grey) for title in titles}, label=label)
         for cells, grey, label in zip(present, greys, labels or [""] * len(rows), strict=True)
     ]

@@ -1,4 +1,4 @@
-"""The report's first page: the question, a table and a picture for answer, what is missing."""
+"""The report's first page: the question, the answer, a table, a picture, and missing parts."""
 
 import base64
 import io
@@ -8,25 +8,30 @@ from pathlib import Path
 from PIL import Image
 
 from recam.io.atomic import write_text
-from recam.report.style import LOOKS
-from recam.report.summary import Metrics, Run, Table, gathered_metrics, table_of
+from recam.report.style import LOOKS, STAGES
+from recam.report.summary import Metrics, Run, Table, evaluated, gathered_metrics, table_of
 
 QUESTION = (
-    "From labels alone, which say what an image shows and not where: are masks better when they "
-    "are learned from class re-activation maps (ReCAM) than from class activation maps (CAM)?"
+    "Does training from image-level labels alone give better masks with class re-activation maps "
+    "(ReCAM) than with class activation maps (CAM)?"
 )
+BRACKETS = (
+    "In brackets: mIoU at the oracle threshold, chosen on the ground truth and so not available in "
+    "practice."
+)
+ONE_SEED = "One random seed: the variation between seeds is unknown; run several before concluding."
 LEFT_OUT = {
-    "cam": "CAM was not run: there is nothing to compare with.",
-    "recam": "ReCAM was not run: there is nothing to compare CAM with.",
+    "cam": "CAM was not run: ReCAM has no baseline here.",
+    "recam": "ReCAM was not run: CAM has nothing to be compared with.",
     "control": (
-        "The control was not run, which trains as long as ReCAM but without its loss: some of "
-        "ReCAM's gain may come from training longer."
+        "The control was not run (CAM trained as long as ReCAM, without its loss): some of ReCAM's "
+        "gain may come from longer training."
     ),
     "supervised": (
-        "The fully supervised segmenter was not run: how far labels alone come is not known."
+        "The supervised segmenter was not run, so the gap to full supervision is unknown."
     ),
 }
-# What a run of each method makes, with the word for it.
+# Outputs of a run -> their names on the page.
 PARTS = {
     "classifier.pt": "classifier",
     "cams": "cams",
@@ -37,28 +42,22 @@ PARTS = {
 PICTURE_WIDTH = 1500  # pixels
 
 
-def scored(runs: list[Run]) -> tuple[Metrics, list[Run]]:
-    """The numbers of the runs that were evaluated, and which these are."""
-    done = [run for run in runs if (run.folder / "metrics.json").is_file()]
-    return (gathered_metrics(done) if done else {"cams": {}, "pseudo": {}, "seg": {}}), done
-
-
-def write_answer(path: Path, runs: list[Run], *, picture: Path | None) -> None:
-    """A piece of HTML that needs no other file."""
-    metrics, done = scored(runs)
-    seeds = {run.random_seed for run in runs}
+def write_first_page(path: Path, runs: list[Run], *, picture: Path | None) -> None:
+    """Write an HTML fragment that needs no other file; unfinished runs are listed in it."""
+    done = evaluated(runs)
+    metrics = gathered_metrics(done)
     table = table_of(metrics, replicates=len({run.random_seed for run in done}))
-    notes = [*_missing(runs), *table.notes]
-    if len(seeds) == 1:
-        notes.append("One random seed: how far numbers spread is not known; judge by several.")
+    has_brackets = any("(" in cell for row in table.rows for cell in row)
+    notes = [BRACKETS] if has_brackets else []
+    notes += [*_unfinished(runs), *table.notes]
+    if len({run.random_seed for run in runs}) == 1:
+        notes.append(ONE_SEED)
     methods = {run.method for run in runs}
     notes += [words for method, words in LEFT_OUT.items() if method not in methods]
-    brackets = "In brackets: at the background score that fits the truth best, an oracle's."
     parts = [
         f'<p class="question">{escape(QUESTION)}</p>',
         f'<p class="answer">{escape(_sentence(metrics))}</p>',
         _html(table) if table.rows else "",
-        f"<p>{brackets}</p>" if any("(" in cell for row in table.rows for cell in row) else "",
         "".join(f"<p>{escape(note)}</p>" for note in notes),
         _shown(picture) if picture and picture.is_file() else "",
     ]
@@ -71,20 +70,15 @@ def _sentence(metrics: Metrics) -> str:
 
     stages = [s for s in metrics if all("miou" in metrics[s].get(m, {}) for m in ("cam", "recam"))]
     if not stages:
-        return "Nothing to compare has been scored here."
-    words = {
-        "cams": "ReCAM's maps reach {recam} mIoU, CAM's {cam}",
-        "pseudo": "pseudo masks from them {recam} and {cam}",
-        "seg": "a segmenter trained on these {recam} and {cam}",
-    }
-    said = [words[s].format(recam=of(s, "recam"), cam=of(s, "cam")) for s in stages]
+        return "CAM and ReCAM are not both scored yet."
+    said = [f"{STAGES[s]} {of(s, 'recam')} against {of(s, 'cam')}" for s in stages]
     if "miou" in metrics["seg"].get("supervised", {}):
-        said.append(f"trained on true masks {of('seg', 'supervised')}")
-    return "; ".join(said)[0].upper() + "; ".join(said)[1:] + "."
+        said.append(f"fully supervised segmentation {of('seg', 'supervised')}")
+    return f"mIoU in percent, ReCAM against CAM: {'; '.join(said)}."
 
 
-def _missing(runs: list[Run]) -> list[str]:
-    """A sentence for each run that is not finished."""
+def _unfinished(runs: list[Run]) -> list[str]:
+    """A sentence for each unfinished run."""
     sentences = []
     for run in runs:
         parts = [
@@ -96,8 +90,8 @@ def _missing(runs: list[Run]) -> list[str]:
         if parts:
             name = LOOKS[run.method].name
             sentences.append(
-                f"Not finished: {name}, random seed {run.random_seed}, lacks {', '.join(parts)}; "
-                "`make run` goes on."
+                f"Unfinished: {name}, random seed {run.random_seed}, lacks {', '.join(parts)}; "
+                "`make run` resumes it."
             )
     return sentences
 
@@ -118,4 +112,5 @@ def _shown(picture: Path) -> str:
     buffer = io.BytesIO()
     image.save(buffer, "JPEG", quality=88, subsampling=0)
     data = base64.b64encode(buffer.getvalue()).decode()
-    return f'<img class="picture" alt="what each method makes" src="data:image/jpeg;base64,{data}">'
+    source = f"data:image/jpeg;base64,{data}"
+    return f'<img class="picture" alt="maps and masks of each method" src="{source}">'

@@ -1,4 +1,4 @@
-"""Pictures: what each method makes of the same images."""
+"""Image grids: maps and masks over their images, a row an image, a column a method or stage."""
 
 import textwrap
 from collections.abc import Collection
@@ -15,84 +15,87 @@ from matplotlib.patches import Patch
 
 from recam.core.labels import BACKGROUND, IGNORE, class_colours, mask_id
 from recam.io.atomic import replacing
-from recam.report.style import BROKEN, GREY, MENDED, RC
+from recam.report.style import BECAME_RIGHT, BECAME_WRONG, GREY, RC
 
-CELL = 1.35  # inches; and what a name in the legend, a line of words and a row's label take
+CELL = 1.35  # inches; below: a name in the legend, a line of text, a row's label
 NAME, LINE, LABEL = 0.95, 0.16, 0.95
-DOTS = 150  # to the inch: 200 pixels a cell
-JPEG_QUALITY = {"quality": 90, "subsampling": 0}  # for reports: half of a PNG, edges stay sharp
+DOTS = 150  # per inch: 200 pixels a cell
+JPEG_QUALITY = {"quality": 90, "subsampling": 0}  # half the size of a PNG, edges stay sharp
 NAMES_SHOWN = 24
-STYLE: dict[Any, Any] = RC | {"figure.constrained_layout.use": False}  # cells have their places
+STYLE: dict[Any, Any] = RC | {"figure.constrained_layout.use": False}  # cells are placed by hand
 
-Picture = UInt8[np.ndarray, "H W 3"]
+RGBImage = UInt8[np.ndarray, "H W 3"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class PictureRow:
-    """One image's cells: pictures by column title, the same titles in every row."""
+class GridRow:
+    """One image's cells by column title; the titles are the same in every row."""
 
-    cells: dict[str, Picture]
+    cells: dict[str, RGBImage]
     label: str = ""  # stands left of the row
 
 
 def shown_mask(
-    image: Picture, mask: UInt8[np.ndarray, "H W"], colours: UInt8[np.ndarray, "256 3"]
-) -> Picture:
-    """A mask in strong colours over its darkened image."""
+    image: RGBImage, mask: UInt8[np.ndarray, "H W"], colours: UInt8[np.ndarray, "256 3"]
+) -> RGBImage:
+    """A mask in its class colours over the darkened grey image."""
     opacity = np.where(mask == BACKGROUND, 0.0, 0.75)[..., None]
     return _blend(_dimmed(image), colours[mask], opacity)
 
 
 def shown_maps(
-    image: Picture,
+    image: RGBImage,
     ids: UInt8[np.ndarray, "H W"],
     scores: Float[np.ndarray, "H W"],
     colours: UInt8[np.ndarray, "256 3"],
-) -> Picture:
-    """Each pixel in the colour of its best class, the stronger the higher the score."""
+) -> RGBImage:
+    """Each pixel in the colour of its top class, with an opacity proportional to the score."""
     return _blend(_dimmed(image), colours[ids], 0.9 * scores[..., None])
 
 
-def shown_grey(values: Float[np.ndarray, "H W"]) -> Picture:
+def shown_grey(values: Float[np.ndarray, "H W"]) -> RGBImage:
     """Values from 0, black, to 1, white."""
     return np.repeat(np.round(255 * values.clip(0, 1)).astype(np.uint8)[..., None], 3, axis=2)
 
 
 def shown_change(
-    image: Picture,
+    image: RGBImage,
     truth: UInt8[np.ndarray, "H W"],
     before: UInt8[np.ndarray, "H W"],
     after: UInt8[np.ndarray, "H W"],
-) -> Picture:
-    """Where ``after`` is right and ``before`` was not (MENDED), and the reverse (BROKEN)."""
+) -> RGBImage:
+    """Pixels that are right in ``after`` only (BECAME_RIGHT) or in ``before`` only (BECAME_WRONG).
+
+    Pixels ignored in any of the three masks are not marked.
+    """
     judged = (truth != IGNORE) & (before != IGNORE) & (after != IGNORE)
     right_before, right_after = before == truth, after == truth
     colours, opacity = np.zeros((*truth.shape, 3), np.uint8), np.zeros((*truth.shape, 1))
     for hexadecimal, where in (
-        (MENDED, right_after & ~right_before & judged),
-        (BROKEN, right_before & ~right_after & judged),
+        (BECAME_RIGHT, right_after & ~right_before & judged),
+        (BECAME_WRONG, right_before & ~right_after & judged),
     ):
         colours[where], opacity[where] = tuple(bytes.fromhex(hexadecimal[1:])), 0.85
     return _blend(_dimmed(image), colours, opacity)
 
 
-def draw_picture(
+def draw_grid(
     path: Path,
-    rows: list[PictureRow],
+    rows: list[GridRow],
     classes: tuple[str, ...],
     *,
     caption: str,
-    named: Collection[int] | None = None,
+    ids: Collection[int],
     shows_change: bool = False,
 ) -> None:
-    """Write the grid of rows and columns, with the colours of the classes below, as PNG or JPEG.
+    """Write the grid as PNG or JPEG, with a legend and a caption below.
 
-    ``named`` are the mask ids that the legend tells; all of them where none are given.
+    ``ids`` are the mask ids that occur; the legend names them, the background excepted.
     """
-    patches = _patches(classes, named=named, shows_change=shows_change)
+    patches = _patches(classes, ids=ids, shows_change=shows_change)
     left = LABEL if any(row.label for row in rows) else 0.01
     width = left + CELL * len(rows[0].cells)
-    columns = min(len(patches), max(2, int(width / NAME)))
+    columns = max(1, min(len(patches), int(width / NAME)))
     words = textwrap.wrap(caption, int(16 * width))
     below = 0.3 + LINE * (-(-len(patches) // columns) + len(words))
     height = CELL * len(rows) + 0.4 + below
@@ -115,7 +118,7 @@ def draw_picture(
         _write(figure, path)
 
 
-def _draw_rows(figure: Figure, rows: list[PictureRow]) -> None:
+def _draw_rows(figure: Figure, rows: list[GridRow]) -> None:
     titles = list(rows[0].cells)
     cells = figure.subplots(
         len(rows), len(titles), squeeze=False, gridspec_kw={"wspace": 0.04, "hspace": 0.04}
@@ -126,7 +129,7 @@ def _draw_rows(figure: Figure, rows: list[PictureRow]) -> None:
         axis.set_title(title, fontsize=8, loc="center", fontweight="normal")
 
 
-def _draw_row(axes: list[Axes], row: PictureRow) -> None:
+def _draw_row(axes: list[Axes], row: GridRow) -> None:
     for axis, cell in zip(axes, row.cells.values(), strict=True):
         axis.imshow(cell, interpolation="nearest")
         axis.set_axis_off()
@@ -143,30 +146,29 @@ def _write(figure: Figure, path: Path) -> None:
         figure.savefig(temporary, metadata=None if is_jpeg else {"Software": None}, **how)
 
 
-def _patches(
-    classes: tuple[str, ...], *, named: Collection[int] | None, shows_change: bool
-) -> list[Patch]:
+def _patches(classes: tuple[str, ...], *, ids: Collection[int], shows_change: bool) -> list[Patch]:
     colours = class_colours(len(classes)) / 255
     patches = [
         Patch(facecolor=colours[mask_id(i)], edgecolor="black", linewidth=0.4, label=name)
         for i, name in enumerate(classes)
-        if named is None or mask_id(i) in named
+        if mask_id(i) in ids
     ][:NAMES_SHOWN]
-    patches.append(Patch(facecolor=colours[IGNORE], label="ignored in training"))
+    if IGNORE in ids:
+        patches.append(Patch(facecolor=colours[IGNORE], label="ignored"))
     if shows_change:
         patches += [
-            Patch(facecolor=MENDED, label="mended"),
-            Patch(facecolor=BROKEN, label="broken"),
+            Patch(facecolor=BECAME_RIGHT, label="became right"),
+            Patch(facecolor=BECAME_WRONG, label="became wrong"),
         ]
     return patches
 
 
-def _dimmed(image: Picture) -> Float[np.ndarray, "H W 3"]:
+def _dimmed(image: RGBImage) -> Float[np.ndarray, "H W 3"]:
     grey = image.mean(axis=2, keepdims=True)
     return np.repeat(0.55 * grey, 3, axis=2)
 
 
 def _blend(
-    under: Float[np.ndarray, "H W 3"], over: Picture, opacity: Float[np.ndarray, "H W 1"]
-) -> Picture:
+    under: Float[np.ndarray, "H W 3"], over: RGBImage, opacity: Float[np.ndarray, "H W 1"]
+) -> RGBImage:
     return np.round((1 - opacity) * under + opacity * over).astype(np.uint8)

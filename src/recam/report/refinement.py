@@ -1,4 +1,4 @@
-"""The picture of make_pseudo: some images on their way from map to mask."""
+"""The picture of make_pseudo: images with their cams, edges, refined maps and pseudo masks."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,9 +16,9 @@ from recam.refine.affinities import STRIDE
 from recam.refine.irn import Irn, edges_of
 from recam.refine.random_walk import Walk, random_walk
 from recam.report.grids import (
-    Picture,
-    PictureRow,
-    draw_picture,
+    GridRow,
+    RGBImage,
+    draw_grid,
     shown_grey,
     shown_maps,
     shown_mask,
@@ -27,10 +27,10 @@ from recam.report.grids import (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Shown:
-    """Folders with a file for each image, by the title of their column."""
+    """Folders with a file for each image, by column title."""
 
-    maps: dict[str, Path]  # of .npz
-    masks: dict[str, Path]  # of .png
+    maps: dict[str, Path]  # folders of .npz
+    masks: dict[str, Path]  # folders of .png
 
 
 def draw(
@@ -42,25 +42,28 @@ def draw(
     irn: Irn | None,
     walk: Walk,
 ) -> None:
-    """A row for each image; edges, and a walk from the peak of its maps, where there is an IRN."""
+    """A row for each image; with an IRN also its edges and a walk from the peak of the cams."""
     colours = class_colours(len(classes))
-    rows = []
+    rows, present = [], set[int]()
     for file in images:
         image = read_image(file)
         cells = {"image": image}
         for title, folder in shown.maps.items():
             scored = load_scores(folder / f"{file.stem}.npz")
             ids, best = top_class(scored.scores, scored.classes)
+            present |= {int(value) for value in np.unique(ids)}
             cells[title] = shown_maps(image, ids, best, colours)
-            if irn and len(cells) == 2:  # after the cams, from which the walk begins
+            if irn and len(cells) == 2:  # after the cams, where the walk starts
                 cells |= _walked_cells(irn, image, best, walk)
         for title, folder in shown.masks.items():
-            cells[title] = shown_mask(image, read_mask(folder / f"{file.stem}.png"), colours)
-        rows.append(PictureRow(cells=cells))
-    draw_picture(path, rows, classes, caption="first images; nothing is picked")
+            mask = read_mask(folder / f"{file.stem}.png")
+            present |= {int(value) for value in np.unique(mask)}
+            cells[title] = shown_mask(image, mask, colours)
+        rows.append(GridRow(cells=cells))
+    draw_grid(path, rows, classes, caption="The first images, not selected.", ids=present)
 
 
-def _walked_cells(irn: Irn, image: Picture, best: np.ndarray, walk: Walk) -> dict[str, Picture]:
+def _walked_cells(irn: Irn, image: RGBImage, best: np.ndarray, walk: Walk) -> dict[str, RGBImage]:
     device = next(irn.parameters()).device
     with torch.inference_mode():
         edges = edges_of(irn, pixels_of([image], device))
@@ -71,7 +74,7 @@ def _walked_cells(irn: Irn, image: Picture, best: np.ndarray, walk: Walk) -> dic
     return {"edges": _grey(edges[None], image), "walk from\nthe peak": _grey(reached, image)}
 
 
-def _grey(grid: Tensor, image: Picture) -> Picture:
+def _grey(grid: Tensor, image: RGBImage) -> RGBImage:
     height, width = image.shape[:2]
     fine = functional.interpolate(grid, scale_factor=float(STRIDE), mode="nearest")
     values = fine[0, 0, :height, :width].cpu().numpy()

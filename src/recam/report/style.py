@@ -1,18 +1,18 @@
-"""How every figure looks: sizes, and the colour and the sign of each method, everywhere the same.
+"""The style of all figures: sizes, and the name, colour and marker of each method.
 
-Colours of classes are those of mask files: ``labels.class_colours``.
+Class colours are those of mask files: ``labels.class_colours``.
 """
 
 from dataclasses import dataclass
 
-PAGE = 7.2  # inches: the width of a figure that fills a page
-DOTS = 170  # to the inch
-GREY = "#5f5f5f"  # of words that explain
+PAGE = 7.2  # inches: the width of a page
+DOTS = 170  # per inch
+GREY = "#5f5f5f"  # of captions
 
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """A method's name, its colour (Okabe & Ito, 2008), and its marker, for eyes without colour."""
+    """A method's name, colour (Okabe & Ito, 2008) and marker (readable without colour)."""
 
     name: str
     colour: str
@@ -26,16 +26,16 @@ LOOKS = {
     "supervised": Look("supervised", "#000000", "^"),
 }
 STAGES = {"cams": "cams", "pseudo": "pseudo masks", "seg": "segmentation"}
-# What became of a pixel, and what a step from one method to another did to it.
+# Outcomes of an object's pixels, and changes of a pixel from one method to another.
 RIGHT, OTHER, MISSED, EXTRA = "#009E73", "#CC79A7", "#56B4E9", "#D55E00"
-MENDED, BROKEN = "#00E5FF", "#FF2D2D"  # no class has these
+BECAME_RIGHT, BECAME_WRONG = "#00E5FF", "#FF2D2D"  # no class has these colours
 
 RC = {
     "figure.dpi": DOTS,
     "figure.facecolor": "white",
     "figure.constrained_layout.use": True,
     "savefig.facecolor": "white",
-    "font.family": "DejaVu Sans",  # comes with matplotlib, so figures are the same everywhere
+    "font.family": "DejaVu Sans",  # ships with matplotlib, so figures are the same on every machine
     "font.size": 8.5,
     "axes.titlesize": 9.5,
     "axes.titleweight": "bold",

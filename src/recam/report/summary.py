@@ -1,4 +1,4 @@
-"""From the results of single runs to one table: mean and standard deviation over replicates."""
+"""The results of all runs in one table: mean and standard deviation over replicates."""
 
 import json
 from collections import defaultdict
@@ -12,8 +12,8 @@ from recam.core.errors import UserError
 from recam.report.style import LOOKS, STAGES
 
 NOTHING_SCORED = (
-    "Nothing was scored, since the data set has no true masks. The masks that were made lie in "
-    "`results/seed*/METHOD/pseudo` and `results/seed*/METHOD/predictions`."
+    "Nothing was scored: the data set has no ground truth. Pseudo masks are in "
+    "`results/seed*/METHOD/pseudo`, predictions in `results/seed*/METHOD/predictions`."
 )
 
 Metrics = dict[str, dict[str, dict[str, float | str]]]  # stage, method, name
@@ -21,7 +21,7 @@ Metrics = dict[str, dict[str, dict[str, float | str]]]  # stage, method, name
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Run:
-    """One replicate of one method, known by its folder ``.../seed{seed}/{method}``."""
+    """One replicate of one method, identified by its folder ``.../seed{seed}/{method}``."""
 
     folder: Path
 
@@ -32,11 +32,11 @@ class Run:
 
     @property
     def random_seed(self) -> int:
-        """The number of the replicate."""
+        """The random seed of the replicate."""
         return int(self.folder.parent.name.removeprefix("seed"))
 
     def metrics(self) -> dict[str, dict[str, float | str]]:
-        """What evaluate found, by stage. Raises UserError where the file is not there."""
+        """Metrics by stage. Raises UserError if the run is not evaluated."""
         path = self.folder / "metrics.json"
         if not path.is_file():
             raise UserError(f"{path}: not found; run the evaluate step of this replicate")
@@ -44,12 +44,12 @@ class Run:
 
 
 def gathered_metrics(runs: list[Run]) -> Metrics:
-    """The results contract: by stage and method the mean of every number, and mIoU's deviation.
+    """The results contract: by stage and method, the mean of every number over the replicates.
 
     ``miou_std`` is the sample standard deviation over the replicates (0 for a single one).
-    ``images`` and ``of``, how many of a split's images were scored, are the same in all. Where the
-    upper bound was run, ``seg`` has ``ratio_to_supervised``: what part of its mIoU each method
-    reaches, random seed by random seed.
+    ``images`` of ``of`` images of a split were scored, the same in every replicate. With the upper
+    bound, ``seg`` has ``ratio_to_supervised``: the fraction of the supervised mIoU that a method
+    reaches, computed for each random seed.
     """
     found: dict[tuple[str, str], list[dict[str, float | str]]] = defaultdict(list)
     bounds = {run.random_seed: run.metrics()["seg"] for run in runs if run.method == "supervised"}
@@ -63,10 +63,15 @@ def gathered_metrics(runs: list[Run]) -> Metrics:
     return gathered
 
 
-def gathered_table(runs: list[Run], name: str) -> pd.DataFrame:
-    """A CSV of all runs below each other, with the columns random_seed and method in front.
+def evaluated(runs: list[Run]) -> list[Run]:
+    """The runs that have metrics."""
+    return [run for run in runs if (run.folder / "metrics.json").is_file()]
 
-    Where a CSV has no rows, for lack of true masks, so has the table; its columns stay.
+
+def gathered_table(runs: list[Run], name: str) -> pd.DataFrame:
+    """A CSV of all runs concatenated, with the columns random_seed and method in front.
+
+    If no CSV has rows, for lack of ground truth, the table has the columns and no rows.
     """
     tables = []
     for run in runs:
@@ -78,7 +83,7 @@ def gathered_table(runs: list[Run], name: str) -> pd.DataFrame:
 
 
 def gathered_curves(runs: list[Run]) -> pd.DataFrame:
-    """The losses by epoch of all classifiers, IRNs and segmenters, with a column ``network``.
+    """Losses by epoch of all classifiers, IRNs and segmenters, with a column ``network``.
 
     Networks that are not trained yet are left out.
     """
@@ -96,7 +101,7 @@ def gathered_curves(runs: list[Run]) -> pd.DataFrame:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Table:
-    """The table of results as words: a head, a row for each method, and notes below."""
+    """The table of results as text: a head, a row for each method, and notes below."""
 
     head: list[str]
     rows: list[list[str]]
@@ -104,9 +109,9 @@ class Table:
 
 
 def table_of(metrics: Metrics, *, replicates: int) -> Table:
-    """MIoU at the fixed threshold, and in brackets at the best one.
+    """MIoU at the threshold used, in brackets at the oracle threshold.
 
-    A note tells on how many images, where not all have true masks.
+    A note gives the number of scored images if some have no ground truth.
     """
     present = [m for m in LOOKS if any(m in stage for stage in metrics.values())]
     splits = {stage: next(iter(v.values()))["split"] for stage, v in metrics.items() if v}
@@ -129,13 +134,23 @@ def results_table(metrics: Metrics, *, replicates: int) -> str:
     return "".join(lines + [f"\n{note}\n" for note in table.notes])
 
 
+def miou_lines(metrics: Metrics) -> list[str]:
+    """A line of log for each scored stage, with the mIoU of each method."""
+    lines: list[str] = []
+    for stage, methods in metrics.items():
+        mious = [f"{LOOKS[m].name} {v['miou']:.1f}" for m, v in methods.items() if "miou" in v]
+        if mious:
+            lines.append(f"mIoU of {STAGES[stage]}: {', '.join(mious)}")
+    return lines
+
+
 def _notes(metrics: Metrics) -> list[str]:
     stages = [values for methods in metrics.values() for values in methods.values()]
-    if not any("miou" in values for values in stages):
+    if stages and not any("miou" in values for values in stages):
         return [NOTHING_SCORED]
     notes = [
         f"Scored on {values['images']} of {values['of']} images of {values['split']}; "
-        "the others have no true mask."
+        "the others have no ground truth."
         for values in stages
         if 0 < int(values.get("images", 0)) < int(values["of"])
     ]
@@ -145,7 +160,7 @@ def _notes(metrics: Metrics) -> list[str]:
 def _with_ratio(
     stages: dict[str, dict[str, float | str]], bound: dict[str, float | str] | None
 ) -> dict[str, dict[str, float | str]]:
-    """The metrics of a run, with the ratio of its segmenter's mIoU to the upper bound's."""
+    """The metrics of a run, with the ratio of its segmenter's mIoU to the supervised one."""
     miou, most = (values.get("miou") for values in (stages["seg"], bound or {}))
     if not isinstance(miou, float) or not isinstance(most, float) or not most:
         return stages
@@ -155,7 +170,7 @@ def _with_ratio(
 def _over_replicates(replicates: pd.DataFrame) -> dict[str, float | str]:
     numbers = replicates.select_dtypes("number")
     values: dict[str, float | str] = {"split": str(replicates["split"].iloc[0])}
-    for name, column in numbers.items():  # cast: pandas says that a mean may be a column
+    for name, column in numbers.items():  # cast: pandas types a mean as possibly a column
         mean = float(cast(float, column.mean()))
         values[str(name)] = int(mean) if name in {"images", "of"} else round(mean, 4)
         if name in {"miou", "oracle_miou", "ratio_to_supervised"}:
@@ -168,7 +183,7 @@ def _cell(values: dict[str, float | str] | None, *, replicates: int) -> str:
     if values is None:
         return "-"
     if "miou" not in values:
-        return "no masks"
+        return "no ground truth"
     shown = [
         _with_deviation(values, name, replicates)
         for name in ("miou", "oracle_miou")

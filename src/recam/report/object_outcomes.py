@@ -1,8 +1,8 @@
-"""How objects were found, image by image: what a mean over all pixels hides.
+"""Outcomes of objects, image by image: found, taken for another object, missed, overshot.
 
-All is read off one table, *counts*: for every image how many pixels of each true id were given each
-predicted id (columns random_seed, method, stage, image, truth, prediction, pixels; ids as in masks,
-pairs that do not occur are left out). An object here is all of a class's pixels in an image.
+Everything is derived from one table, *counts*: for every image the number of pixels of each pair of
+true and predicted id (columns random_seed, method, stage, image, truth, prediction, pixels; ids as
+in masks, absent pairs left out). An object is the union of a class's pixels in one image.
 """
 # Pandas says of nearly everything that it may be a column, a table or a number.
 # pyright: reportArgumentType=false, reportCallIssue=false, reportAttributeAccessIssue=false
@@ -18,11 +18,14 @@ from recam.core.labels import BACKGROUND
 RUN = ["random_seed", "method", "stage"]
 IMAGE = [*RUN, "image"]
 OUTCOMES = ("found", "other", "missed", "extra")
-CLASS_ALONE, CLASSES_TOGETHER = "one class", "several classes"
+ALONE, WITH_OTHERS = "one class", "several classes"  # classes in the image's ground truth
 
 
 def image_mious(counts: pd.DataFrame) -> pd.DataFrame:
-    """Columns of IMAGE and miou: percent, over the ids in the image's truth or prediction."""
+    """MIoU of each image in percent, over the ids in its ground truth or prediction.
+
+    Columns: IMAGE and miou.
+    """
     right = counts[counts["truth"] == counts["prediction"]]
     sums = pd.DataFrame(
         {
@@ -37,14 +40,15 @@ def image_mious(counts: pd.DataFrame) -> pd.DataFrame:
     return sums.groupby(IMAGE)["miou"].mean().reset_index()
 
 
-def objects(counts: pd.DataFrame) -> pd.DataFrame:
-    """A row for each object: columns of IMAGE, class_id, then pixels, share, OUTCOMES and company.
+def object_outcomes(counts: pd.DataFrame) -> pd.DataFrame:
+    """A row for each object: columns IMAGE, class_id, pixels, share, OUTCOMES and alone.
 
-    ``pixels`` is the object's true size, ``share`` that size in percent of the image's judged
-    pixels. Of its pixels, ``found`` have its class, ``other`` another class, ``missed`` are called
-    background; ``extra`` are the image's pixels that have its class and should not. Pixels of a
-    class that the image has not at all belong to no object and do not count. ``company`` tells
-    whether the image's truth shows one class or several.
+    ``pixels`` is the object's area in the ground truth, ``share`` that area in percent of the
+    image's pixels that are not ignored. Of the object's pixels, ``found`` have its class, ``other``
+    another object class, and ``missed`` background; ``extra`` are the image's pixels outside the
+    object that have its class. False positives of a class that is absent from the image belong to
+    no object and are not counted. ``alone`` is ALONE if the image's ground truth has one class,
+    else WITH_OTHERS.
     """
     key = [*IMAGE, "class_id"]
     of_objects = counts[counts["truth"] != BACKGROUND].rename(columns={"truth": "class_id"})
@@ -65,14 +69,15 @@ def objects(counts: pd.DataFrame) -> pd.DataFrame:
     rows = pd.DataFrame(rows).reset_index().merge(judged.rename("judged").reset_index(), on=IMAGE)
     rows["share"] = 100 * rows["pixels"] / rows.pop("judged")
     classes = rows.groupby(IMAGE)["class_id"].transform("nunique")
-    rows["company"] = np.where(classes > 1, CLASSES_TOGETHER, CLASS_ALONE)
-    return rows[[*key, "pixels", "share", *OUTCOMES, "company"]]
+    rows["alone"] = np.where(classes > 1, WITH_OTHERS, ALONE)
+    return rows[[*key, "pixels", "share", *OUTCOMES, "alone"]]
 
 
-def outcomes(rows: pd.DataFrame, by: str) -> pd.DataFrame:
+def outcome_shares(rows: pd.DataFrame, by: str) -> pd.DataFrame:
     """OUTCOMES summed over the objects of each run and value of ``by``, in percent of their pixels.
 
-    Also ``objects``, how many there were. The first three sum to 100; ``extra`` may be any share.
+    ``objects`` is the number of objects. The first three outcomes sum to 100; ``extra`` may exceed
+    100.
     """
     groups = rows.groupby([*RUN, by], observed=True)
     sums = groups[["pixels", *OUTCOMES]].sum()
@@ -82,9 +87,9 @@ def outcomes(rows: pd.DataFrame, by: str) -> pd.DataFrame:
 
 
 def size_groups(rows: pd.DataFrame, groups: int = 4) -> pd.Series:
-    """Each object's group by ``share``: ordered names such as "2.1-5 %", about as many in each.
+    """Each object's quantile group by ``share``, as ordered categories such as "2.1-5 %".
 
-    The same object is in the same group for every run, since sizes are the truth's.
+    An object is in the same group for every run, since ``share`` is measured on the ground truth.
     """
     once = rows.drop_duplicates(["image", "class_id"])["share"]
     inner = np.quantile(once, np.linspace(0, 1, groups + 1)[1:-1]).round(1)

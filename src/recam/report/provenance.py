@@ -1,0 +1,96 @@
+"""Cost and provenance of results: timings, code version, package versions, checksums, numbers."""
+
+import importlib.metadata
+import os
+import platform
+from collections.abc import Mapping, Sequence
+from html import escape
+from pathlib import Path
+
+import pandas as pd
+import yaml
+
+from recam.io.atomic import sha256
+
+STEPS = (
+    *("train_cam", "train_recam", "make_cams", "train_irn", "make_pseudo", "train_seg"),
+    "evaluate",
+)
+PACKAGES = (
+    *("torch", "torchvision", "timm", "segmentation-models-pytorch", "numpy", "scipy", "pandas"),
+    *("scikit-image", "pillow", "matplotlib", "snakemake", "dvc"),
+)
+PLACEHOLDER = 1.0  # seconds; a shorter train_irn wrote a placeholder and trained nothing
+SHORT = 16  # characters shown of the checksum of a list of checksums
+STYLE = (
+    "body{font:14px/1.5 sans-serif;margin:1rem;color:#222}"
+    "table{border-collapse:collapse;display:block;overflow-x:auto}"
+    "td,th{padding:.15rem .8rem .15rem 0;text-align:left;vertical-align:top}"
+    "td{font-family:monospace;white-space:pre-wrap;word-break:break-all}"
+    "pre{overflow-x:auto;background:#f5f5f5;padding:.8rem}"
+)
+
+
+def timings(logs: Path, *, random_seeds: Sequence[int], methods: Sequence[str]) -> pd.DataFrame:
+    """Time (s) and peak memory (MiB) of each step, from Snakemake's benchmark files.
+
+    Columns: step, method, random_seed, seconds, max_rss. Steps without a benchmark are left out.
+    """
+    rows = [
+        (step, method, seed, *_benchmark(file))
+        for step in STEPS
+        for seed in random_seeds
+        for method in methods
+        if (file := logs / f"seed{seed}/{method}/{step}.tsv").is_file()
+    ]
+    columns = ["step", "method", "random_seed", "seconds", "max_rss"]
+    table = pd.DataFrame(rows, columns=columns).dropna()
+    return pd.DataFrame(table[table["seconds"] > PLACEHOLDER])
+
+
+def provenance(
+    params: Mapping[str, object], *, code: Mapping[str, str], data: Path, results: Path
+) -> str:
+    """An HTML page of code version, package versions, checksums and parameters.
+
+    ``code`` names the commit and uncommitted changes.
+    """
+    sections = {
+        "Code": code,
+        "Versions": _versions(),
+        "Data and results": _checksums(data, results),
+    }
+    page = "".join(f"<h2>{title}</h2>{_table(rows)}" for title, rows in sections.items())
+    numbers = yaml.safe_dump(dict(params), sort_keys=False, default_flow_style=None, width=100)
+    page += f"<h2>Parameters (params.yaml)</h2><pre>{escape(numbers)}</pre>"
+    return (
+        '<!doctype html><html lang="en"><head><meta charset="utf-8"><title>Provenance</title>'
+        f'<meta name="viewport" content="width=device-width"><style>{STYLE}</style></head>'
+        f"<body>{page}</body></html>\n"
+    )
+
+
+def _benchmark(file: Path) -> tuple[float, float]:
+    row = pd.read_csv(file, sep="\t", na_values="-").iloc[0]
+    return float(row["s"]), float(row["max_rss"])
+
+
+def _versions() -> dict[str, str]:
+    machine = {
+        "system": f"{platform.system()} {platform.machine()}",
+        "cores": str(os.cpu_count()),
+        "Python": platform.python_version(),
+    }
+    return machine | {name: importlib.metadata.version(name) for name in PACKAGES}
+
+
+def _checksums(data: Path, results: Path) -> dict[str, str]:
+    files = [*sorted(data.glob("*.sha256")), data / "labels.csv"]
+    lists = sorted(results.glob("seed*/*/*.sha256"))
+    shown = {str(file): sha256(file) for file in files if file.is_file()}
+    return shown | {f"{file} (SHA-256 of the list)": sha256(file)[:SHORT] for file in lists}
+
+
+def _table(rows: Mapping[str, str]) -> str:
+    lines = [f"<tr><th>{escape(k)}</th><td>{escape(v)}</td></tr>" for k, v in rows.items()]
+    return f"<table>{''.join(lines)}</table>"
