@@ -27,7 +27,7 @@ NOWHERE = {
     name: Archive(url=archive.url.replace("images.cocodataset.org", "localhost:9"), md5="0" * 32)
     for name, archive in ARCHIVES.items()
 }
-ADVICE = "; get the annotations of COCO 2014 anew"
+REMEDY = "; download the annotations of COCO 2014 again"
 
 
 def box(left, top, right, bottom):
@@ -286,7 +286,7 @@ def test_auto_goes_on_with_what_was_fetched_before(gather, coco, tmp_path):
 @pytest.mark.parametrize("name", ["train2014", "annotations"])
 def test_what_is_missing_is_fetched(gather, coco, name):
     (coco / name).rename(coco / "elsewhere")
-    assert refusal(gather).startswith(f"{NOWHERE[name].url}: cannot be fetched")
+    assert refusal(gather).startswith(f"{NOWHERE[name].url}: cannot be downloaded")
 
 
 def test_a_folder_of_other_annotations_does_not_count(gather, coco):
@@ -296,8 +296,8 @@ def test_a_folder_of_other_annotations_does_not_count(gather, coco):
 
 def test_a_source_that_is_no_folder_is_refused(gather, tmp_path):
     assert refusal(gather, tmp_path / "cocoa") == (
-        f"source: expected auto or a folder, got {tmp_path / 'cocoa'}: no such folder; "
-        "give its path"
+        f"source: expected auto or the path of a folder, got {tmp_path / 'cocoa'}, which does not "
+        "exist; correct download.source"
     )
 
 
@@ -315,7 +315,7 @@ def test_another_number_is_refused_before_anything_is_drawn(
     gather, coco, tmp_path, name, file, what
 ):
     words = refusal(gather, counts=SMALL | {name: 99})
-    assert words == f"{coco / file}: expected 99 {what}, got {SMALL[name]}{ADVICE}"
+    assert words == f"{coco / file}: expected 99 {what}, got {SMALL[name]}{REMEDY}"
     assert not (tmp_path / "originals").exists()
 
 
@@ -323,41 +323,42 @@ def test_another_number_is_refused_before_anything_is_drawn(
 def test_a_file_that_breaks_off_or_is_no_json_is_refused(gather, coco, text):
     (coco / VAL_JSON).write_bytes(text.encode(errors="surrogateescape"))
     words = refusal(gather)
-    assert words.startswith(f"{coco / VAL_JSON}: not readable as JSON (")
-    assert words.endswith(f"){ADVICE}")
+    assert words.startswith(f"{coco / VAL_JSON}: expected JSON, got ")
+    assert words.endswith(REMEDY)
 
 
 def test_parts_of_other_categories_are_refused(gather, coco):
     edit(coco / VAL_JSON, lambda d: d["categories"][0].update(name="cart"))
     assert refusal(gather) == (
-        f"{coco / VAL_JSON}: not the categories of instances_train2014.json{ADVICE}"
+        f"{coco / VAL_JSON}: expected the categories of instances_train2014.json, got others"
+        f"{REMEDY}"
     )
 
 
 @pytest.mark.parametrize(
     ("change", "where", "words"),
     [
-        (lambda d: d.pop("images"), "", "expected 'images' (a list), got nothing"),
-        (lambda d: d.update(categories={}), "", "expected 'categories' (a list), got {}"),
+        (lambda d: d.pop("images"), "", "expected 'images' (list), got nothing"),
+        (lambda d: d.update(categories={}), "", "expected 'categories' (list), got {}"),
         (
             lambda d: d["categories"][3].pop("name"),
             " categories[3]:",
-            "expected 'name' (a text), got nothing",
+            "expected 'name' (string), got nothing",
         ),
         (
             lambda d: d["images"].append(3),
             " images[2]:",
-            "expected 'id' (a whole number), got nothing",
+            "expected 'id' (integer), got nothing",
         ),
         (
             lambda d: d["images"][0].update(height="3"),
             " images[0]:",
-            "expected 'height' (a whole number), got '3'",
+            "expected 'height' (integer), got '3'",
         ),
         (
             lambda d: d["images"][0].update(width=0),
             " images[0]:",
-            "expected pixels, got 0x3 of them",
+            "expected at least 1x1 pixels, got 0x3",
         ),
         (
             lambda d: d["images"][0].update(file_name="../000000000073.jpg"),
@@ -372,38 +373,38 @@ def test_parts_of_other_categories_are_refused(gather, coco):
         (
             lambda d: d["annotations"][0].pop("id"),
             " annotations[0]:",
-            "expected 'id' (a whole number), got nothing",
+            "expected 'id' (integer), got nothing",
         ),
         (
             lambda d: d["annotations"][0].pop("segmentation"),
             " annotation 7:",
-            "expected 'segmentation' (any), got nothing",
+            "expected 'segmentation' (any type), got nothing",
         ),
         (
             lambda d: d["annotations"][0].pop("iscrowd"),
             " annotation 7:",
-            "expected 'iscrowd' (a whole number), got nothing",
+            "expected 'iscrowd' (integer), got nothing",
         ),
         (
             lambda d: d["annotations"][0].update(area=float("nan")),
             " annotation 7:",
-            "expected 'area' (a number), got nan",
+            "expected 'area' (number), got nan",
         ),
         (
             lambda d: d["annotations"][0].update(category_id=12),
             " annotation 7:",
-            "category 12 is none of the categories",
+            "expected a listed category, got 12",
         ),
         (
             lambda d: d["annotations"][0].update(image_id=9),
             " annotation 7:",
-            "image 9 is none of the images",
+            "expected a listed image, got 9",
         ),
     ],
 )
 def test_what_is_missing_or_wrong_in_a_file_is_said(gather, coco, change, where, words):
     edit(coco / VAL_JSON, change)
-    assert refusal(gather) == f"{coco / VAL_JSON}:{where} {words}{ADVICE}"
+    assert refusal(gather) == f"{coco / VAL_JSON}:{where} {words}{REMEDY}"
 
 
 @pytest.mark.parametrize(
@@ -426,5 +427,5 @@ def test_missing_images_are_counted_and_the_first_is_named(gather, coco):
         (coco / f"train2014/COCO_train2014_{number:012d}.jpg").unlink()
     assert refusal(gather) == (
         f"{coco / 'train2014/COCO_train2014_000000000030.jpg'}: not found (2 of 4 images are "
-        "missing); put them there, from the archive train2014.zip"
+        "missing); unpack the archive train2014.zip again"
     )

@@ -1,4 +1,4 @@
-"""A user's own images and table of labels: every way they may lie, and what is said of faults."""
+"""A folder of the user's own images and labels: accepted layouts, and messages for errors."""
 
 import numpy as np
 import pytest
@@ -150,7 +150,7 @@ def save_turned(path, orientation):
     ("orientation", "white"),  # where white is to be seen
     [(3, "right"), (6, "top"), (8, "bottom"), (2, "right")],
 )
-def test_turned_photographs_are_put_upright(photos, orientation, white):
+def test_images_with_an_exif_rotation_are_rotated_upright(photos, orientation, white):
     save_turned(photos / "JPEGImages/IMG_1.jpg", orientation)
     upright = read_image(collect(photos).images["IMG_1"])[..., 0] > 127
     expected = np.zeros_like(upright)
@@ -158,7 +158,7 @@ def test_turned_photographs_are_put_upright(photos, orientation, white):
     np.testing.assert_array_equal(upright, expected)
 
 
-def test_only_what_is_turned_or_too_large_is_copied(photos):
+def test_only_rotated_or_too_large_images_are_copied(photos):
     Image.new("RGB", (300, 150)).save(photos / "JPEGImages/IMG_1.jpg")
     collection = collect(photos, longest_side=100)
     assert collection.images["0042"] == photos / "JPEGImages/0042.PNG"
@@ -193,10 +193,10 @@ def test_an_unreadable_image_is_left_for_the_check_to_find(photos):
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        (None, "labels.csv: not found; save your table of labels there as CSV"),
-        ("", "not a readable CSV table"),
-        ("image,cat\nIMG_1,1\n", "expected a column 'id' and then one of 0 and 1 for each class"),
-        ("id\nIMG_1\n", "or a column 'labels', got 'id'"),
+        (None, "labels.csv: not found; save the table of labels there as CSV"),
+        ("", "expected a CSV table with commas or semicolons, got "),
+        ("image,cat\nIMG_1,1\n", "expected the column 'id' and either one 0/1 column per class"),
+        ("id\nIMG_1\n", "or the column 'labels', got 'id'"),
         (WIDE + "0042,1,0\n", "image 0042 has two rows; keep one"),
         (WIDE + "0042.jpg,1,0\n", "image 0042 has two rows; keep one"),
         (
@@ -204,7 +204,9 @@ def test_an_unreadable_image_is_left_for_the_check_to_find(photos):
             "image IMG_1, class cat: expected 0 or 1, got 'yes'",
         ),
         (WIDE.replace("IMG_1,1", "IMG_1,"), "image IMG_1, class cat: expected 0 or 1, got ''"),
-        (WIDE + "IMG_9,1,0\n", "no image file for IMG_9 (1 of 4 rows have none)"),
+        (WIDE + "IMG_9,1,0\n", "no image file for IMG_9 (1 of 4 rows have none); correct the id"),
+        (WIDE + ",,\n", "row 5 has no id; add it or delete the blank row"),
+        (WIDE.replace("0\n", "0,\n").replace("1\n", "1,\n"), "expected rows of 3 columns"),
     ],
 )
 def test_a_table_that_does_not_fit_is_refused(photos, text, words):
@@ -216,29 +218,39 @@ def test_a_table_that_does_not_fit_is_refused(photos, text, words):
 
 def test_a_table_in_another_encoding_is_refused(photos):
     (photos / "labels.csv").write_bytes("id,Vögel\nIMG_1,1\n".encode("latin-1"))
-    assert "not text in UTF-8" in refusal(photos)
+    assert "expected text in UTF-8" in refusal(photos)
 
 
 def test_a_class_that_is_not_in_classes_txt_is_refused(photos):
     (photos / "classes.txt").write_text("cat\nbird\n")
-    assert "class 'dog' is not in classes.txt" in refusal(photos)
+    assert "expected the classes of classes.txt, got 'dog'" in refusal(photos)
 
 
 def test_an_image_of_a_list_without_labels_is_refused(photos):
     (photos / "ImageSets/Segmentation").mkdir(parents=True)
     (photos / "ImageSets/Segmentation/train.txt").write_text("IMG_1\nIMG_2\n")
-    assert "no row for image IMG_2 of ImageSets (1 missing)" in refusal(photos)
+    assert (
+        "expected a row for each id of ImageSets/Segmentation, 1 are missing (first: IMG_2)"
+        in refusal(photos)
+    )
 
 
 def test_two_images_of_one_id_are_refused(photos):
     Image.new("RGB", (5, 5)).save(photos / "JPEGImages/IMG_1.png")
-    assert "has the same id as IMG_1.jpg; rename one" in refusal(photos)
+    assert "has the same id as IMG_1.jpg; rename one of them" in refusal(photos)
 
 
 def test_a_folder_without_images_is_refused(photos):
     for image in (photos / "JPEGImages").iterdir():
         image.unlink()
-    assert "no images .jpg or .png in JPEGImages, in images or in the folder" in refusal(photos)
+    words = "images in JPEGImages, in images or in the folder itself, found none"
+    assert words in refusal(photos)
+
+
+def test_an_image_in_another_format_is_named(photos):
+    image = photos / "JPEGImages/IMG_1.jpg"
+    image.rename(image.with_suffix(".webp"))
+    assert refusal(photos).endswith("; convert IMG_1.webp to .jpg or .png")
 
 
 def test_auto_is_no_folder(tmp_path):

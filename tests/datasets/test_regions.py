@@ -1,4 +1,4 @@
-"""Masks drawn from annotated regions: which region shows where, and what is malformed."""
+"""Masks drawn from annotated regions: order, decoding, and malformed segmentations."""
 
 import subprocess
 import sys
@@ -14,7 +14,7 @@ from hypothesis.extra.numpy import array_shapes, arrays
 from pycocotools import mask as rasteriser
 
 from recam.core.errors import UserError
-from recam.datasets.regions import PICTURES_AT_ONCE, Picture, Region, draw_mask, write_masks
+from recam.datasets.regions import CHUNK, AnnotatedImage, Region, draw_mask, write_masks
 from recam.io.images import read_mask
 
 HEIGHT, WIDTH = 4, 5
@@ -36,16 +36,16 @@ def region(annotation, class_index, segmentation, *, area=1, crowd=False):
     )
 
 
-def picture(*regions, height=HEIGHT, width=WIDTH, name="COCO_val2014_000000000042"):
-    return Picture(id=name, height=height, width=width, regions=list(regions), source=SOURCE)
+def annotated(*regions, height=HEIGHT, width=WIDTH, name="COCO_val2014_000000000042"):
+    return AnnotatedImage(id=name, height=height, width=width, regions=list(regions), source=SOURCE)
 
 
 def drawn(*regions):
-    return draw_mask(picture(*regions)).tolist()
+    return draw_mask(annotated(*regions)).tolist()
 
 
 def covered(segmentation, *, height=HEIGHT, width=WIDTH):
-    mask = draw_mask(picture(region(1, 0, segmentation), height=height, width=width))
+    mask = draw_mask(annotated(region(1, 0, segmentation), height=height, width=width))
     assert set(np.unique(mask)) <= {0, 1}
     return mask.astype(bool)
 
@@ -67,7 +67,7 @@ def compressed(mask):
 
 
 def test_an_image_without_regions_is_background():
-    mask = draw_mask(picture())
+    mask = draw_mask(annotated())
     assert mask.dtype == np.uint8
     np.testing.assert_array_equal(mask, np.zeros((HEIGHT, WIDTH)))
 
@@ -134,7 +134,7 @@ def test_of_equal_areas_the_greater_annotation_id_lies_on_top(numbers):
 def test_every_pixel_shows_what_the_rule_says(layers):
     spans = [(x, y, x + w, y + h) for (x, y, w, h), _, _ in layers]
     mask = draw_mask(
-        picture(
+        annotated(
             *(
                 region(number, number, [box(*span)], area=area, crowd=crowd)
                 for number, (span, (_, area, crowd)) in enumerate(zip(spans, layers, strict=True))
@@ -206,9 +206,9 @@ SIZE = [HEIGHT, WIDTH]
             [array("d", [1, 2, 3])],
             "expected each polygon as numbers x, y, x, y, ..., got array('d', [1.0, 2.0, 3.0])",
         ),
-        ([box(0, 0, float("nan"), 2)], "expected points within or close to 5x4 pixels"),
-        ([box(0, 0, float("inf"), 2)], "expected points within or close to 5x4 pixels"),
-        ([box(0, 0, 1e9, 2)], "expected points within or close to 5x4 pixels"),
+        ([box(0, 0, float("nan"), 2)], "expected points within or near 5x4 pixels, got others"),
+        ([box(0, 0, float("inf"), 2)], "expected points within or near 5x4 pixels, got others"),
+        ([box(0, 0, 1e9, 2)], "expected points within or near 5x4 pixels, got others"),
         ({"counts": [20]}, "expected RLE of its image's size [4, 5], got None"),
         (
             {"counts": [20], "size": [5, 4]},
@@ -221,25 +221,29 @@ SIZE = [HEIGHT, WIDTH]
         ({"counts": [10, 11], "size": SIZE}, "expected RLE counts of 20 pixels, got 21"),
         ({"counts": "01400000", "size": SIZE}, "expected RLE counts of 20 pixels, got 16"),
         ({"counts": "01 4", "size": SIZE}, "expected compressed RLE counts, got ' ' among them"),
-        ({"counts": "01P", "size": SIZE}, "expected compressed RLE counts, but they break off"),
+        (
+            {"counts": "01P", "size": SIZE},
+            "expected complete compressed RLE counts, got truncated ones",
+        ),
     ],
 )
 def test_a_malformed_segmentation_is_refused(segmentation, words):
     with pytest.raises(UserError) as caught:
         drawn(region(7, 0, [box(0, 0, 1, 1)]), region(918, 0, segmentation))
     assert str(caught.value) == (
-        f"{SOURCE}: annotation 918 of COCO_val2014_000000000042: {words}; get the annotations anew"
+        f"{SOURCE}: annotation 918 of COCO_val2014_000000000042: {words}; "
+        "download the annotations again"
     )
 
 
 def many(*, malformed=()):
     """Images for two processes, each with one object of one pixel."""
     return [
-        picture(
+        annotated(
             region(number, number % 80, [] if number in malformed else [box(1, 0, 2, 1)]),
             name=f"image{number}",
         )
-        for number in range(2 * PICTURES_AT_ONCE + 1)
+        for number in range(2 * CHUNK + 1)
     ]
 
 
@@ -248,42 +252,44 @@ DRAW = f"""
 import sys
 from pathlib import Path
 
-from recam.datasets.regions import Picture, write_masks
+from recam.datasets.regions import AnnotatedImage, write_masks
 
 if __name__ == "__main__":
-    pictures = [
-        Picture(id=f"image{{number}}", height={HEIGHT}, width={WIDTH}, regions=[], source=Path())
+    images = [
+        AnnotatedImage(
+            id=f"image{{number}}", height={HEIGHT}, width={WIDTH}, regions=[], source=Path()
+        )
         for number in range({MANY})
     ]
-    write_masks(pictures, Path(sys.argv[1]), workers=2)
+    write_masks(images, Path(sys.argv[1]), workers=2)
 """
 
 
 def test_two_processes_write_the_same_bytes_as_one(tmp_path):
-    pictures = many()
+    images = many()
     for workers in (1, 2):
-        write_masks(pictures, tmp_path / str(workers), workers=workers)
-    for image in pictures:
+        write_masks(images, tmp_path / str(workers), workers=workers)
+    for image in images:
         one, two = (tmp_path / f"{workers}/{image.id}.png" for workers in (1, 2))
         assert one.read_bytes() == two.read_bytes()
         np.testing.assert_array_equal(read_mask(one), draw_mask(image))
-    assert len(list((tmp_path / "2").iterdir())) == len(pictures)
+    assert len(list((tmp_path / "2").iterdir())) == len(images)
 
 
 def test_what_another_process_refuses_is_said_here(tmp_path):
-    pictures = many(malformed=[2 * PICTURES_AT_ONCE])
+    images = many(malformed=[2 * CHUNK])
     with pytest.raises(UserError, match="annotation 64 of image64: expected polygons or RLE"):
-        write_masks(pictures, tmp_path, workers=2)
+        write_masks(images, tmp_path, workers=2)
 
 
 def test_masks_that_are_there_are_not_drawn_again(tmp_path):
-    pictures = many()
-    write_masks(pictures, tmp_path, workers=1)
+    images = many()
+    write_masks(images, tmp_path, workers=1)
     before = {file: (file.stat().st_mtime_ns, file.stat().st_ino) for file in tmp_path.iterdir()}
     gone = sorted(before)[::7]
     for file in gone:
         file.unlink()
-    write_masks(pictures, tmp_path, workers=1)
+    write_masks(images, tmp_path, workers=1)
     after = {file: (file.stat().st_mtime_ns, file.stat().st_ino) for file in tmp_path.iterdir()}
     assert after.keys() == before.keys()
     assert all((after[file] == before[file]) == (file not in gone) for file in before)
@@ -301,8 +307,8 @@ def test_a_killed_run_leaves_no_process_and_goes_on(tmp_path):
     process.communicate(timeout=20)  # until the last process that could write to it has ended
     before = {file: file.stat().st_mtime_ns for file in masks.glob("*.png")}
     assert 0 < len(before) < MANY
-    pictures = [picture(name=f"image{number}") for number in range(len(before) + 100)]
-    write_masks(pictures, masks, workers=1)
+    images = [annotated(name=f"image{number}") for number in range(len(before) + 100)]
+    write_masks(images, masks, workers=1)
     assert all(file.stat().st_mtime_ns == mtime for file, mtime in before.items())
-    for image in pictures:
+    for image in images:
         np.testing.assert_array_equal(read_mask(masks / f"{image.id}.png"), draw_mask(image))

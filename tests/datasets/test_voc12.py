@@ -1,4 +1,4 @@
-"""VOC 2012 and SBD from small trees in their exact layouts: splits, labels, masks, faults."""
+"""VOC 2012 and SBD from small trees in their exact layouts: splits, labels, masks, errors."""
 
 import hashlib
 import io
@@ -229,7 +229,7 @@ def test_vocs_own_table_calls_difficult_objects_present(tmp_path):
     ]
 
 
-@pytest.mark.parametrize(("sign", "said"), [(1, "are those of VOC's own"), (-1, "are not those")])
+@pytest.mark.parametrize(("sign", "said"), [(1, "agree with"), (-1, "differ from")])
 def test_labels_are_compared_with_vocs_own_table(original, tmp_path, caplog, sign, said):
     main = original / "VOCdevkit/VOC2012/ImageSets/Main"
     main.mkdir()
@@ -246,13 +246,13 @@ def test_labels_are_compared_with_vocs_own_table(original, tmp_path, caplog, sig
     ("file", "content", "words"),
     [
         ("Annotations/2008_000002.xml", None, "2008_000002.xml: not found"),
-        ("Annotations/2008_000002.xml", b"<annotation>", "not a readable annotation"),
+        ("Annotations/2008_000002.xml", b"<annotation>", "expected an XML annotation"),
         (
             "Annotations/2008_000002.xml",
             b"<a><object><name>zebra</name></object></a>",
             "expected objects of VOC's 20 classes, got 'zebra'",
         ),
-        ("JPEGImages/2008_000002.jpg", None, "no image 2008_000002.jpg"),
+        ("JPEGImages/2008_000002.jpg", None, "expected 2008_000002.jpg"),
         ("ImageSets/Segmentation/val.txt", None, "val.txt: not found"),
     ],
 )
@@ -270,7 +270,8 @@ def test_a_broken_mask_of_sbd_is_named(original, tmp_path, content):
     path.unlink()
     if content is not None:
         path.write_bytes(content)
-    assert "2008_000002.mat: not " in refusal(collect, original, tmp_path)
+    words = "not found" if content is None else "expected a mask of SBD"
+    assert f"2008_000002.mat: {words}; use the original" in refusal(collect, original, tmp_path)
 
 
 def test_masks_of_sbd_are_made_once(original, tmp_path):
@@ -282,7 +283,7 @@ def test_masks_of_sbd_are_made_once(original, tmp_path):
 
 def test_a_source_that_is_no_folder_is_refused(tmp_path):
     words = refusal(collect, tmp_path / "nowhere", tmp_path)
-    assert words.startswith("source: expected auto or a folder, got ")
+    assert words.startswith("source: expected auto or the path of a folder, got ")
 
 
 def test_links_survive_a_move_of_the_project(original, tmp_path):

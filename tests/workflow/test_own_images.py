@@ -195,7 +195,10 @@ def test_a_folder_that_is_not_there_is_named(tree):
     (tree / "photos").rename(tree / "pictures")
     run = snakemake(tree, "--dry-run")
     assert run.returncode != 0
-    assert "download: source: expected auto or a folder, got photos: no such" in run.stdout
+    assert (
+        "download: source: expected auto or the path of a folder, got photos, which does"
+        in run.stdout
+    )
     assert "Traceback" not in run.stdout
 
 

@@ -1,1 +1,1 @@
-"""Data sets: made, downloaded, or a folder of the user's own."""
+"""Data sets: generated, downloaded, or a folder of the user's own images."""

@@ -1,8 +1,7 @@
-"""MS COCO 2014 (Lin et al., ECCV 2014): where it lies, its splits, its labels and its masks.
+"""`coco14`: MS COCO 2014 (Lin et al., ECCV 2014), with masks drawn from its annotations.
 
-A class is present in an image where at least one annotation of it is, crowds included. Mask ids
-1..80 are the categories in ascending order of their ids, which have gaps; ``data/regions.py``
-states the rule by which masks are drawn.
+An image is labelled with the classes of its annotations, crowds included. Mask ids 1..80 are the
+categories in ascending order of their ids, which have gaps; ``recam.datasets.regions`` draws masks.
 """
 
 import hashlib
@@ -24,7 +23,7 @@ from recam.core.labels import mask_id
 from recam.datasets import regions
 from recam.datasets.collection import Collection, folder_of
 from recam.datasets.fetch import Archive, unpacked
-from recam.datasets.regions import Picture, Region, write_masks
+from recam.datasets.regions import AnnotatedImage, Region, write_masks
 from recam.io.atomic import sha256
 
 ANNOTATIONS, TRAIN, VAL = "annotations", "train2014", "val2014"
@@ -43,8 +42,8 @@ COUNTS: Mapping[str, int] = MappingProxyType(
     {"classes": 80, "train": 82_081, "train_all": 82_783, "val": 40_504, "val_labelled": 40_137}
 )
 
-_ADVICE = "get the annotations of COCO 2014 anew"
-_KINDS = {int: "a whole number", float: "a number", str: "a text", list: "a list", object: "any"}
+_REMEDY = "download the annotations of COCO 2014 again"
+_KINDS = {int: "integer", float: "number", str: "string", list: "list", object: "any type"}
 _NEEDED = ("id", "image_id", "category_id", "iscrowd", "area", "segmentation")
 
 
@@ -56,14 +55,14 @@ def collect(
     archives: Mapping[str, Archive] = ARCHIVES,
     counts: Mapping[str, int] = COUNTS,
 ) -> Collection:
-    """Find or fetch the data set, and draw its masks with ``workers`` processes (at least 1).
+    """Find or download the data set, and draw its masks with ``workers`` processes (at least 1).
 
-    ``source`` is "auto", or a folder whose ``annotations``, ``train2014`` and ``val2014`` (or
-    ``images/train2014``, ...) are used where they lie; what it has as archives is unpacked into
-    ``originals``, what it has not is fetched there, and there the masks are drawn. Splits, in
-    ascending order of image ids: ``train`` and ``val_labelled``, where something is annotated, and
-    all of ``train_all`` and ``val``. Raises UserError, naming the file, for whatever is missing,
-    malformed or of another number than ``counts`` says.
+    ``source`` is "auto" or a folder. Its subfolders ``annotations``, ``train2014`` and ``val2014``
+    (or ``images/train2014``, ...) are used in place; its archives are unpacked into ``originals``.
+    Missing parts are downloaded into ``originals``, and masks are drawn there. The splits
+    ``train`` and ``val_labelled`` have the images with annotations, ``train_all`` and ``val`` all
+    images, by ascending image id. Raises UserError for missing or malformed files and for numbers
+    of images or classes other than ``counts``.
     """
     given = folder_of(source)
     folders = {
@@ -74,7 +73,9 @@ def collect(
     classes, train = read_annotations(files[TRAIN], part=TRAIN)
     classes_of_val, val = read_annotations(files[VAL], part=VAL)
     if classes_of_val != classes:
-        raise UserError(f"{files[VAL]}: not the categories of {files[TRAIN].name}; {_ADVICE}")
+        raise UserError(
+            f"{files[VAL]}: expected the categories of {files[TRAIN].name}, got others; {_REMEDY}"
+        )
     splits = _splits(train, val)
     _require_counts({"classes": classes, **splits}, counts, files)
     images = _images(train, folders[TRAIN]) | _images(val, folders[VAL])
@@ -90,38 +91,38 @@ def collect(
 
 
 def mask_ids(categories: Iterable[int]) -> dict[int, int]:
-    """The mask id of each category id: 1, 2, ... in ascending order."""
+    """Map category ids to mask ids 1, 2, ... in ascending order."""
     return {category: mask_id(index) for index, category in enumerate(sorted(categories))}
 
 
-def read_annotations(file: Path, *, part: str) -> tuple[tuple[str, ...], list[Picture]]:
-    """Class names in the order of their indices, and the images of ``part`` in that of their ids.
+def read_annotations(file: Path, *, part: str) -> tuple[tuple[str, ...], list[AnnotatedImage]]:
+    """Read the class names by index, and the annotated images of ``part`` by ascending id.
 
-    Raises UserError for a file that cannot be read, and for what is missing or wrong in it.
+    Raises UserError for an unreadable file and for missing or invalid fields.
     """
     try:
         with file.open(encoding="utf-8") as text:
             document = json.load(text, object_hook=_lean)
     except (OSError, ValueError) as error:
-        raise UserError(f"{file}: not readable as JSON ({error}); {_ADVICE}") from error
+        raise UserError(f"{file}: expected JSON, got {error}; {_REMEDY}") from error
     names = {
         _field(record, "id", int, where): _field(record, "name", str, where)
         for record, where in _records(document, "categories", file)
     }
     ids = mask_ids(names)
-    pictures: dict[int, Picture] = {}
+    images: dict[int, AnnotatedImage] = {}
     for record, where in _records(document, "images", file):
-        picture = _picture(record, where, part=part, source=file)
-        if pictures.setdefault(record["id"], picture) is not picture:
-            raise UserError(f"{where}: image {record['id']} is listed twice; {_ADVICE}")
+        image = _image(record, where, part=part, source=file)
+        if images.setdefault(record["id"], image) is not image:
+            raise UserError(f"{where}: image {record['id']} is listed twice; {_REMEDY}")
     for record, where in _records(document, "annotations", file):
         here = f"{file}: annotation {_field(record, 'id', int, where)}"
         category = _field(record, "category_id", int, here)
         if category not in ids:
-            raise UserError(f"{here}: category {category} is none of the categories; {_ADVICE}")
-        image = _field(record, "image_id", int, here)
-        if image not in pictures:
-            raise UserError(f"{here}: image {image} is none of the images; {_ADVICE}")
+            raise UserError(f"{here}: expected a listed category, got {category}; {_REMEDY}")
+        image_id = _field(record, "image_id", int, here)
+        if image_id not in images:
+            raise UserError(f"{here}: expected a listed image, got {image_id}; {_REMEDY}")
         region = Region(
             annotation=record["id"],
             class_index=ids[category] - mask_id(0),
@@ -129,8 +130,8 @@ def read_annotations(file: Path, *, part: str) -> tuple[tuple[str, ...], list[Pi
             area=float(_field(record, "area", float, here)),
             segmentation=_field(record, "segmentation", object, here),
         )
-        pictures[image].regions.append(region)
-    return tuple(names[i] for i in ids), [pictures[i] for i in sorted(pictures)]
+        images[image_id].regions.append(region)
+    return tuple(names[i] for i in ids), [images[i] for i in sorted(images)]
 
 
 def _folder(name: str, archive: Archive, *, given: Path | None, originals: Path) -> Path:
@@ -141,12 +142,12 @@ def _folder(name: str, archive: Archive, *, given: Path | None, originals: Path)
     return unpacked(archive, given=given, folder=originals) / name
 
 
-def _splits(train: list[Picture], val: list[Picture]) -> dict[str, tuple[str, ...]]:
+def _splits(train: list[AnnotatedImage], val: list[AnnotatedImage]) -> dict[str, tuple[str, ...]]:
     return {
-        "train": tuple(picture.id for picture in train if picture.regions),
-        "train_all": tuple(picture.id for picture in train),
-        "val": tuple(picture.id for picture in val),
-        "val_labelled": tuple(picture.id for picture in val if picture.regions),
+        "train": tuple(image.id for image in train if image.regions),
+        "train_all": tuple(image.id for image in train),
+        "val": tuple(image.id for image in val),
+        "val_labelled": tuple(image.id for image in val if image.regions),
     }
 
 
@@ -158,42 +159,42 @@ def _require_counts(
             file = files[VAL if name.startswith("val") else TRAIN]
             what = "categories" if name == "classes" else f"images in the split {name}"
             raise UserError(
-                f"{file}: expected {expected} {what}, got {len(found[name])}; {_ADVICE}"
+                f"{file}: expected {expected} {what}, got {len(found[name])}; {_REMEDY}"
             )
 
 
-def _images(pictures: list[Picture], folder: Path) -> dict[str, Path]:
+def _images(images: list[AnnotatedImage], folder: Path) -> dict[str, Path]:
     there = {file.name for file in folder.glob("*.jpg")}
-    files = {picture.id: folder / f"{picture.id}.jpg" for picture in pictures}
+    files = {image.id: folder / f"{image.id}.jpg" for image in images}
     missing = [file for file in files.values() if file.name not in there]
     if missing:
         raise UserError(
             f"{missing[0]}: not found ({len(missing)} of {len(files)} images are missing); "
-            f"put them there, from the archive {folder.name}.zip"
+            f"unpack the archive {folder.name}.zip again"
         )
     return files
 
 
-def _labels(picture: Picture, *, num_classes: int) -> Bool[np.ndarray, "K"]:
+def _labels(image: AnnotatedImage, *, num_classes: int) -> Bool[np.ndarray, "K"]:
     labels = np.zeros(num_classes, dtype=bool)
-    labels[[region.class_index for region in picture.regions]] = True
+    labels[[region.class_index for region in image.regions]] = True
     return labels
 
 
 def _digest(*annotations: Path) -> str:
-    """Twelve digits that change with the annotations and with all that masks are made by."""
+    """Twelve hexadecimal digits that depend on the annotations and on the code that draws masks."""
     rules = (Path(__file__), Path(regions.__file__))
     parts = [*(sha256(file) for file in (*annotations, *rules)), version("pycocotools")]
     return hashlib.sha256(" ".join(parts).encode()).hexdigest()[:12]
 
 
 def _lean(record: dict[str, Any]) -> dict[str, Any]:
-    """Of an annotation what is needed, with arrays for polygons: a fourth of the memory."""
+    """The needed fields of an annotation, with polygons as arrays: a quarter of the memory."""
     if "segmentation" not in record:
         return record
     lean = {key: record[key] for key in _NEEDED if key in record}
     if isinstance(lean["segmentation"], list):
-        with suppress(TypeError, OverflowError):  # left as it is then, for `draw_mask` to refuse
+        with suppress(TypeError, OverflowError):  # kept as it is: draw_mask raises the error
             lean["segmentation"] = [array("d", polygon) for polygon in lean["segmentation"]]
     return lean
 
@@ -203,19 +204,19 @@ def _records(document: object, key: str, file: Path) -> Iterator[tuple[Any, str]
         yield record, f"{file}: {key}[{number}]"
 
 
-def _picture(record: object, where: str, *, part: str, source: Path) -> Picture:
+def _image(record: object, where: str, *, part: str, source: Path) -> AnnotatedImage:
     name = f"COCO_{part}_{_field(record, 'id', int, where):012d}"
     file = _field(record, "file_name", str, where)
     if file != f"{name}.jpg":
-        raise UserError(f"{where}: expected the file name {name}.jpg, got {file}; {_ADVICE}")
+        raise UserError(f"{where}: expected the file name {name}.jpg, got {file}; {_REMEDY}")
     height, width = (_field(record, side, int, where) for side in ("height", "width"))
     if min(height, width) < 1:
-        raise UserError(f"{where}: expected pixels, got {width}x{height} of them; {_ADVICE}")
-    return Picture(id=name, height=height, width=width, regions=[], source=source)
+        raise UserError(f"{where}: expected at least 1x1 pixels, got {width}x{height}; {_REMEDY}")
+    return AnnotatedImage(id=name, height=height, width=width, regions=[], source=source)
 
 
 def _field(record: object, key: str, kind: type, where: str) -> Any:
-    """Give ``record[key]``, or raise UserError where it is missing or of another kind."""
+    """Return ``record[key]``. Raises UserError if it is missing or of another type."""
     value = record.get(key) if isinstance(record, dict) else None
     if kind is float:
         fits = isinstance(value, int | float) and abs(value) < math.inf
@@ -223,5 +224,5 @@ def _field(record: object, key: str, kind: type, where: str) -> Any:
         fits = isinstance(value, kind) and value is not None
     if not fits:
         got = "nothing" if value is None else f"{value!r:.40}"
-        raise UserError(f"{where}: expected {key!r} ({_KINDS[kind]}), got {got}; {_ADVICE}")
+        raise UserError(f"{where}: expected {key!r} ({_KINDS[kind]}), got {got}; {_REMEDY}")
     return value

@@ -1,7 +1,7 @@
-"""Cut-out photographs as parts of a scene: scaled, mirrored, turned, placed and painted.
+"""Cut-out photographs in a scene: scaling, mirroring, rotation, placement and painting.
 
-A cut-out is a Pillow image of mode RGBa, whose colours are premultiplied with their alpha, so that
-its edges stay clean however it is resampled.
+A cut-out is a Pillow image of mode RGBa: colours premultiplied with alpha, so that resampling
+keeps its edges clean.
 """
 
 from dataclasses import dataclass
@@ -13,48 +13,51 @@ from PIL import Image, UnidentifiedImageError
 
 from recam.core.errors import UserError
 
-TURN = 25  # degrees; photographs have an upright, so objects lean but do not lie
-LARGEST_ENLARGEMENT = 2.0  # some photographs are 50 pixels wide, and blur must not tell the class
-LONGEST_SIDE = 0.9  # of the scene, before turning, so that long things can be seen whole
+TURN = 25  # maximum rotation in degrees, since photographs have an upright direction
+LARGEST_ENLARGEMENT = 2.0  # some photographs are 50 pixels wide; blur must not reveal the class
+LONGEST_SIDE = 0.9  # of the scene, before rotation, so that long objects fit
 
-Region = Bool[np.ndarray, "H W"]
+BinaryMask = Bool[np.ndarray, "H W"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Layer:
-    """One object on an empty canvas; colours are premultiplied with alpha, both in [0, 1]."""
+    """An object on an empty canvas, with premultiplied colours and alpha in [0, 1]."""
 
     colours: Float32[np.ndarray, "H W 3"]
     alpha: Float32[np.ndarray, "H W"]
-    area: int  # of the whole object in pixels, with what the border cuts off
+    area: int  # of the whole object in pixels, including parts beyond the border
 
     @property
-    def region(self) -> Region:
-        """Where the object covers at least half of a pixel."""
+    def region(self) -> BinaryMask:
+        """Pixels with an alpha of at least 0.5."""
         return self.alpha >= 0.5
 
 
 def read_cutout(file: Path, *, longest_side: int) -> Image.Image:
-    """Read a photograph with alpha, cropped to what it shows, at most ``longest_side`` pixels long.
+    """Read a photograph with alpha, cropped to its object, at most ``longest_side`` pixels long.
 
-    Raises UserError, naming the file, where it cannot be read or shows nothing.
+    Raises UserError for an unreadable or fully transparent file.
     """
     try:
         with Image.open(file) as image:
             cutout = image.convert("RGBA").convert("RGBa")
     except (OSError, UnidentifiedImageError, Image.DecompressionBombError) as error:
-        raise UserError(f"{file}: not a readable photograph ({error}); get it anew") from error
+        raise UserError(
+            f"{file}: expected a readable photograph, got {error}; replace it"
+        ) from error
     cutout.thumbnail((longest_side, longest_side), Image.Resampling.LANCZOS)
     box = cutout.getchannel("a").point([0] * 128 + [255] * 128).getbbox()
     if box is None:
-        raise UserError(f"{file}: expected a photograph with alpha, but it shows nothing")
+        raise UserError(f"{file}: expected a visible object, got full transparency; replace it")
     return cutout.crop(box)
 
 
 def place(generator: np.random.Generator, cutout: Image.Image, *, size: int, width: float) -> Layer:
-    """Put a cut-out at a random place and angle on a canvas of ``size`` x ``size`` pixels.
+    """Place a cut-out at a random position and angle on a canvas of ``size`` x ``size`` pixels.
 
-    ``width`` is that of a square of the object's area, in pixels; long or tiny cut-outs get less.
+    ``width`` in pixels is the side of a square of the object's area; it is reduced for long and
+    for small cut-outs.
     """
     if generator.random() < 0.5:
         cutout = cutout.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
@@ -75,7 +78,7 @@ def place(generator: np.random.Generator, cutout: Image.Image, *, size: int, wid
 
 
 def paint(image: Float[np.ndarray, "H W 3"], layer: Layer) -> None:
-    """Lay an object over an image, in place."""
+    """Blend a layer over an image in [0, 1], in place."""
     image *= 1 - layer.alpha[..., None]
     image += layer.colours
 
@@ -85,7 +88,9 @@ def _scaled(cutout: Image.Image, *, size: int, width: float) -> Image.Image:
     scale = min(width / np.sqrt(_area(cutout)), longest, LARGEST_ENLARGEMENT)
     columns, rows = (max(1, round(side * scale)) for side in cutout.size)
     scaled = cutout.resize((columns, rows), Image.Resampling.LANCZOS)
-    return scaled.crop((-2, -2, columns + 2, rows + 2))  # a clear rim, so that turned edges blend
+    return scaled.crop(
+        (-2, -2, columns + 2, rows + 2)
+    )  # a transparent rim, so that rotated edges blend
 
 
 def _area(cutout: Image.Image) -> int:

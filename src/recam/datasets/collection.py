@@ -1,4 +1,4 @@
-"""Photographs that lie somewhere, brought into the one layout by links: nothing is copied."""
+"""Data sets outside the data folder, linked into the common layout without copying."""
 
 import os
 from collections.abc import Mapping
@@ -18,31 +18,32 @@ AUTO = "auto"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Collection:
-    """A data set where it lies, and what is known of each image. Ids are strings."""
+    """The files, labels and splits of a data set in its original place. Ids are strings."""
 
     classes: tuple[str, ...]
     splits: Mapping[str, tuple[str, ...]]  # train, val, ... -> image ids
-    images: Mapping[str, Path]  # of every id that a split names
-    labels: Mapping[str, Bool[np.ndarray, "K"]]  # of the same ids
-    masks: Mapping[str, Path]  # palette or grey PNG of mask ids; not every image need have one
+    images: Mapping[str, Path]  # of every id in a split
+    labels: Mapping[str, Bool[np.ndarray, "K"]]  # multi-hot, of the same ids
+    masks: Mapping[str, Path]  # ground truth as palette or grey PNG; may be missing for some ids
 
 
 def folder_of(source: str) -> Path | None:
-    """The folder that ``download.source`` names; None for ``auto``. Else raises UserError."""
+    """The folder ``source``, or None for ``auto``. Raises UserError if it does not exist."""
     if source == AUTO:
         return None
     folder = Path(source).expanduser()
     if not folder.is_dir():
         raise UserError(
-            f"source: expected {AUTO} or a folder, got {source}: no such folder; give its path"
+            f"source: expected {AUTO} or the path of a folder, got {source}, which does not exist; "
+            "correct download.source"
         )
     return folder
 
 
 def link_collection(root: Path, collection: Collection) -> None:
-    """Write the layout of ``data/layout.py`` at ``root``: links to the files, and small tables.
+    """Write the layout of ``recam.data.layout`` at ``root``: links to the files, and the tables.
 
-    Links to files below the folder that holds ``root`` are relative, so that it may be moved.
+    Links to files below the parent folder of ``root`` are relative, so that it can be moved.
     """
     for folder, files in ((IMAGES, collection.images), (MASKS, collection.masks)):
         (root / folder).mkdir(parents=True, exist_ok=True)

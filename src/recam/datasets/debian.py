@@ -1,4 +1,4 @@
-"""Debian packages as a source of data: downloaded and unpacked without root, installed nowhere."""
+"""Debian packages as a source of data, downloaded and unpacked without installation or root."""
 
 import subprocess
 from collections.abc import Iterator
@@ -11,19 +11,19 @@ from recam.io.atomic import replace_with
 
 
 def unpack(package: Path, target: Path) -> None:
-    """Put the files of a ``.deb`` into the folder ``target``, wholly or not at all.
+    """Extract a ``.deb`` file atomically into the new folder ``target``.
 
-    Raises UserError where ``dpkg-deb`` is missing or refuses the file.
+    Raises UserError if ``dpkg-deb`` is missing or fails.
     """
     with _folder_becoming(target) as folder:
         _extract(package, folder)
 
 
 def download_and_unpack(name: str, target: Path) -> None:
-    """Put the files of the package ``name`` into the folder ``target``, wholly or not at all.
+    """Download the package ``name`` and extract it atomically into the new folder ``target``.
 
-    The package manager chooses and verifies the file. Raises UserError where there is no
-    ``apt-get`` or it cannot bring the package.
+    ``apt-get`` chooses and verifies the file. Raises UserError if ``apt-get`` or ``dpkg-deb`` is
+    missing or fails.
     """
     with _folder_becoming(target) as folder:
         _run(["apt-get", "download", name], folder)
@@ -50,7 +50,7 @@ def _run(command: list[str], folder: Path) -> None:
     try:
         subprocess.run(command, cwd=folder, check=True, capture_output=True, text=True)  # noqa: S603 - no shell
     except FileNotFoundError as error:
-        raise UserError(f"{command[0]}: no such command here, expected a Debian system") from error
+        raise UserError(f"{command[0]}: command not found, expected a Debian system") from error
     except subprocess.CalledProcessError as error:
         reason = (error.stderr.strip().splitlines() or ["no message"])[-1]
-        raise UserError(f"{' '.join(command)} failed: {reason}") from error
+        raise UserError(f"{' '.join(command)}: failed ({reason})") from error

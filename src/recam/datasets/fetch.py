@@ -1,4 +1,4 @@
-"""Archives from public addresses: resumed when broken off, verified, unpacked once."""
+"""Downloads of archives: resumed after an interruption, verified by checksum, unpacked once."""
 
 import hashlib
 import logging
@@ -19,32 +19,32 @@ from zipfile import BadZipFile, ZipFile
 from recam.core.errors import UserError
 from recam.runtime.progress import progress
 
-SECONDS_OF_SILENCE = 60  # after which a connection counts as broken off
-MB = 10**6  # bytes, and what a connection that breaks off may lose at most
-OR_YOURSELF = "try again, or fetch it yourself into the folder given as download.source"
+TIMEOUT = 60  # seconds without data, after which a connection counts as broken
+MB = 10**6  # bytes; also the block size, so a broken connection loses at most this much
+REMEDY = "try again, or download it by hand into a folder and set download.source to it"
 
 logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Archive:
-    """A file on the network that has one right content."""
+    """A downloadable file with a known checksum."""
 
     url: str
-    md5: str  # as its publisher states it, in hexadecimal
+    md5: str  # hexadecimal, as published
 
     @property
     def name(self) -> str:
-        """The file's name, the last part of its address."""
+        """The file name, which is the last part of the URL."""
         return PurePosixPath(urlsplit(self.url).path).name
 
 
 def unpacked(archive: Archive, *, given: Path | None, folder: Path) -> Path:
-    """The folder of the archive's files, below ``folder`` and named after it; unpacked once.
+    """Unpack the archive once below ``folder``, and return the new folder, named after it.
 
-    An archive that lies in the folder ``given`` is taken from there and kept; else it is fetched
-    into ``folder`` and deleted when all of it is unpacked. What was broken off goes on. Raises
-    UserError where it cannot be fetched, is not the right file, or cannot be unpacked.
+    An archive in the folder ``given`` is used and kept; otherwise it is downloaded into ``folder``
+    and deleted after unpacking. Both steps resume after an interruption. Raises UserError if the
+    archive cannot be downloaded, has another checksum or cannot be unpacked.
     """
     target = folder / Path(archive.name.removesuffix(".gz")).stem
     if target.is_dir():
@@ -62,39 +62,38 @@ def unpacked(archive: Archive, *, given: Path | None, folder: Path) -> Path:
 
 def _fetch(archive: Archive, folder: Path) -> Path:
     whole, part = folder / archive.name, folder / f"{archive.name}.part"
-    if whole.exists():  # unpacking it was broken off
+    if whole.exists():  # unpacking was interrupted
         _verify(whole, archive.md5)
         return whole
     in_one = _download(archive.url, part)
-    wrong = _wrong_md5(part, archive.md5)
-    if wrong and not in_one:
-        logger.info("%s: the pieces do not fit together, fetching it anew", archive.url)
+    found = _other_md5(part, archive.md5)
+    if found and not in_one:
+        logger.info("%s: the resumed download has another checksum, downloading anew", archive.url)
         part.unlink()
         _download(archive.url, part)
-        wrong = _wrong_md5(part, archive.md5)
-    if wrong:
+        found = _other_md5(part, archive.md5)
+    if found:
         part.unlink()
         raise UserError(
-            f"{archive.url}: expected a file with MD5 {archive.md5}, got {wrong} and deleted "
-            f"it; {OR_YOURSELF}"
+            f"{archive.url}: expected MD5 {archive.md5}, got {found} and deleted the file; {REMEDY}"
         )
     return part.replace(whole)
 
 
 def _verify(file: Path, md5: str) -> None:
-    if wrong := _wrong_md5(file, md5):
-        raise UserError(f"{file}: expected MD5 {md5}, got {wrong}; replace or remove it")
+    if found := _other_md5(file, md5):
+        raise UserError(f"{file}: expected MD5 {md5}, got {found}; replace or remove it")
 
 
-def _wrong_md5(path: Path, expected: str) -> str | None:
-    """The file's checksum where it is another than expected."""
+def _other_md5(path: Path, expected: str) -> str | None:
+    """The file's checksum if it differs from the expected one."""
     with path.open("rb") as file:
         md5 = hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
     return None if md5 == expected.lower() else md5
 
 
 def _download(url: str, part: Path) -> bool:
-    """Bring what ``part`` lacks, as long as it grows; true where one answer gave all of it."""
+    """Download the rest of ``part``, retrying while it grows; true if in one response."""
     while True:
         before = part.stat().st_size if part.exists() else 0
         response = _ask(url, start=before)
@@ -107,17 +106,17 @@ def _download(url: str, part: Path) -> bool:
             except HTTPException as error:
                 if part.stat().st_size <= before:
                     raise _unreachable(url, error) from error
-                logger.info("%s: broken off (%s), going on", url, error)
+                logger.info("%s: connection broken (%s), resuming", url, error)
             else:
                 return in_one
 
 
 def _ask(url: str, *, start: int) -> HTTPResponse | None:
-    """The answer to a request for the bytes from ``start`` on; None where there are none."""
+    """The response for the bytes from ``start`` on; None if there are no more bytes."""
     headers = {"User-Agent": "recam"} | ({"Range": f"bytes={start}-"} if start else {})
     try:
-        request = Request(url, headers=headers)  # noqa: S310 - no address is the user's
-        return urlopen(request, timeout=SECONDS_OF_SILENCE)  # noqa: S310
+        request = Request(url, headers=headers)  # noqa: S310 - no URL comes from the user
+        return urlopen(request, timeout=TIMEOUT)  # noqa: S310
     except HTTPError as error:
         error.close()
         if start and error.code == 416:
@@ -128,15 +127,17 @@ def _ask(url: str, *, start: int) -> HTTPResponse | None:
 
 
 def _unreachable(url: str, why: object) -> UserError:
-    line = " ".join(str(why).split())  # some errors have several
-    return UserError(f"{url}: cannot be fetched ({line}); {OR_YOURSELF}")
+    line = " ".join(str(why).split())  # some messages have several lines
+    return UserError(f"{url}: cannot be downloaded ({line}); {REMEDY}")
 
 
 def _save(response: HTTPResponse, part: Path, *, mode: str) -> None:
-    """Write what comes. Raises HTTPException where the connection breaks off."""
+    """Write the response to ``part``. Raises HTTPException if the connection breaks."""
     total = (response.length or 0) // MB
     with _named(part), part.open(mode) as file:
-        for block in progress(_blocks(response), total=total, what=f"fetch {part.stem}", unit="MB"):
+        for block in progress(
+            _blocks(response), total=total, what=f"download {part.stem}", unit="MB"
+        ):
             file.write(block)
 
 
@@ -144,9 +145,9 @@ def _blocks(response: HTTPResponse) -> Iterator[bytes]:
     try:
         while block := response.read(MB):
             yield block
-    except OSError as error:  # here still known to be no error of the disk
+    except OSError as error:  # raised here, it is an error of the network, not of the disk
         raise HTTPException(str(error)) from error
-    if response.length:  # what lacks of the Content-Length: reading does not complain of it
+    if response.length:  # bytes missing from the Content-Length, which read() ignores
         raise HTTPException(f"closed {response.length} bytes too early")
 
 
@@ -156,12 +157,12 @@ def _named(path: Path) -> Iterator[None]:
         yield
     except OSError as error:
         if error.errno and not error.filename:
-            error.filename = str(path)  # writing to an open file names none
+            error.filename = str(path)  # errors from an open file carry no name
         raise
 
 
 def _unpack(file: Path, target: Path) -> None:
-    """Make ``target`` of the archive's members, in one move when all are there."""
+    """Extract the archive's members into ``target``, which appears once it is complete."""
     partial = target.with_name(f".{target.name}.partial")
     partial.mkdir(exist_ok=True)
     try:
@@ -170,7 +171,10 @@ def _unpack(file: Path, target: Path) -> None:
     except (tarfile.TarError, BadZipFile, BadGzipFile, EOFError, zlib.error) as error:
         rmtree(partial)
         line = " ".join(str(error).split())
-        raise UserError(f"{file}: damaged or unsafe ({line}); replace or remove it") from error
+        raise UserError(
+            f"{file}: expected an intact archive, got a damaged or unsafe one ({line}); replace or "
+            "remove it"
+        ) from error
     partial.replace(target)
 
 

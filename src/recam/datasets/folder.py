@@ -1,15 +1,17 @@
-"""`folder`: your own images and a table of labels, used where they lie.
+"""`folder`: your own images and a table of labels, used in place.
 
-my_photos/JPEGImages/*.jpg        (or images/, or the images right in the folder)
-my_photos/labels.csv              id and one 0/1 column a class, or id and labels
-my_photos/classes.txt             optional: class names in the order that you want
-my_photos/ImageSets/Segmentation/{train,val}.txt     optional: without, `train` is all
-my_photos/SegmentationClass/*.png optional: true masks, of some images or of all
+my_photos/JPEGImages/*.jpg        or images/*.jpg, or my_photos/*.jpg
+my_photos/labels.csv              columns: id and one 0/1 column per class, or id and labels
+my_photos/classes.txt             optional: class names in the order of their indices
+my_photos/ImageSets/Segmentation/{train,val}.txt     optional: otherwise `train` has all images
+my_photos/SegmentationClass/*.png optional: ground truth of some or all images
 """
 
+import glob
 import io
 import re
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -24,27 +26,20 @@ from recam.io.atomic import replacing
 from recam.io.images import DEEP_MODES, IMAGE_SUFFIXES, UNREADABLE, read_mask, write_mask
 from recam.runtime.progress import progress
 
-BETWEEN_LABELS = "[;|,]"  # of one image, in a column `labels`
-UPRIGHT, SIDEWAYS = 1, 5  # EXIF: not to be turned; from here on width and height change places
-ANY_SIDE = 1_000_000  # pixels
+LABEL_SEPARATORS = "[;|,]"  # in a cell of the column `labels`
+UPRIGHT, SIDEWAYS = 1, 5  # EXIF orientations: none; from 5 on, width and height are swapped
+UNLIMITED = 1_000_000  # pixels, longer than any image
 
 Labels = dict[str, Bool[np.ndarray, "K"]]
 Files = dict[str, Path]
 Size = tuple[int, int]  # width, height
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Listing:
-    """What a folder of one's own says of its images; none of them was opened."""
+def list_folder(source: str) -> Collection:
+    """Read the table of labels and list the files of the folder ``source``; opens no image.
 
-    classes: tuple[str, ...]
-    splits: dict[str, tuple[str, ...]]
-    images: Files  # of all ids that a split names
-    labels: Labels  # of the same
-
-
-def list_folder(source: str) -> Listing:
-    """Read the table and the names of files. UserError where they do not fit together."""
+    Raises UserError if the folder, its table, its lists and its images do not agree.
+    """
     root = folder_of(source)
     if root is None:
         raise UserError("source: expected the folder of your images, got auto; set download.source")
@@ -54,64 +49,63 @@ def list_folder(source: str) -> Listing:
     if missing:
         raise UserError(
             f"{root / LABELS}: no image file for {missing[0]} ({len(missing)} of {len(labels)} "
-            f"rows have none); an id is the name of its file, with or without .jpg or .png"
+            f"rows have none); {_remedy(root, missing[0])}"
         )
     splits = _splits(root) or {"train": tuple(labels)}
-    used = dict.fromkeys(image_id for ids in splits.values() for image_id in ids)
+    used = list(dict.fromkeys(image_id for ids in splits.values() for image_id in ids))
     unlabelled = [image_id for image_id in used if image_id not in labels]
     if unlabelled:
         raise UserError(
-            f"{root / LABELS}: no row for image {unlabelled[0]} of ImageSets ({len(unlabelled)} "
-            f"missing); add its labels or take it off the split"
+            f"{root / LABELS}: expected a row for each id of {SPLITS}, {len(unlabelled)} are "
+            f"missing (first: {unlabelled[0]}); add the rows, or write these ids without a suffix"
         )
-    return Listing(
+    masks = {image_id: root / MASKS / f"{image_id}.png" for image_id in used}
+    return Collection(
         classes=classes,
         splits=splits,
         images={image_id: images[image_id] for image_id in used},
         labels={image_id: labels[image_id] for image_id in used},
+        masks={image_id: mask for image_id, mask in masks.items() if mask.is_file()},
     )
 
 
 def collect(source: str, *, originals: Path, longest_side: int | None = None) -> Collection:
-    """The images of a folder of one's own, with their labels and the masks that are there.
+    """List the folder ``source``, and copy the images that cannot be used in place.
 
-    Photographs that a camera marked as turned, and those longer than ``longest_side`` pixels, are
-    copied into ``originals``, upright as every viewer shows them and no larger than that, and with
-    them their masks; all others stay where they are. Raises UserError as ``list_folder`` does.
+    Images with an EXIF rotation and images longer than ``longest_side`` pixels are copied into
+    ``originals``, rotated upright and downscaled, together with their masks. Raises UserError as
+    ``list_folder`` does.
     """
-    found, folder = list_folder(source), Path(source).expanduser() / MASKS
-    masks = {image_id: folder / f"{image_id}.png" for image_id in found.images}
+    found = list_folder(source)
     images, masks = _fitting(
-        found.images,
-        {image_id: mask for image_id, mask in masks.items() if mask.is_file()},
-        target=originals,
-        longest_side=longest_side or ANY_SIDE,
+        found.images, found.masks, target=originals, longest_side=longest_side or UNLIMITED
     )
-    return Collection(
-        classes=found.classes,
-        splits=found.splits,
-        images=images,
-        labels=found.labels,
-        masks=masks,
-    )
+    return replace(found, images=images, masks=masks)
 
 
 def read_table(root: Path) -> tuple[tuple[str, ...], Labels]:
-    """Classes and labels of labels.csv, in either form, with commas or semicolons."""
+    """Read class names and multi-hot labels by id from labels.csv, in either form.
+
+    Cells are separated by commas or semicolons. Raises UserError for an invalid table.
+    """
     path = root / LABELS
     table = _read_csv(path)
     if table.columns[0] != "id" or len(table.columns) < 2:
         raise UserError(
-            f"{path}: expected a column 'id' and then one of 0 and 1 for each class, or a column "
-            f"'labels', got {', '.join(map(repr, table.columns[:3]))}"
+            f"{path}: expected the column 'id' and either one 0/1 column per class or the column "
+            f"'labels', got {', '.join(map(repr, table.columns[:3]))}; rename or add columns"
         )
     ids = [_without_suffix(text.strip()) for text in table["id"]]
+    if "" in ids:
+        raise UserError(
+            f"{path}: row {ids.index('') + 2} has no id; add it or delete the blank row"
+        )
     repeated = pd.Index(ids)[pd.Index(ids).duplicated()]
     if len(repeated):
         raise UserError(f"{path}: image {repeated[0]} has two rows; keep one")
     table.index = pd.Index(ids)
     by_name = list(table.columns[1:]) == ["labels"]
-    names_of_rows = _named(table) if by_name else _ticked(path, table)
+    names_of_rows = _from_names(table) if by_name else _from_columns(path, table)
     found = [frozenset(names) for names in names_of_rows]
     classes = _classes(root, table, found)
     return classes, {
@@ -122,55 +116,63 @@ def read_table(root: Path) -> tuple[tuple[str, ...], Labels]:
 
 def _read_csv(path: Path) -> pd.DataFrame:
     if not path.is_file():
-        raise UserError(f"{path}: not found; save your table of labels there as CSV")
+        raise UserError(f"{path}: not found; save the table of labels there as CSV")
     try:
-        text = path.read_text(encoding="utf-8-sig")  # spreadsheets put a mark in front
+        text = path.read_text(encoding="utf-8-sig")  # spreadsheets write a byte order mark
         head = text.partition("\n")[0]
         separator = ";" if ";" in head.partition("labels")[0] or "," not in head else ","
         table = pd.read_csv(io.StringIO(text), sep=separator, dtype=str, keep_default_na=False)
     except UnicodeDecodeError as error:
-        raise UserError(f"{path}: not text in UTF-8; save the table as CSV in UTF-8") from error
+        raise UserError(f"{path}: expected text in UTF-8; export the table as CSV UTF-8") from error
     except (ValueError, pd.errors.ParserError) as error:
-        raise UserError(f"{path}: not a readable CSV table ({error})") from error
+        raise UserError(
+            f"{path}: expected a CSV table with commas or semicolons, got {error}; export it again"
+        ) from error
+    if not isinstance(table.index, pd.RangeIndex):  # pandas takes a surplus first cell as index
+        raise UserError(
+            f"{path}: expected rows of {len(table.columns)} columns as in the header, got longer "
+            "ones; delete surplus separators, such as a comma at the end of each row"
+        )
     return table.rename(columns=str.strip)
 
 
-def _named(table: pd.DataFrame) -> list[list[str]]:
+def _from_names(table: pd.DataFrame) -> list[list[str]]:
     """Rows such as ``0042,cat;dog``."""
-    cells = [re.split(BETWEEN_LABELS, text) for text in table["labels"]]
+    cells = [re.split(LABEL_SEPARATORS, text) for text in table["labels"]]
     return [[name.strip() for name in names if name.strip()] for names in cells]
 
 
-def _ticked(path: Path, table: pd.DataFrame) -> list[list[str]]:
+def _from_columns(path: Path, table: pd.DataFrame) -> list[list[str]]:
     """Rows such as ``0042,1,0,1``."""
     cells = table.drop(columns="id").map(str.strip)
-    wrong = np.argwhere(~cells.isin(["0", "1"]).to_numpy())
-    if len(wrong):
-        row, column = wrong[0]
+    invalid = np.argwhere(~cells.isin(["0", "1"]).to_numpy())
+    if len(invalid):
+        row, column = invalid[0]
         raise UserError(
             f"{path}: image {cells.index[row]}, class {cells.columns[column]}: expected 0 or 1, "
-            f"got {cells.iloc[row, column]!r}"
+            f"got {cells.iloc[row, column]!r}; correct it"
         )
     return [list(cells.columns[(row == "1").to_numpy()]) for _, row in cells.iterrows()]
 
 
 def _classes(root: Path, table: pd.DataFrame, found: list[frozenset[str]]) -> tuple[str, ...]:
-    """The order of classes.txt, else of the columns, else of the alphabet."""
+    """Class names in the order of classes.txt, else of the columns, else of the alphabet."""
     columns = list(table.columns[1:])
     known = sorted(frozenset().union(*found)) if columns == ["labels"] else columns
     if not (root / CLASSES).is_file():
         return tuple(known)
     classes = read_classes(root / CLASSES)
-    stray = [name for name in known if name not in classes]
-    if stray:
+    unknown = [name for name in known if name not in classes]
+    if unknown:
         raise UserError(
-            f"{root / LABELS}: class {stray[0]!r} is not in classes.txt; add it there or correct it"
+            f"{root / LABELS}: expected the classes of classes.txt, got {unknown[0]!r}; correct "
+            "the name or add it to classes.txt"
         )
     return classes
 
 
 def _images(root: Path) -> Files:
-    """By id, the images of the first place that has any. Two files of one id are refused."""
+    """Image files by id, from the first of three folders that has any; ids must be unique."""
     for folder in (root / IMAGES, root / "images", root):
         if not folder.is_dir():
             continue
@@ -179,11 +181,25 @@ def _images(root: Path) -> Files:
             if file.suffix not in IMAGE_SUFFIXES or file.name.startswith("."):
                 continue
             if file.stem in images:
-                raise UserError(f"{file}: has the same id as {images[file.stem].name}; rename one")
+                raise UserError(
+                    f"{file}: has the same id as {images[file.stem].name}; rename one of them"
+                )
             images[file.stem] = file
         if images:
             return images
-    raise UserError(f"{root}: no images .jpg or .png in JPEGImages, in images or in the folder")
+    raise UserError(
+        f"{root}: expected .jpg, .jpeg or .png images in {IMAGES}, in images or in the folder "
+        "itself, found none; move or convert them (other subfolders are not searched)"
+    )
+
+
+def _remedy(root: Path, image_id: str) -> str:
+    """How to make the file of an id usable, with the file of another suffix if there is one."""
+    folders = (root / IMAGES, root / "images", root)
+    names = [file.name for folder in folders for file in folder.glob(f"{glob.escape(image_id)}.*")]
+    if names:
+        return f"convert {names[0]} to .jpg or .png"
+    return "correct the id, which is the file name without .jpg, .jpeg or .png"
 
 
 def _splits(root: Path) -> dict[str, tuple[str, ...]]:
@@ -193,11 +209,11 @@ def _splits(root: Path) -> dict[str, tuple[str, ...]]:
 
 
 def _fitting(
-    images: Files, masks: Files, *, target: Path, longest_side: int
+    images: Mapping[str, Path], masks: Mapping[str, Path], *, target: Path, longest_side: int
 ) -> tuple[Files, Files]:
-    """The files themselves, or copies in ``target`` of what is turned or too large."""
+    """The files, replaced by copies in ``target`` for rotated or too large images."""
     images, masks = dict(images), dict(masks)
-    todo = progress(list(images), total=len(images), what="photographs", unit="image")
+    todo = progress(list(images), total=len(images), what="prepare images", unit="image")
     for image_id in todo:
         name = f"{image_id}.png"
         copy, mask = target / IMAGES / name, masks.get(image_id)
@@ -211,9 +227,10 @@ def _fitting(
 
 
 def _copied(file: Path, copy: Path, *, longest_side: int) -> tuple[Size, Size] | None:
-    """Write an upright copy, as PNG, that is not too large; its size before and after, upright.
+    """Write an upright, downscaled copy as PNG; return its upright sizes before and after.
 
-    None where the image may stay as it is, and where it cannot be used: that the check tells.
+    Returns None for an image that can be used in place, and for an invalid one, which is left to
+    ``recam.checks``.
     """
     try:
         with Image.open(file) as image:
@@ -233,7 +250,7 @@ def _copied(file: Path, copy: Path, *, longest_side: int) -> tuple[Size, Size] |
 
 
 def _resized(mask: Path, copy: Path, whole: Size, small: Size) -> bool:
-    """Write a copy of a mask in the size of its image's copy. A mask that fits neither is left."""
+    """Write a copy of a mask for its image's copy; false for a mask of another size."""
     try:
         ids = Image.fromarray(read_mask(mask))
     except UserError:

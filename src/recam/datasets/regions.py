@@ -1,10 +1,11 @@
-"""Annotated regions of an image, polygons or runs of pixels, drawn as a mask: COCO's format.
+"""Masks from COCO's annotated regions, which are polygons or run-length encodings (RLE).
 
-The rule. Of a mask's pixels 0 is background, class index + 1 an object, 255 ignored:
+In a mask 0 is background, class index + 1 an object and 255 ignored. Regions are drawn in this
+order, later ones over earlier ones:
 
-1. Crowd regions first, as 255.
-2. All other objects over them, from the largest ``area`` to the smallest, of equal ones the smaller
-   annotation id first. So small objects lie on top, and a crowd counts only where none covers it.
+1. Crowd regions, as 255.
+2. All other objects by descending ``area``, then by ascending annotation id. Small objects are thus
+   on top, and a crowd is ignored only where no object covers it.
 
 A polygon of fewer than three points covers nothing.
 """
@@ -29,77 +30,77 @@ from recam.core.labels import BACKGROUND, IGNORE, mask_id
 from recam.io.images import write_mask
 from recam.runtime.progress import progress
 
-PICTURES_AT_ONCE = 32  # that a process is sent
+CHUNK = 32  # images sent to a worker process at once
 
-Pixels = Bool[np.ndarray, "H W"]
+BinaryMask = Bool[np.ndarray, "H W"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Region:
-    """An annotation: one object, or a crowd of them."""
+    """An annotation: one object, or a crowd of objects."""
 
-    annotation: int
+    annotation: int  # id
     class_index: int
     crowd: bool
-    area: float  # as annotated
-    segmentation: object  # polygons as a list of arrays x, y, x, y, ..., or RLE; maybe malformed
+    area: float  # in pixels, as annotated
+    segmentation: object  # list of polygons, arrays x, y, x, y, ...; or RLE; not validated
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Picture:
-    """An image, and all that is annotated in it."""
+class AnnotatedImage:
+    """An image and its annotated regions."""
 
     id: str
     height: int
     width: int
     regions: list[Region]
-    source: Path  # the file that lists it, for messages
+    source: Path  # annotation file, for messages
 
 
-def write_masks(pictures: Sequence[Picture], folder: Path, *, workers: int) -> None:
-    """Draw the masks that ``folder`` has not yet, as ``<id>.png``, each written in one move.
+def write_masks(images: Sequence[AnnotatedImage], folder: Path, *, workers: int) -> None:
+    """Draw the masks missing from ``folder``, as ``<id>.png``, each written atomically.
 
     ``workers=1`` starts no process. Raises UserError as ``draw_mask`` does.
     """
     folder.mkdir(parents=True, exist_ok=True)
     there = {file.name for file in folder.iterdir()}
-    left = [picture for picture in pictures if f"{picture.id}.png" not in there]
+    left = [image for image in images if f"{image.id}.png" not in there]
     drawn = _drawn(left, folder, workers=workers)
     for _ in progress(drawn, total=len(left), what="draw masks", unit="image"):
         pass
 
 
-def draw_mask(picture: Picture) -> UInt8[np.ndarray, "H W"]:
-    """Give the mask of an image by the module's rule.
+def draw_mask(image: AnnotatedImage) -> UInt8[np.ndarray, "H W"]:
+    """Draw the mask of an image in the order stated above, uint8 (H, W).
 
-    Raises UserError, naming the annotation, for a segmentation that is malformed.
+    Raises UserError for a malformed segmentation.
     """
-    mask = np.full((picture.height, picture.width), BACKGROUND, dtype=np.uint8, order="F")
-    for region in sorted(picture.regions, key=lambda r: (not r.crowd, -r.area, r.annotation)):
+    mask = np.full((image.height, image.width), BACKGROUND, dtype=np.uint8, order="F")
+    for region in sorted(image.regions, key=lambda r: (not r.crowd, -r.area, r.annotation)):
         try:
-            covered = _covered(region.segmentation, picture.height, picture.width)
+            covered = _covered(region.segmentation, image.height, image.width)
         except ValueError as error:
             raise UserError(
-                f"{picture.source}: annotation {region.annotation} of {picture.id}: {error}; "
-                "get the annotations anew"
+                f"{image.source}: annotation {region.annotation} of {image.id}: {error}; "
+                "download the annotations again"
             ) from error
         mask[covered] = IGNORE if region.crowd else mask_id(region.class_index)
     return mask
 
 
-def _drawn(pictures: Sequence[Picture], folder: Path, *, workers: int) -> Iterator[None]:
+def _drawn(images: Sequence[AnnotatedImage], folder: Path, *, workers: int) -> Iterator[None]:
     write = partial(_write_mask, folder=folder)
     if workers == 1:
-        yield from map(write, pictures)
+        yield from map(write, images)
         return
-    # Not forked: locks that other threads of this process hold would stay locked for ever.
+    # Not forked: locks held by other threads would never be released in the worker.
     context = get_context("spawn")
     with ProcessPoolExecutor(workers, context, initializer=_end_with_parent) as pool:
-        yield from pool.map(write, pictures, chunksize=PICTURES_AT_ONCE)
+        yield from pool.map(write, images, chunksize=CHUNK)
 
 
 def _end_with_parent() -> None:
-    """Let this process not wait for work for ever where the one that started it was killed."""
+    """Exit when the parent process dies; the pool would otherwise wait for work forever."""
 
     def watch() -> None:
         if parent := parent_process():
@@ -109,11 +110,11 @@ def _end_with_parent() -> None:
     Thread(target=watch, daemon=True).start()
 
 
-def _write_mask(picture: Picture, *, folder: Path) -> None:
-    write_mask(folder / f"{picture.id}.png", draw_mask(picture))
+def _write_mask(image: AnnotatedImage, *, folder: Path) -> None:
+    write_mask(folder / f"{image.id}.png", draw_mask(image))
 
 
-def _covered(segmentation: object, height: int, width: int) -> Pixels:
+def _covered(segmentation: object, height: int, width: int) -> BinaryMask:
     if isinstance(segmentation, dict):
         return _covered_by_rle(segmentation, height, width)
     if isinstance(segmentation, list) and segmentation:
@@ -121,8 +122,8 @@ def _covered(segmentation: object, height: int, width: int) -> Pixels:
     raise ValueError(f"expected polygons or RLE, got {segmentation!r:.40}")
 
 
-def _covered_by_polygons(polygons: list[Any], height: int, width: int) -> Pixels:
-    """Their union. Raises ValueError for what would crash the rasteriser, and the like."""
+def _covered_by_polygons(polygons: list[Any], height: int, width: int) -> BinaryMask:
+    """Union of the polygons. Raises ValueError for values that would crash the rasteriser."""
     size = np.array([width, height])
     for polygon in polygons:
         if not isinstance(polygon, array) or len(polygon) % 2:
@@ -130,18 +131,18 @@ def _covered_by_polygons(polygons: list[Any], height: int, width: int) -> Pixels
                 f"expected each polygon as numbers x, y, x, y, ..., got {polygon!r:.40}"
             )
         from_centre = np.abs(np.reshape(polygon, (-1, 2)) - size / 2)
-        if not (from_centre <= 1.5 * size).all():  # which neither NaN nor infinity is
-            raise ValueError(f"expected points within or close to {width}x{height} pixels")
+        if not (from_centre <= 1.5 * size).all():  # false for NaN and infinity, too
+            raise ValueError(f"expected points within or near {width}x{height} pixels, got others")
     areas = [polygon for polygon in polygons if len(polygon) >= 6]
     if not areas:
         return np.zeros((height, width), dtype=bool)
     united = rasteriser.merge(rasteriser.frPyObjects(areas, height, width))
-    counts = cast(bytes, united["counts"])  # its stubs say str
+    counts = cast(bytes, united["counts"])  # pycocotools' stubs say str
     return _inside(_decompressed(counts.decode("ascii")), height, width)
 
 
-def _covered_by_rle(rle: Mapping[str, Any], height: int, width: int) -> Pixels:
-    """Raise ValueError where its runs are not the image's pixels, all of them."""
+def _covered_by_rle(rle: Mapping[str, Any], height: int, width: int) -> BinaryMask:
+    """Pixels inside the runs. Raises ValueError unless the runs cover exactly the image."""
     runs, size = rle.get("counts"), rle.get("size")
     if size != [height, width]:
         raise ValueError(f"expected RLE of its image's size {[height, width]}, got {size!r:.40}")
@@ -154,16 +155,17 @@ def _covered_by_rle(rle: Mapping[str, Any], height: int, width: int) -> Pixels:
     return _inside(runs, height, width)
 
 
-def _inside(runs: list[int], height: int, width: int) -> Pixels:
-    """Column by column: so many pixels outside, so many inside, so many outside, ..."""
+def _inside(runs: list[int], height: int, width: int) -> BinaryMask:
+    """Decode alternating runs outside and inside the region, column by column."""
     inside = np.arange(len(runs)) % 2 == 1
     return np.repeat(inside, runs).reshape(width, height).T
 
 
 def _decompressed(text: str) -> list[int]:
-    """RLE counts of a text that has five bits of a number in a character, the lowest first.
+    """RLE counts of COCO's compressed text: five bits per character, lowest first.
 
-    From the fourth number on they are differences to the last but one. Raises ValueError.
+    From the fourth number on, a number is the difference to the last but one count. Raises
+    ValueError for invalid text.
     """
     runs: list[int] = []
     value = shift = 0
@@ -173,10 +175,10 @@ def _decompressed(text: str) -> list[int]:
             raise ValueError(f"expected compressed RLE counts, got {character!r} among them")
         value |= (bits & 31) << shift
         shift += 5
-        if not bits & 32:  # the number's last character, whose highest bit is the sign
+        if not bits & 32:  # the last character of a number; its highest bit is the sign
             value -= bits >> 4 << shift
             runs.append(value + (runs[-2] if len(runs) > 2 else 0))
             value = shift = 0
     if shift:
-        raise ValueError("expected compressed RLE counts, but they break off")
+        raise ValueError("expected complete compressed RLE counts, got truncated ones")
     return runs

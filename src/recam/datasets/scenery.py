@@ -1,4 +1,4 @@
-"""What made scenes share: backgrounds like those of photographs, and classes that come in pairs."""
+"""Shared by generated data sets: natural-looking backgrounds and co-occurring classes."""
 
 import numpy as np
 from jaxtyping import Float
@@ -7,9 +7,9 @@ from skimage.color import hsv2rgb
 
 
 def pink_noise(generator: np.random.Generator, size: int) -> Float[np.ndarray, "H W"]:
-    """Noise whose amplitude falls as one over frequency, like that of photographs.
+    """1/f noise, with the amplitude spectrum of natural images.
 
-    ``size`` x ``size`` values of mean 0 and variance 1; opposite borders fit together.
+    ``size`` x ``size`` values of mean 0 and variance 1, periodic at the borders.
     """
     spectrum = np.fft.rfft2(generator.normal(size=(size, size)))
     frequency = np.hypot(np.fft.fftfreq(size)[:, None], np.fft.rfftfreq(size)[None, :])
@@ -21,10 +21,10 @@ def pink_noise(generator: np.random.Generator, size: int) -> Float[np.ndarray, "
 def choose_classes(
     generator: np.random.Generator, *, num_classes: int, cooccurrence: float
 ) -> list[int]:
-    """One to three different class indices, in random order.
+    """Draw one to three different class indices, in random order.
 
-    The first class brings its partner (0 and 1, 2 and 3, ...) with probability ``cooccurrence`` in
-    [0, 1]; in a quarter of the scenes any class joins them. ``num_classes`` is even.
+    The partner of the first class (0 and 1, 2 and 3, ...) is added with probability
+    ``cooccurrence`` in [0, 1], and any class with probability 0.25. ``num_classes`` is even.
     """
     first = int(generator.integers(num_classes))
     classes = [first]
@@ -36,9 +36,9 @@ def choose_classes(
 
 
 def landscape(generator: np.random.Generator, size: int) -> Float[np.ndarray, "H W 3"]:
-    """Two textures that meet along an uneven line, as land and sky or wall and floor do.
+    """Two textures that meet along an uneven line, like land and sky or wall and floor.
 
-    ``size`` x ``size`` colours, most of them in [0, 1].
+    ``size`` x ``size`` RGB colours, most of them in [0, 1].
     """
     slope = np.linspace(-1, 1, size)
     height = slope[:, None] + generator.uniform(-0.3, 0.3) * slope + generator.uniform(-0.6, 0.6)

@@ -1,10 +1,10 @@
-"""`shapes`: drawn scenes that show, in minutes and without a download, what breaks a CAM.
+"""`shapes`: drawn scenes that reproduce the failures of CAMs in minutes and without a download.
 
-Every object is a large body, whose outline and texture several classes share, and a small telling
-part, which alone says the class. A classifier needs the part only, so its activation maps shrink
-to the part. Classes co-occur in pairs, so maps also leak onto the partner. Backgrounds are
-cluttered 1/f noise with distractors; colour, scale and rotation tell nothing; objects occlude each
-other, are occluded, and are cut by the border.
+Every object is a large body, whose outline and texture several classes share, with a small
+discriminative part, which alone identifies the class. A classifier needs only the part, so its
+activation maps shrink to the part. Classes co-occur in pairs, so maps also leak onto the partner.
+Backgrounds are cluttered 1/f noise with distractors. Colour, scale and rotation are independent of
+the class. Objects occlude each other, are occluded, and are cut by the border.
 """
 
 from collections.abc import Callable, Iterator
@@ -21,25 +21,25 @@ from recam.data.layout import Scene
 from recam.datasets.scenery import choose_classes, pink_noise
 
 CLASSES = ("ring", "cross", "star", "crescent", "triangle", "hourglass", "bars", "drop")
-BODIES = 2  # classes c and c + BODIES share a body, so co-occurring partners differ in theirs
-SUPERSAMPLING = 2  # drawn at twice the size and averaged, for smooth edges
-VISIBLE_BODY = 0.35  # least share of an object that must be seen, else it is drawn anew
-VISIBLE_PART = 0.6  # least share of its telling part, else the label could not be known
+BODIES = 2  # classes c and c + BODIES share a body, so co-occurring partners have different bodies
+SUPERSAMPLING = 2  # scenes are drawn at this multiple of the size and averaged
+VISIBLE_BODY = 0.35  # minimum visible fraction of an object, else objects are placed anew
+VISIBLE_PART = 0.6  # minimum visible fraction of its discriminative part
 
 Plane = Float[np.ndarray, "H W"]
-Region = Bool[np.ndarray, "H W"]
+BinaryMask = Bool[np.ndarray, "H W"]
 Colours = Float[np.ndarray, "H W 3"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Object:
-    """An object placed on the canvas; it gets its colours once the scene is accepted."""
+    """A placed object; its colours are drawn once the scene is accepted."""
 
-    kind: int  # of body
+    kind: int  # index of the body
     x: Plane  # coordinates in units of the body's radius, along the body
     y: Plane
-    part: Region
-    whole: Region  # body and part
+    part: BinaryMask
+    whole: BinaryMask  # body and part
 
 
 def draw_scenes(
@@ -47,8 +47,8 @@ def draw_scenes(
 ) -> Iterator[Scene]:
     """``count`` scenes of ``size`` x ``size`` pixels; each depends on seed, split and number only.
 
-    ``cooccurrence`` is the probability in [0, 1] that a class brings its partner (ring and cross,
-    star and crescent, ...) into the image.
+    ``cooccurrence`` is the probability in [0, 1] that a class appears with its partner (ring and
+    cross, star and crescent, ...).
     """
     for number in range(count):
         generator = numpy_generator(random_seed, "shapes", split, number)
@@ -93,7 +93,7 @@ def _place_object(generator: np.random.Generator, class_index: int, canvas: int)
 
 
 def _object_colours(generator: np.random.Generator, obj: _Object) -> Float[np.ndarray, "n 3"]:
-    """Colours of the object's pixels: a shaded texture of two colours, and the part in a third."""
+    """Colours of the object's pixels: a shaded two-colour texture, and a third for the part."""
     x, y = obj.x[obj.whole], obj.y[obj.whole]
     light, dark = _two_colours(generator)
     texture = _BODY_TEXTURES[obj.kind](x, y)[:, None]
@@ -114,7 +114,7 @@ def _local_coordinates(
     return x, (cos * dy - sin * dx) / np.float32(squeeze)
 
 
-def _pebble(x: Plane, y: Plane, generator: np.random.Generator) -> Region:
+def _pebble(x: Plane, y: Plane, generator: np.random.Generator) -> BinaryMask:
     angle = np.arctan2(y, x)
     radius = np.ones_like(x)
     for wave in (2, 3, 5):
@@ -122,12 +122,12 @@ def _pebble(x: Plane, y: Plane, generator: np.random.Generator) -> Region:
     return np.hypot(x, y) < radius
 
 
-def _crate(x: Plane, y: Plane, generator: np.random.Generator) -> Region:
+def _crate(x: Plane, y: Plane, generator: np.random.Generator) -> BinaryMask:
     roundness = generator.uniform(4, 9)
     return np.abs(x / 1.05) ** roundness + np.abs(y / 0.8) ** roundness < 1
 
 
-_BODY_OUTLINES: tuple[Callable[[Plane, Plane, np.random.Generator], Region], ...] = (
+_BODY_OUTLINES: tuple[Callable[[Plane, Plane, np.random.Generator], BinaryMask], ...] = (
     _pebble,
     _crate,
 )
@@ -137,13 +137,13 @@ _BODY_TEXTURES: tuple[Callable[[Plane, Plane], Plane], ...] = (
 )
 
 
-def _star(u: Plane, v: Plane) -> Region:
+def _star(u: Plane, v: Plane) -> BinaryMask:
     angle = np.arctan2(v, u)
     return np.hypot(u, v) < 0.62 + 0.38 * np.cos(5 * angle)
 
 
-# Telling parts in coordinates where the part fills about the unit disc, in the order of CLASSES.
-_PARTS: tuple[Callable[[Plane, Plane], Region], ...] = (
+# Discriminative parts by class; in these coordinates a part fills about the unit disc.
+_PARTS: tuple[Callable[[Plane, Plane], BinaryMask], ...] = (
     lambda u, v: (np.hypot(u, v) < 1) & (np.hypot(u, v) > 0.55),
     lambda u, v: (np.maximum(np.abs(u), np.abs(v)) < 1) & (np.minimum(np.abs(u), np.abs(v)) < 0.3),
     _star,
@@ -157,13 +157,13 @@ _PARTS: tuple[Callable[[Plane, Plane], Region], ...] = (
 
 def _background(generator: np.random.Generator, size: int) -> Colours:
     planes = [gaussian_filter(pink_noise(generator, size), 0.7, mode="wrap") for _ in range(4)]
-    noise = np.stack(planes, axis=-1)  # a little out of focus, as backgrounds are
+    noise = np.stack(planes, axis=-1)  # slightly out of focus
     common, own = noise[..., :1], noise[..., 1:]
     base = generator.uniform(0.25, 0.75, 3)
     return base + 0.13 * common + 0.07 * own
 
 
-def _distractor(generator: np.random.Generator, canvas: int) -> Region:
+def _distractor(generator: np.random.Generator, canvas: int) -> BinaryMask:
     x, y = _local_coordinates(
         canvas,
         centre=generator.uniform(0, 1, 2) * canvas,
@@ -178,7 +178,7 @@ def _distractor(generator: np.random.Generator, canvas: int) -> Region:
     )
 
 
-def _occluder(generator: np.random.Generator, canvas: int) -> Region:
+def _occluder(generator: np.random.Generator, canvas: int) -> BinaryMask:
     if generator.random() < 0.6:
         return np.zeros((canvas, canvas), dtype=bool)
     x, y = _local_coordinates(
@@ -191,8 +191,8 @@ def _occluder(generator: np.random.Generator, canvas: int) -> Region:
     return (np.abs(y) < 1) & (np.abs(x) < 8)
 
 
-def _stack(objects: list[_Object], occluder: Region) -> np.ndarray:
-    """Which object shows at each pixel: its number, or -1 for the background."""
+def _stack(objects: list[_Object], occluder: BinaryMask) -> np.ndarray:
+    """The number of the topmost object at each pixel, or -1 for background."""
     owner = np.full(occluder.shape, -1)
     for number, obj in enumerate(objects):
         owner[obj.whole] = number
@@ -200,8 +200,8 @@ def _stack(objects: list[_Object], occluder: Region) -> np.ndarray:
     return owner
 
 
-def _is_recognisable(obj: _Object, seen: Region) -> bool:
-    area = np.pi * 0.17**2 * seen.size  # least full area, so that truncated objects count as small
+def _is_recognisable(obj: _Object, seen: BinaryMask) -> bool:
+    area = np.pi * 0.17**2 * seen.size  # smallest full area, a lower bound for truncated objects
     return bool(
         seen.sum() > VISIBLE_BODY * max(obj.whole.sum(), area)
         and (seen & obj.part).sum() > VISIBLE_PART * 0.34**2 * area
@@ -211,7 +211,7 @@ def _is_recognisable(obj: _Object, seen: Region) -> bool:
 
 def _mask(owner: np.ndarray, classes: list[int]) -> UInt8[np.ndarray, "h w"]:
     ids = np.array([*(mask_id(c) for c in classes), BACKGROUND], dtype=np.uint8)
-    return ids[owner[::SUPERSAMPLING, ::SUPERSAMPLING]]  # owner -1 is the last entry
+    return ids[owner[::SUPERSAMPLING, ::SUPERSAMPLING]]  # owner -1 selects the last entry
 
 
 def _flat_colour(generator: np.random.Generator) -> Float[np.ndarray, "3"]:
@@ -236,7 +236,7 @@ def _contrasting_colour(
 
 
 def _photographed(generator: np.random.Generator, canvas: Colours) -> UInt8[np.ndarray, "h w 3"]:
-    """The canvas at the size of the image, with a camera's noise."""
+    """The canvas averaged to the image size, with sensor noise."""
     size = canvas.shape[0] // SUPERSAMPLING
     image = canvas.reshape(size, SUPERSAMPLING, size, SUPERSAMPLING, 3).mean(axis=(1, 3))
     image += generator.normal(0, 0.015, image.shape)

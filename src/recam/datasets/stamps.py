@@ -1,9 +1,9 @@
 """`stamps`: scenes composed of photographed objects whose outlines are known exactly.
 
-The photographs are those of Debian's package ``tuxpaint-stamps-default``: animals, plants and
-things, each cut out with an alpha channel. Scenes put one to three of them, scaled, turned,
-mirrored, occluding each other and cut by the border, on textured backgrounds with unlabelled
-clutter. Classes co-occur in pairs. Training and validation scenes show different photographs.
+The photographs come from Debian's package ``tuxpaint-stamps-default``: animals, plants and things,
+cut out with an alpha channel. A scene shows one to three of them on a textured background with
+unlabelled clutter; they are scaled, rotated and mirrored, occlude each other and are cut by the
+border. Classes co-occur in pairs. Training and validation scenes show different photographs.
 """
 
 import re
@@ -30,23 +30,23 @@ INSTALLED = Path("/usr/share/tuxpaint/stamps")
 AUTO = "auto"
 
 DRAWN_FOLDERS = {"cartoon", "toys", "plastic"}
-FEWEST_PHOTOGRAPHS = 2  # of a class on each side, else its scenes all show the same thing
-VISIBLE = 0.35  # least share of an object that must be seen, else the scene is arranged anew
-OBJECT_WIDTH = (0.34, 0.52)  # of a square with the object's area, as a fraction of the scene
+FEWEST_PHOTOGRAPHS = 2  # of each class in train and in val, else all its objects look the same
+VISIBLE = 0.35  # minimum visible fraction of an object, else the scene is rearranged
+OBJECT_WIDTH = (0.34, 0.52)  # side of a square of the object's area, as a fraction of the scene
 CLUTTER_WIDTH = (0.08, 0.20)
 MOST_CLUTTER = 3  # unlabelled objects in a scene
 
 
 @dataclass(frozen=True, slots=True)
 class _Source:
-    """Folders of photographs (``/**``: with all below), and names of those to leave out."""
+    """Folders of photographs (``/**``: recursive), and the names of excluded photographs."""
 
     folders: str
     without: str = ""
 
 
-# Partners (0 and 1, 2 and 3, ...) are seen together: gulls and fish, horse and cart, ...
-# Left out: drawings, pictures of several things, what is no member of its class, and the tiny.
+# Partners (0 and 1, 2 and 3, ...) co-occur: gulls and fish, horse and cart, ...
+# Excluded: drawings, groups of objects, objects of another class, and tiny photographs.
 _SOURCES = {
     "bird": _Source("animals/birds", without="albino_peahen"),
     "fish": _Source("animals/fish", without="lobster seahorse shrimp"),
@@ -73,18 +73,18 @@ CLASSES = tuple(_SOURCES)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Photographs:
-    """The cut-out photographs of one side."""
+    """The cut-out photographs of the train or of the val scenes."""
 
     classes: tuple[tuple[Image.Image, ...], ...]
     clutter: tuple[Image.Image, ...]
 
 
 def find_stamps(path: str, *, cache: Path) -> Path:
-    """Find the folder of stamps: installed, given, or unpacked from the Debian package.
+    """Find the folder of stamps: given, installed, or unpacked from the Debian package.
 
-    ``path`` is a folder (of stamps, or one in which ``tuxpaint/stamps`` lies), a ``.deb`` file, or
-    ``auto``: the installed package, else the package that ``apt-get download`` brings, which needs
-    no root. Packages are unpacked below ``cache``, once. Raises UserError where that fails.
+    ``path`` is a folder of stamps or one that contains ``tuxpaint/stamps``, a ``.deb`` file, or
+    "auto" for the installed package, else the package from ``apt-get download``, which needs no
+    root. Packages are unpacked once, below ``cache``. Raises UserError if no stamps are found.
     """
     given = Path(path)
     if path == AUTO:
@@ -94,8 +94,8 @@ def find_stamps(path: str, *, cache: Path) -> Path:
     if given.is_file() and given.suffix == ".deb":
         return _unpacked(given, cache / f"{given.stem}-{sha256(given)[:12]}")
     raise UserError(
-        f"{path}: no folder and no .deb file; give the folder of tuxpaint's stamps, the file of "
-        f"Debian's package {PACKAGE}, or {AUTO}"
+        f"{path}: expected a folder or a .deb file, found neither; set download.source to the "
+        f"folder of tuxpaint's stamps, the file of Debian's package {PACKAGE}, or {AUTO}"
     )
 
 
@@ -104,10 +104,10 @@ def compose_scenes(
 ) -> Iterator[Scene]:
     """``count`` scenes of ``size`` x ``size`` pixels; each depends on seed, split and number only.
 
-    ``cooccurrence`` is the probability in [0, 1] that a class brings its partner (bird and fish,
-    mammal and vehicle, ...). The split ``train`` shows about 60 % of each class's photographs and
-    every other split the rest; which ones depends on their names only. Raises UserError, on the
-    first scene, for a photograph that cannot be read and for a class with too few of them.
+    ``cooccurrence`` is the probability in [0, 1] that a class appears with its partner (bird and
+    fish, mammal and vehicle, ...). The split ``train`` shows about 60 % of each class's photographs
+    and every other split the rest, selected by name. Raises UserError on the first scene for an
+    unreadable photograph and for a class with too few photographs.
     """
     photographs = _read_photographs(stamps, size=size, split=split)
     for number in range(count):
@@ -121,8 +121,9 @@ def _stamps_below(folder: Path) -> Path:
         if (candidate / "animals").is_dir():
             return candidate
     raise UserError(
-        f"{folder}: no tuxpaint/stamps with a folder 'animals' in it; give the folder of "
-        f"tuxpaint's stamps or the file of Debian's package {PACKAGE}"
+        f"{folder}: expected tuxpaint/stamps with a folder 'animals', found none; set "
+        "download.source to the folder of tuxpaint's stamps or the file of Debian's package "
+        f"{PACKAGE}"
     )
 
 
@@ -132,8 +133,8 @@ def _downloaded(target: Path) -> Path:
             download_and_unpack(PACKAGE, target)
         except UserError as error:
             raise UserError(
-                f"expected stamps in {INSTALLED} or a download of {PACKAGE}, but {error}; "
-                f"run apt-get update, or give a folder of stamps or the package's .deb file"
+                f"{INSTALLED}: expected stamps here or a download of {PACKAGE} ({error}); run "
+                "apt-get update, or set download.source to a folder of stamps or a .deb file"
             ) from error
     return _stamps_below(target)
 
@@ -150,9 +151,9 @@ def _read_photographs(stamps: Path, *, size: int, split: str) -> _Photographs:
     for name, files in classes.items():
         if len(files) < FEWEST_PHOTOGRAPHS:
             raise UserError(
-                f"{stamps}: class {name} has {len(files)} photographs for {side} in "
-                f"{_SOURCES[name].folders}, expected at least {FEWEST_PHOTOGRAPHS}; "
-                f"give the whole folder of tuxpaint's stamps"
+                f"{stamps}: expected at least {FEWEST_PHOTOGRAPHS} photographs of class {name} for "
+                f"{side} in {_SOURCES[name].folders}, got {len(files)}; use the complete folder of "
+                "tuxpaint's stamps"
             )
     clutter = _side(stamps, _CLUTTER, side=side)
     return _Photographs(
@@ -166,7 +167,7 @@ def _read_all(files: list[Path], *, size: int) -> tuple[Image.Image, ...]:
 
 
 def _side(stamps: Path, source: _Source, *, side: str) -> list[Path]:
-    """Of the subjects in alphabetical order, the 2nd and 5th of every five are for validation."""
+    """Photographs of one side: the 2nd and 5th of every five subjects by name are for val."""
     files = sorted(_photographs(stamps, source), key=lambda file: (_subject(file), file))
     subjects = groupby(files, key=_subject)
     return [
@@ -187,7 +188,7 @@ def _photographs(stamps: Path, source: _Source) -> Iterator[Path]:
 
 
 def _subject(file: Path) -> str:
-    # Photographs of one subject, maybe of one animal, share the first word: gnu-baby, gnu-stand.
+    # Photographs of one subject, perhaps of one animal, share the first word: gnu-baby, gnu-stand.
     return re.split("[-_]", file.stem.lower())[0]
 
 
@@ -215,7 +216,7 @@ def _compose_scene(
 
 
 def _stack(objects: list[Layer]) -> Int[np.ndarray, "H W"]:
-    """Which object shows at each pixel: its number, or -1 for the background."""
+    """The number of the topmost object at each pixel, or -1 for background."""
     owner = np.full(objects[0].alpha.shape, -1)
     for number, layer in enumerate(objects):
         owner[layer.region] = number
@@ -224,4 +225,4 @@ def _stack(objects: list[Layer]) -> Int[np.ndarray, "H W"]:
 
 def _mask(owner: Int[np.ndarray, "H W"], classes: list[int]) -> UInt8[np.ndarray, "H W"]:
     ids = np.array([*(mask_id(c) for c in classes), BACKGROUND], dtype=np.uint8)
-    return ids[owner]  # owner -1 is the last entry
+    return ids[owner]  # owner -1 selects the last entry

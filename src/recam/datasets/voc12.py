@@ -1,11 +1,11 @@
 """`voc12`: PASCAL VOC 2012 and the augmented training list (Everingham et al., IJCV 2015).
 
-Segmentation has 1,464 images to train on and 1,449 to validate. The list of 10,582, `train_aug`,
-adds the images that SBD annotates (Hariharan et al., ICCV 2011): VOC's `train` and both of SBD's
-lists, without VOC's `val`. True masks are VOC's own; SBD's where VOC has none.
+The splits `train` and `val` have 1,464 and 1,449 images. `train_aug`, of 10,582 images, adds SBD
+(Hariharan et al., ICCV 2011): VOC's `train` and both of SBD's lists, without VOC's `val`. The
+ground truth is VOC's own, or SBD's if VOC has none.
 
-Image-level labels are the objects of VOC's XML annotations. Those marked difficult count as
-present, as in the label table that this field shares; parts such as `head` are no objects.
+Image-level labels are the objects of VOC's XML annotations. Objects marked difficult count as
+present, as in the label table in common use; parts such as `head` are not objects.
 """
 
 import hashlib
@@ -33,7 +33,7 @@ CLASSES = (
 )
 COUNTS = {"train": 1464, "val": 1449, "train_aug": 10582}
 SBD_FOLDER = "benchmark_RELEASE/dataset"
-AUGMENTED = "SegmentationClassAug"  # masks of both sources, as many people keep them in a devkit
+AUGMENTED = "SegmentationClassAug"  # a common addition to the devkit: masks of both sources
 
 logger = logging.getLogger(__name__)
 
@@ -45,11 +45,11 @@ def collect(
     archives: tuple[Archive, Archive] | None = None,
     counts: Mapping[str, int] = COUNTS,
 ) -> Collection:
-    """Find VOC 2012 and SBD, or fetch them into ``originals``, and say what is known of each image.
+    """Find VOC 2012 and SBD or download them into ``originals``, and read labels and splits.
 
-    ``source`` is ``auto`` or a folder with VOCdevkit/VOC2012 (and benchmark_RELEASE of SBD, or the
+    ``source`` is "auto" or a folder with VOCdevkit/VOC2012 (and SBD's benchmark_RELEASE, or the
     archives of either), which is used in place. A devkit with SegmentationClassAug needs no SBD.
-    Raises UserError where a file is missing or broken and where a split has another size.
+    Raises UserError for a missing or invalid file and for a split of a size other than ``counts``.
     """
     voc, sbd = archives or torchvision_archives()
     given = folder_of(source)
@@ -62,7 +62,9 @@ def collect(
         more = {file.stem: file for file in sorted((devkit / AUGMENTED).glob("*.png"))}
     else:
         folder = _sbd(given) or unpacked(sbd, given=given, folder=originals) / SBD_FOLDER
-        place = hashlib.sha256(str(folder.resolve()).encode()).hexdigest()[:8]  # of other originals
+        place = hashlib.sha256(str(folder.resolve()).encode()).hexdigest()[
+            :8
+        ]  # differs for another SBD
         more = _sbd_masks(folder, without=masks, target=originals / f"sbd_masks-{place}")
     masks = more | masks
     splits["train_aug"] = tuple(sorted(masks.keys() - set(splits["val"])))
@@ -79,8 +81,8 @@ def collect(
 
 
 def torchvision_archives() -> tuple[Archive, Archive]:
-    """The addresses and checksums of VOC 2012 and SBD that torchvision knows."""
-    from torchvision.datasets import SBDataset  # noqa: PLC0415 slow, and needed here only
+    """The archives of VOC 2012 and SBD, with the URLs and checksums listed by torchvision."""
+    from torchvision.datasets import SBDataset  # noqa: PLC0415 slow, and used only here
     from torchvision.datasets.voc import DATASET_YEAR_DICT  # noqa: PLC0415
 
     voc = DATASET_YEAR_DICT["2012"]
@@ -88,25 +90,28 @@ def torchvision_archives() -> tuple[Archive, Archive]:
 
 
 def xml_labels(path: Path) -> Bool[np.ndarray, "K"]:
-    """Which classes have an object, difficult or not, in an annotation of VOC."""
+    """Multi-hot labels of the objects, difficult or not, in a VOC annotation. Raises UserError."""
     try:
         names = {name.text or "" for name in ElementTree.parse(path).iterfind("object/name")}  # noqa: S314 own data
     except FileNotFoundError as error:
-        raise UserError(f"{path}: not found; take the original devkit") from error
+        raise UserError(f"{path}: not found; use the original devkit") from error
     except ElementTree.ParseError as error:
         raise UserError(
-            f"{path}: not a readable annotation ({error}); take the original"
+            f"{path}: expected an XML annotation, got {error}; use the original file"
         ) from error
     unknown = names.difference(CLASSES)
     if unknown:
-        raise UserError(f"{path}: expected objects of VOC's 20 classes, got {sorted(unknown)[0]!r}")
+        raise UserError(
+            f"{path}: expected objects of VOC's 20 classes, got {sorted(unknown)[0]!r}; use the "
+            "original file"
+        )
     return np.array([name in names for name in CLASSES])
 
 
 def main_labels(folder: Path) -> dict[str, Bool[np.ndarray, "K"]]:
-    """VOC's own table, ``ImageSets/Main``: 1 and 0 (only difficult objects) are present, -1 not.
+    """Multi-hot labels by image id from VOC's lists in ``ImageSets/Main``; empty without lists.
 
-    Empty where the devkit has no such lists.
+    1 and 0 (only difficult objects) count as present, -1 as absent.
     """
     lists = [folder / f"{name}_trainval.txt" for name in CLASSES]
     if not all(path.is_file() for path in lists):
@@ -123,11 +128,11 @@ def _compare(labels: Mapping[str, np.ndarray], main: Mapping[str, np.ndarray]) -
     other = [image_id for image_id in both if (labels[image_id] != main[image_id]).any()]
     if other:
         logger.warning(
-            "labels of %d of %d images are not those of ImageSets/Main (first: %s)",
+            "labels of %d of %d images differ from ImageSets/Main (first: %s)",
             *(len(other), len(both), other[0]),
         )
     elif both:
-        logger.info("labels of %d images are those of VOC's own ImageSets/Main", len(both))
+        logger.info("labels of %d images agree with ImageSets/Main", len(both))
 
 
 def _devkit(given: Path | None) -> Path | None:
@@ -140,7 +145,7 @@ def _sbd(given: Path | None) -> Path | None:
 
 
 def _first(given: Path | None, places: Iterable[str], *, holding: tuple[str, ...]) -> Path | None:
-    """The first of these places below the given folder in which all these names are."""
+    """The first of ``places`` below the given folder that holds all the names."""
     folders = [given / place for place in places] if given else []
     return next((f for f in folders if all((f / name).exists() for name in holding)), None)
 
@@ -152,7 +157,7 @@ def _require_sizes(
         if len(ids) != counts[split]:
             raise UserError(
                 f"{devkit}: expected {counts[split]} images in split {split} of VOC 2012, "
-                f"got {len(ids)}; take the original devkit and SBD"
+                f"got {len(ids)}; use the original devkit and SBD"
             )
 
 
@@ -161,20 +166,20 @@ def _masks(devkit: Path, splits: Mapping[str, Iterable[str]]) -> dict[str, Path]
 
 
 def _sbd_masks(folder: Path, *, without: Iterable[str], target: Path) -> dict[str, Path]:
-    """SBD's masks of the images of both its lists as PNG in ``target``, made once."""
+    """Convert the masks of both of SBD's lists once to PNG in ``target``."""
     listed = {i for name in ("train", "val") for i in (folder / f"{name}.txt").read_text().split()}
     masks = {i: target / f"{i}.png" for i in sorted(listed.difference(without))}
     left = [image_id for image_id, path in masks.items() if not path.is_file()]
-    for image_id in progress(left, total=len(left), what="masks of SBD", unit="image"):
+    for image_id in progress(left, total=len(left), what="convert SBD masks", unit="image"):
         write_mask(masks[image_id], sbd_mask(folder / f"cls/{image_id}.mat"))
     return masks
 
 
 def sbd_mask(path: Path) -> UInt8[np.ndarray, "H W"]:
-    """The mask ids, 0..20, of a file of SBD's folder ``cls``. Raises UserError."""
+    """Read the mask ids 0..20 of a file in SBD's folder ``cls``. Raises UserError."""
     try:
-        return loadmat(path)["GTcls"]["Segmentation"][0, 0].astype(np.uint8)
+        return loadmat(str(path))["GTcls"]["Segmentation"][0, 0].astype(np.uint8)
     except FileNotFoundError as error:
-        raise UserError(f"{path}: not found; take the original SBD") from error
+        raise UserError(f"{path}: not found; use the original SBD") from error
     except (OSError, ValueError, KeyError, IndexError, TypeError, MatReadError) as error:
-        raise UserError(f"{path}: not a mask of SBD; take the original file") from error
+        raise UserError(f"{path}: expected a mask of SBD; use the original file") from error
