@@ -411,7 +411,7 @@ def test_an_image_that_a_viewer_would_turn_gives_a_warning(clean, orientation):
     assert findings(clean, severity="warning") == turned
 
 
-def test_broken_notes_about_an_image_do_not_make_it_unreadable(clean):
+def test_corrupt_exif_data_do_not_make_an_image_unreadable(clean):
     repaint(clean, NEW, "RGB", exif=b"Exif\x00\x00no notes")
     assert check_data(clean).faults == ()
 
@@ -455,7 +455,7 @@ def test_a_split_with_some_masks_gives_a_warning(clean):
 
 
 def copy_image(root, old, new):
-    """Make one image the picture of another, with labels and mask of that."""
+    """Replace one image, its labels and its mask by copies of another one's."""
     for folder in ("JPEGImages", "SegmentationClass"):
         content = (root / f"{folder}/{old}.png").read_bytes()
         (root / f"{folder}/{new}.png").write_bytes(content)
@@ -465,7 +465,7 @@ def copy_image(root, old, new):
     (root / "labels.csv").write_text("\n".join([*kept, row.replace(old, new)]) + "\n")
 
 
-def test_the_same_picture_twice_in_a_split_gives_a_warning(clean):
+def test_a_copy_in_the_same_split_gives_a_warning(clean):
     (clean / "ImageSets/Segmentation/train_aug.txt").write_text("\n".join(IDS))
     copy_image(clean, "2007_000035", "0042")
     words = "the image is a copy of another one in the same split"
@@ -474,7 +474,7 @@ def test_the_same_picture_twice_in_a_split_gives_a_warning(clean):
 
 
 @pytest.mark.parametrize("split", ["train", "train_aug"])
-def test_a_picture_to_validate_with_that_is_trained_on_gives_a_warning(clean, split):
+def test_a_copy_of_a_validation_image_in_train_gives_a_warning(clean, split):
     (clean / TRAIN).rename(clean / f"ImageSets/Segmentation/{split}.txt")
     copy_image(clean, NEW, "2007_000034")
     words = "the validation image is a copy of a training image"
@@ -667,12 +667,12 @@ def test_of_many_classes_the_most_frequent_and_the_rarest_are_listed(clean):
         rows.append(",".join([image_id, *(str(int(5 - number <= k // 5)) for k in range(30))]))
     (clean / "labels.csv").write_text("\n".join(rows))
     lines = check_data(clean).markdown().splitlines()
-    told = [line.split()[1] for line in lines if line.startswith(r"| a\|")]
-    most, rarest = told[:10], told[10:20]
+    names = [line.split()[1] for line in lines if line.startswith(r"| a\|")]
+    most, rarest = names[:10], names[10:20]
     assert most == [rf"a\|{k}" for k in (*range(25, 30), *range(20, 25))]
     assert rarest == [rf"a\|{k}" for k in (*range(5, 10), *range(5))]
     assert sum(line.startswith("| (10 more in classes.csv) |") for line in lines) == 1
-    assert len(told) == 30  # 10 pairs come below
+    assert len(names) == 30  # 10 pairs come below
 
 
 def test_reports_are_written(clean, tmp_path):

@@ -68,7 +68,7 @@ def draws(count=20):
     return [np.random.default_rng(seed) for seed in range(count)]
 
 
-def picture(folder, mode, size, colour):
+def one_colour(folder, mode, size, colour):
     """Save one colour as a JPEG of the highest quality, so that decoding restores it."""
     path = folder / "picture.jpg"
     Image.new(mode, size, colour).save(path, quality=100)
@@ -324,7 +324,7 @@ def test_a_thin_image_keeps_at_least_one_pixel():
     ],
 )
 def test_grey_and_cmyk_files_load_as_rgb(split, tmp_path, mode, colour, expected):
-    file = picture(tmp_path, mode, (6, 6), colour)
+    file = one_colour(tmp_path, mode, (6, 6), colour)
     dataset = LabelledImages(replace(split, images=(file,)), plain(size=6, crop=6), random_seed=0)
     image = dataset[1, 0][0]
     assert image.amin(dim=(1, 2)).tolist() == pytest.approx(expected)
@@ -336,7 +336,7 @@ def test_grey_and_cmyk_files_load_as_rgb(split, tmp_path, mode, colour, expected
     [((1, 1), (4, 4)), ((1, 4000), (1, 4)), ((4000, 1), (4, 1))],
 )
 def test_tiny_and_thin_images_load(split, tmp_path, size, shown):
-    file = picture(tmp_path, "L", size, 51)
+    file = one_colour(tmp_path, "L", size, 51)
     mask = tmp_path / "masks" / f"{split.ids[0]}.png"
     mask.parent.mkdir()
     Image.new("L", size, 2).save(mask)

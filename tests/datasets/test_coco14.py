@@ -22,7 +22,7 @@ NAMES = {number: f"thing {number}" for number in CATEGORIES} | {10: "traffic lig
 TRAIN, VAL = "COCO_train2014_", "COCO_val2014_"
 TRAIN_JSON, VAL_JSON = (f"annotations/instances_{part}.json" for part in ("train2014", "val2014"))
 SMALL = {"classes": 80, "train": 3, "train_all": 4, "val": 2, "val_labelled": 1}
-# Where nobody answers, so that no test can fetch anything.
+# No server listens here, so no test can download anything.
 NOWHERE = {
     name: Archive(url=archive.url.replace("images.cocodataset.org", "localhost:9"), md5="0" * 32)
     for name, archive in ARCHIVES.items()
@@ -123,7 +123,7 @@ def refusal(call, *args, **kwargs):
 
 
 def edit(file, change):
-    """Change what a JSON file says, in place."""
+    """Change the content of a JSON file in place."""
     document = json.loads(file.read_text())
     change(document)
     file.write_text(json.dumps(document))
@@ -173,7 +173,7 @@ def test_classes_are_in_the_order_of_their_ids_and_keep_their_spaces(gather):
     assert gather().classes[9] == "traffic light"
 
 
-def test_labels_are_what_is_annotated_crowds_included(gather):
+def test_labels_are_the_annotated_classes_crowds_included(gather):
     labels = gather().labels
     assert {i: np.flatnonzero(row).tolist() for i, row in labels.items()} == {
         f"{TRAIN}000000000009": [0, 79],
@@ -209,7 +209,7 @@ def test_mask_ids_ascend_from_1_without_gaps(categories, random):
     assert [ids[category] for category in sorted(categories)] == [*range(1, len(categories) + 1)]
 
 
-def test_what_lies_in_place_stays_as_it_is(gather, coco):
+def test_the_source_is_not_changed(gather, coco):
     before = state(coco)
     gather()
     assert state(coco) == before
@@ -284,7 +284,7 @@ def test_auto_goes_on_with_what_was_fetched_before(gather, coco, tmp_path):
 
 
 @pytest.mark.parametrize("name", ["train2014", "annotations"])
-def test_what_is_missing_is_fetched(gather, coco, name):
+def test_missing_parts_are_downloaded(gather, coco, name):
     (coco / name).rename(coco / "elsewhere")
     assert refusal(gather).startswith(f"{NOWHERE[name].url}: cannot be downloaded")
 
@@ -402,7 +402,7 @@ def test_parts_of_other_categories_are_refused(gather, coco):
         ),
     ],
 )
-def test_what_is_missing_or_wrong_in_a_file_is_said(gather, coco, change, where, words):
+def test_missing_and_invalid_fields_are_named(gather, coco, change, where, words):
     edit(coco / VAL_JSON, change)
     assert refusal(gather) == f"{coco / VAL_JSON}:{where} {words}{REMEDY}"
 

@@ -182,13 +182,13 @@ def test_a_checksum_may_be_written_in_capitals(server, tmp_path):
     assert read(unpacked(archive, given=None, folder=tmp_path)) == FILES
 
 
-def test_what_breaks_off_goes_on_as_often_as_it_grows(server, tmp_path):
+def test_a_broken_download_resumes_as_long_as_it_grows(server, tmp_path):
     server.breaks_after = [1000, 500, 1]
     assert read(fetched(server, tmp_path)) == FILES
     assert server.asked == [None, "bytes=1000-", "bytes=1500-", "bytes=1501-"]
 
 
-def test_a_server_that_sends_nothing_more_is_given_up_and_what_came_is_kept(server, tmp_path):
+def test_a_stalled_download_fails_and_keeps_its_part(server, tmp_path):
     server.breaks_after = [1000, 0]
     with pytest.raises(
         UserError, match=r"photos\.zip: cannot be downloaded \(closed \d+ bytes too"
@@ -236,23 +236,23 @@ def test_a_server_that_knows_no_ranges_and_always_breaks_off_is_given_up(server,
     [b"x" * HALF, b"x" * len(CONTENT), CONTENT + b"x"],
     ids=["half", "whole", "longer"],
 )
-def test_a_wrong_part_is_fetched_anew(server, tmp_path, part):
+def test_a_part_of_another_file_is_downloaded_anew(server, tmp_path, part):
     (tmp_path / "photos.zip.part").write_bytes(part)
     assert read(fetched(server, tmp_path)) == FILES
     assert server.asked == [f"bytes={len(part)}-", None]
 
 
-def test_a_wrong_file_is_refused_and_deleted(server, tmp_path):
+def test_a_file_of_another_checksum_is_refused_and_deleted(server, tmp_path):
     expected = md5(b"another")
     with pytest.raises(UserError, match=r"or download it by hand .* download\.source") as raised:
         fetched(server, tmp_path, content=b"another")
-    for told in (server.archive().url, f"MD5 {expected}", f"got {md5(CONTENT)}"):
-        assert told in str(raised.value)
+    for words in (server.archive().url, f"MD5 {expected}", f"got {md5(CONTENT)}"):
+        assert words in str(raised.value)
     assert server.asked == [None]
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_wrong_part_and_then_a_wrong_file_are_refused(server, tmp_path):
+def test_another_checksum_after_a_fresh_start_is_refused(server, tmp_path):
     (tmp_path / "photos.zip.part").write_bytes(CONTENT[:HALF])
     with pytest.raises(UserError, match=r"expected MD5 .* and deleted the file"):
         fetched(server, tmp_path, content=b"another")
@@ -265,7 +265,7 @@ def test_a_wrong_part_and_then_a_wrong_file_are_refused(server, tmp_path):
     [(404, "HTTP Error 404: Not Found"), (403, "HTTP Error 403"), (500, "HTTP Error 500"),
      (416, "HTTP Error 416")],
 )  # fmt: skip
-def test_a_refusal_is_told(server, tmp_path, status, why):
+def test_an_http_error_is_reported(server, tmp_path, status, why):
     server.status = status
     with pytest.raises(
         UserError, match=rf"photos\.zip: cannot be downloaded \({why}.*download\.sou"
@@ -274,7 +274,7 @@ def test_a_refusal_is_told(server, tmp_path, status, why):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_an_address_that_leads_to_itself_is_told_in_one_line(server, tmp_path):
+def test_an_endless_redirect_is_reported_in_one_line(server, tmp_path):
     server.status, server.location = 302, "/sets/photos.zip"
     with pytest.raises(
         UserError, match=r"cannot be downloaded \(HTTP Error 302.* infinite loop.*\); try"
@@ -291,7 +291,7 @@ def test_an_address_that_leads_to_itself_is_told_in_one_line(server, tmp_path):
         ("/sets/photos.zip", "unknown url type"),
     ],
 )
-def test_an_address_that_leads_nowhere_is_told(monkeypatch, tmp_path, url, why):
+def test_an_unreachable_address_is_reported(monkeypatch, tmp_path, url, why):
     monkeypatch.setenv("no_proxy", "*")
     with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as http:
         free = http.server_port  # closed again when it is asked
@@ -300,14 +300,14 @@ def test_an_address_that_leads_nowhere_is_told(monkeypatch, tmp_path, url, why):
         unpacked(archive, given=None, folder=tmp_path)
 
 
-def test_a_connection_without_tls_is_told(server, tmp_path):
+def test_a_connection_without_tls_is_reported(server, tmp_path):
     archive = Archive(url=server.archive().url.replace("http:", "https:"), md5="0")
     with pytest.raises(UserError, match=r"cannot be downloaded \(.*SSL"):
         unpacked(archive, given=None, folder=tmp_path)
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="no device that is always full")
-def test_a_full_disk_is_no_fault_of_the_network(server, tmp_path):
+def test_a_full_disk_is_not_reported_as_a_network_error(server, tmp_path):
     (tmp_path / "photos.zip.part").symlink_to("/dev/full")
     with pytest.raises(OSError, match="No space left") as raised:
         fetched(server, tmp_path)
@@ -342,7 +342,7 @@ def test_an_archive_given_in_the_same_folder_is_kept(server, tmp_path):
     assert (tmp_path / "photos.zip").read_bytes() == CONTENT
 
 
-def test_a_wrong_given_archive_is_refused_and_untouched(server, tmp_path):
+def test_a_given_archive_of_another_checksum_is_refused_and_untouched(server, tmp_path):
     (tmp_path / "given").mkdir()
     (tmp_path / "given/photos.zip").write_bytes(b"another")
     with pytest.raises(UserError, match=f"given/photos.zip: expected MD5 {md5(CONTENT)}, got"):
@@ -405,7 +405,7 @@ def test_an_unpacking_of_a_fetched_archive_goes_on_without_a_request(server, tmp
     assert [path.name for path in tmp_path.iterdir()] == ["photos"]
 
 
-def test_a_wrong_archive_in_the_place_of_a_fetched_one_is_refused_and_untouched(server, tmp_path):
+def test_an_archive_of_another_checksum_in_the_cache_is_refused_and_untouched(server, tmp_path):
     (tmp_path / "photos.zip").write_bytes(b"another")
     with pytest.raises(UserError, match=r"photos\.zip: expected MD5 .*; replace or remove it"):
         fetched(server, tmp_path)

@@ -138,7 +138,7 @@ def test_nothing_is_copied_or_changed(photos):
 
 
 def save_turned(path, orientation):
-    """A picture of 4x2 pixels, its left half white as stored, that is to be turned."""
+    """An image of 4x2 pixels with a white left half as stored, and an EXIF rotation."""
     pixels = np.zeros((2, 4, 3), np.uint8)
     pixels[:, :2] = 255
     exif = Image.Exif()
@@ -147,7 +147,7 @@ def save_turned(path, orientation):
 
 
 @pytest.mark.parametrize(
-    ("orientation", "white"),  # where white is to be seen
+    ("orientation", "white"),  # side that is white after rotation
     [(3, "right"), (6, "top"), (8, "bottom"), (2, "right")],
 )
 def test_images_with_an_exif_rotation_are_rotated_upright(photos, orientation, white):

@@ -131,7 +131,7 @@ def test_of_equal_areas_the_greater_annotation_id_lies_on_top(numbers):
         max_size=6,
     )
 )
-def test_every_pixel_shows_what_the_rule_says(layers):
+def test_every_pixel_follows_the_drawing_order(layers):
     spans = [(x, y, x + w, y + h) for (x, y, w, h), _, _ in layers]
     mask = draw_mask(
         annotated(
@@ -276,7 +276,7 @@ def test_two_processes_write_the_same_bytes_as_one(tmp_path):
     assert len(list((tmp_path / "2").iterdir())) == len(images)
 
 
-def test_what_another_process_refuses_is_said_here(tmp_path):
+def test_an_error_in_a_worker_is_raised_here(tmp_path):
     images = many(malformed=[2 * CHUNK])
     with pytest.raises(UserError, match="annotation 64 of image64: expected polygons or RLE"):
         write_masks(images, tmp_path, workers=2)

@@ -59,7 +59,7 @@ def test_a_scene_does_not_depend_on_how_many_are_drawn():
     assert as_bytes(draw(1)) == as_bytes(draw(3))[:1]
 
 
-def test_no_scene_is_no_fault():
+def test_zero_scenes_are_allowed():
     assert draw(0) == []
 
 

@@ -256,7 +256,7 @@ def test_labels_are_compared_with_vocs_own_table(original, tmp_path, caplog, sig
         ("ImageSets/Segmentation/val.txt", None, "val.txt: not found"),
     ],
 )
-def test_what_is_missing_or_broken_is_named(original, tmp_path, file, content, words):
+def test_missing_and_invalid_files_are_named(original, tmp_path, file, content, words):
     path = original / "VOCdevkit/VOC2012" / file
     path.unlink()
     if content is not None:
