@@ -46,7 +46,8 @@ def small_params():
     params = yaml.safe_load((ROOT / "params.yaml").read_text())
     for section, numbers in SMALL.items():
         params[section] |= numbers
-    return params | {"methods": METHODS, "random_seeds": [0], "device": "cpu"}
+    params["machine"] |= {"device": "cpu"}
+    return params | {"methods": METHODS, "random_seeds": [0]}
 
 
 def write_params(folder, params):

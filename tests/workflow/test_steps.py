@@ -44,7 +44,6 @@ FAST = {
     "pamr_iterations": 2,
     "examples": 2,
 }
-NOT_TAKEN = {"make_pseudo": ("precision",)}
 MACHINE = {"device": "cpu", "devices": 1, "precision": "auto", "threads": 1}
 
 
@@ -67,7 +66,6 @@ def run(monkeypatch, capsys):
     def call(step, paths, **changes):
         numbers = section_of[step] | {k: v for k, v in FAST.items() if k in section_of[step]}
         arguments = []
-        paths = {k: v for k, v in paths.items() if k not in NOT_TAKEN.get(step, ())}
         for name, value in (paths | numbers | changes).items():
             values = value if isinstance(value, list) else [value]
             if value is True:
@@ -210,7 +208,7 @@ def test_imagenet_weights_from_a_file_that_is_not_there_are_refused(run, cam_pat
 
 
 def test_fewer_images_than_a_batch_are_refused(run, cam_paths):
-    refused(run("train_cam", cam_paths, batch_size=9), "8 images", "batch_size", "9")
+    refused(run("train_cam", cam_paths, batch_size=9), "expected at most 8, the number of images", "batch_size", "9")
 
 
 def test_a_split_that_is_not_there_is_named(run, cam_paths):
@@ -240,7 +238,7 @@ def test_an_unreadable_image_is_named(run, data, cam_paths):
 
 
 def test_numbers_out_of_range_and_mistyped_are_refused_by_name(run, cam_paths):
-    refused(run("train_cam", cam_paths, lr=-1), "--lr", "out of range")
+    refused(run("train_cam", cam_paths, lr=-1), "--lr", "expected more than 0")
     refused(run("train_cam", cam_paths, epochs="many"), "--epochs", "many")
     refused(run("train_cam", cam_paths, output_stride=12), "--output_stride", "[8, 16, 32]")
 
@@ -317,7 +315,7 @@ def test_a_segmenter_starts_from_a_classifier_of_its_own_backbone_only(run, data
 
 def test_background_above_foreground_is_refused(run, irn_paths):
     result = run("train_irn", irn_paths, background=0.61)
-    refused(result, "background: expected at most foreground (0.6), got 0.61")
+    refused(result, "background: expected no more than foreground (0.6), got 0.61")
 
 
 def test_the_same_seed_gives_the_same_bytes_and_another_seed_others(run, cam_paths, tmp_path):
@@ -399,7 +397,7 @@ def test_an_irn_is_trained_once_and_walks_for_both_refiners_that_need_it(
 ):
     said = succeeded(run("train_irn", irn_paths))
     assert "epoch 1/1" in said
-    assert "sure pixels: " in said
+    assert "confident pixels: " in said
     trained = irn_paths["checkpoint"].read_bytes()
     curve = irn_paths["curve"].read_text()
     losses = {line.split(",")[1] for line in curve.splitlines()[1:]}
@@ -409,7 +407,7 @@ def test_an_irn_is_trained_once_and_walks_for_both_refiners_that_need_it(
     irn_paths["checkpoint"].unlink()  # an engine takes outputs away before it makes them again
     said = succeeded(run("train_irn", irn_paths, refiner="irn+crf"))
     assert "epoch 1/1" not in said
-    assert "sure pixels: " not in said
+    assert "confident pixels: " not in said
     assert irn_paths["checkpoint"].read_bytes() == trained
     assert irn_paths["curve"].read_text() == curve
     assert not list(irn_paths["checkpoint"].parent.glob(".irn_masks*"))
@@ -459,7 +457,7 @@ def test_too_little_memory_for_a_walk_and_an_irn_of_other_classes_are_refused(
 
 def test_cams_that_are_nowhere_sure_train_no_irn(run, irn_paths):
     result = run("train_irn", irn_paths, foreground=0.95)
-    refused(result, "no pixel of any image is surely an object; lower foreground")
+    refused(result, "no pixel of any image is confident foreground; lower foreground")
 
 
 def test_sure_pixels_are_counted_by_hand(run, data, cams, irn_paths):
@@ -468,7 +466,7 @@ def test_sure_pixels_are_counted_by_hand(run, data, cams, irn_paths):
     for file in cams.iterdir():
         write_cams(file, half, [3])
     said = succeeded(run("train_irn", irn_paths, crf_iterations=0))
-    assert "sure pixels: 25.0 % objects, 50.0 % background; 25.0 % unsure" in said
+    assert "confident pixels: 25.0 % foreground, 50.0 % background; 25.0 % ignored" in said
 
 
 @pytest.mark.parametrize("refiner", ["none", "pamr", "crf", "pamr+crf"])
@@ -525,14 +523,14 @@ def test_maps_of_another_size_than_their_image_are_named(run, cams, irn_paths, p
 
 
 def test_crops_too_small_for_any_pair_are_refused(run, cams, irn_paths):
-    words = "crop: expected more than 32 pixels, in which pairs of radius 5 have room, got 32"
+    words = "crop: expected more than 32 pixels, so that pairs of radius 5 fit, got 32"
     refused(run("train_irn", irn_paths, radius=5), words)
 
 
 def test_cams_that_are_sure_of_no_object_are_refused(run, cams, irn_paths):
     for file in cams.iterdir():
         write_cams(file, np.full((1, 32, 32), 0.2), [1])
-    refused(run("train_irn", irn_paths), "no pixel of any image is surely an object; lower")
+    refused(run("train_irn", irn_paths), "no pixel of any image is confident foreground; lower")
 
 
 def test_maps_that_are_not_finite_are_named(run, cams, irn_paths, pseudo_paths):
@@ -681,7 +679,7 @@ def test_a_data_set_is_scored_on_all_some_or_none_of_its_images(run, data):
         mask.unlink()
     said, images, width_of_some = experiment.scored()
     assert images == {"cams": (2, 8), "pseudo": (2, 8), "seg": (4, 4)}
-    assert said.count("scored on 2 of 8 images of train, the others have no true mask") == 1
+    assert said.count("scored on 2 of 8 images of train; the others have no ground truth") == 1
     assert said.count("Scored on 2 of 8 images of train; the others have no ground truth.") == 1
     assert width_of_some == width
 
@@ -689,8 +687,8 @@ def test_a_data_set_is_scored_on_all_some_or_none_of_its_images(run, data):
         mask.unlink()
     said, images, width_of_none = experiment.scored()
     assert images == {"cams": (0, 8), "pseudo": (0, 8), "seg": (0, 4)}
-    assert "no true masks for split train: nothing to score" in said
-    assert "no true masks for split val: nothing to score" in said
+    assert "no ground truth for split train: nothing to score" in said
+    assert "no ground truth for split val: nothing to score" in said
     assert "| CAM | no ground truth | no ground truth | no ground truth |" in said
     assert "mIoU, %: no true masks to tell it by" in said
     assert width_of_none < width  # no column of the truth
@@ -774,7 +772,7 @@ def test_segmenters_that_cannot_be_are_refused(run, data):
 
 
 def test_a_crop_that_no_image_fills_is_refused(run, cam_paths):
-    words = "crop: expected no more than resize_max (32), since every image would be smaller"
+    words = "crop: expected no more than resize_max (32), got"
     refused(run("train_cam", cam_paths, crop=40), words, "got 40; lower crop or raise resize_max")
 
 

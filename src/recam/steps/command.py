@@ -51,7 +51,8 @@ def run(main: Callable[..., None]) -> None:
     try:
         arguments = parse(main)
     except UserError as error:
-        sys.exit(f"{name}: {error}")
+        _start_log(None)
+        sys.exit(reported(f"{name}: {error}"))
     _start_log(arguments.log)
     start = time.monotonic()
     try:

@@ -1,7 +1,7 @@
 """The whole of params.yaml: its sections, their check, and the merge of a preset."""
 
 from collections.abc import Mapping
-from typing import Annotated, Any, Self
+from typing import Annotated, Any
 
 from pydantic import AfterValidator, Field, ValidationError, model_validator
 from pydantic_core import PydanticCustomError
@@ -60,7 +60,7 @@ class Experiment(Section):
     draw: Draw
 
     @model_validator(mode="after")
-    def _devices_divide_batches(self) -> Self:
+    def _devices_divide_batches(self) -> "Experiment":
         devices = self.machine.devices
         if isinstance(devices, str):  # auto: the number is known where the step runs
             return self

@@ -1,6 +1,6 @@
 """Section download: the data set."""
 
-from typing import Annotated, Self
+from typing import Annotated
 
 from pydantic import Field, model_validator
 from pydantic_core import PydanticCustomError
@@ -57,7 +57,7 @@ class Download(Section):
     ] = None
 
     @model_validator(mode="after")
-    def _made_is_complete(self) -> Self:
+    def _made_is_complete(self) -> "Download":
         missing = [name for name in OF_MADE if getattr(self, name) is None]
         if self.dataset in MADE and missing:
             meaning = type(self).model_fields[missing[0]].description

@@ -5,7 +5,7 @@ stand in params.yaml alone: a field has a default only where the number may be l
 """
 
 from dataclasses import dataclass
-from typing import Annotated, Literal, Self
+from typing import Annotated
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, WithJsonSchema, model_validator
 from pydantic_core import PydanticCustomError
@@ -42,6 +42,13 @@ def name_from(names: tuple[str, ...]) -> tuple[AfterValidator, WithJsonSchema]:
     return AfterValidator(OneOf(names)), WithJsonSchema({"type": "string", "enum": list(names)})
 
 
+def _known_stride(value: int) -> int:
+    if value not in STRIDES:
+        raise PydanticCustomError("expected", "", {"expected": "8, 16 or 32"})
+    return value
+
+
+STRIDES = (8, 16, 32)
 Split = Annotated[
     str,
     Field(
@@ -61,7 +68,10 @@ Weights = Annotated[
     Field(description="initial weights of the backbone: imagenet, none, or a state dict's path"),
 ]
 OutputStride = Annotated[
-    Literal[8, 16, 32], Field(description="stride of the feature grid, in pixels")
+    int,
+    AfterValidator(_known_stride),
+    WithJsonSchema({"type": "integer", "enum": list(STRIDES)}),
+    Field(description="stride of the feature grid, in pixels"),
 ]
 FrozenBatchNorm = Annotated[
     bool, Field(description="batch norms use their stored statistics in training too")
@@ -102,7 +112,7 @@ class Training(Section):
     crop: Annotated[int, Field(ge=1, description="side of the square crop, in pixels")]
 
     @model_validator(mode="after")
-    def _sizes_are_in_order(self) -> Self:
+    def _sizes_are_in_order(self) -> "Training":
         for name in ("resize_min", "crop"):
             value = getattr(self, name)
             if value > self.resize_max:

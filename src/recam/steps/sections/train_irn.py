@@ -1,6 +1,6 @@
 """Section train_irn: edges learned from confident pixels (Ahn, Cho & Kwak, CVPR 2019)."""
 
-from typing import Annotated, Self
+from typing import Annotated
 
 from pydantic import Field, model_validator
 from pydantic_core import PydanticCustomError
@@ -53,7 +53,7 @@ class TrainIrn(Training, CrfNumbers):
     lr_displacements: HeadRate
 
     @model_validator(mode="after")
-    def _scores_are_in_order(self) -> Self:
+    def _scores_are_in_order(self) -> "TrainIrn":
         if self.background > self.foreground:
             words = (
                 f"background: expected no more than foreground ({self.foreground}), got "
