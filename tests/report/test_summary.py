@@ -11,6 +11,7 @@ from recam.report.summary import (
     gathered_metrics,
     gathered_table,
     results_table,
+    table_of,
 )
 
 
@@ -125,6 +126,12 @@ def test_without_ground_truth_the_table_says_where_the_masks_are(tmp_path):
     assert len(notes) == 1
     assert "Nothing was scored: the data set has no ground truth." in notes[0]
     assert "`results/seed*/METHOD/pseudo`" in notes[0]
+
+
+def test_before_any_evaluation_the_table_says_nothing_about_ground_truth():
+    table = table_of(gathered_metrics([]), replicates=0)
+    assert table.rows == []
+    assert table.notes == []
 
 
 def test_tables_without_rows_keep_their_columns(tmp_path):

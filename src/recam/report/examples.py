@@ -120,7 +120,7 @@ def _sorted_groups(mious: pd.DataFrame, count: int) -> dict[str, tuple[list[str]
     if {"cam", "recam"} <= set(mious):
         value = (mious["recam"] - mious["cam"]).dropna().sort_values()
         share, median = 100 * (value > 0).mean(), value.median()
-        names = ("1-most-gained", "2-typical", "3-most-lost")
+        names = ("1-largest-gains", "2-typical", "3-largest-losses")
         words = (
             f"Largest gains in mIoU of {name} over CAM.",
             f"Gains closest to the median ({median:+.1f} mIoU). "

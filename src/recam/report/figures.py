@@ -48,8 +48,8 @@ BY_SIZE = (
     "each method exceeds their outlines."
 )
 ALONE_OR_WITH_OTHERS = (
-    "objects alone in their image, and objects beside other classes. Classes are confused in the "
-    "latter, where re-activation should help."
+    "objects alone in their image, and objects beside other classes. Confusions between classes "
+    "arise in the latter, where re-activation should help."
 )
 ONLY_LABELLED = (
     " In maps and pseudo masks only the image's labels can occur, so an object that is alone "

@@ -70,11 +70,11 @@ def _sentence(metrics: Metrics) -> str:
 
     stages = [s for s in metrics if all("miou" in metrics[s].get(m, {}) for m in ("cam", "recam"))]
     if not stages:
-        return "CAM and ReCAM are not both scored yet."
-    said = [f"{STAGES[s]} {of(s, 'recam')} against {of(s, 'cam')}" for s in stages]
+        return "CAM and ReCAM are not both scored."
+    said = [f"{STAGES[s]} {of(s, 'recam')} and {of(s, 'cam')}" for s in stages]
     if "miou" in metrics["seg"].get("supervised", {}):
-        said.append(f"fully supervised segmentation {of('seg', 'supervised')}")
-    return f"mIoU in percent, ReCAM against CAM: {'; '.join(said)}."
+        said.append(f"segmentation with full supervision {of('seg', 'supervised')}")
+    return f"mIoU of ReCAM and CAM, in percent: {'; '.join(said)}."
 
 
 def _unfinished(runs: list[Run]) -> list[str]:
