@@ -4,7 +4,6 @@ import os
 import signal
 import subprocess
 import sys
-from argparse import Namespace
 from functools import partial
 from itertools import islice
 
@@ -21,9 +20,6 @@ from recam.core.labels import IGNORE
 from recam.io.checkpoints import save_checkpoint
 from recam.runtime.distributed import all_reduce_sum, is_first, processes, shard
 
-sys.path.append(str(ROOT / "workflow/scripts"))
-import make_cams
-
 SMALL = {
     "backbone": "resnet18",
     "weights": "none",
@@ -37,23 +33,34 @@ SMALL = {
 }
 MACHINE = {"device": "cpu", "devices": 2, "precision": "fp32", "threads": 1}
 # A step whose first process would never notice by itself that another is gone.
-PATIENT_STEP = """
+PATIENT_STEP = '''
+"""A step."""
 import os, sys, threading
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
 sys.path.insert(0, {scripts!r})
-from recam.steps import command
-from recam.steps.launch import shared
+from _library import run
+from recam.steps.launch import distributed
+from recam.steps.paths import Out
+from recam.steps.sections.machine import Machine
+from recam.steps.sections.pictures import Draw
 from recam.runtime.distributed import is_first, wait_for_all
 
-def main(args):
+@dataclass(frozen=True, kw_only=True)
+class Paths:
+    made: Annotated[Path, Out("nothing")]
+
+@distributed
+def main(paths: Paths, numbers: Draw, machine: Machine) -> None:
     os.write(1, f"at work: {{os.getpid()}}\\n".encode())  # in one piece
     wait_for_all()
     if is_first():
         threading.Event().wait()
     {of_the_other}
 
-paths = {{"made": "out: nothing"}}
-command.run(shared(main), description=None, paths=paths, common=("device", "devices"))
-"""
+run(main)
+'''
 
 
 @pytest.fixture
@@ -155,14 +162,13 @@ def test_cams_made_by_two_processes_are_those_of_one_to_the_byte(step, data, tmp
     checkpoint, classes = tmp_path / "cam.pt", ("cat", "dog")
     tensors = made(make_classifier, "cam", classes).state_dict()
     save_checkpoint(checkpoint, tensors, blueprint_of("cam", classes))
-    numbers = yaml.safe_load((ROOT / "params.yaml").read_text())["make_cams"] | SMALL | MACHINE
     alone, together = (
         {"checkpoint": checkpoint, "cams": out / "cams", "manifest": out / "cams.sha256"}
         for out in (tmp_path / "alone", tmp_path / "together")
     )
-    make_cams.main(Namespace(**numbers, data=data, **alone))
-    run = step("make_cams", **together)
-    assert run.returncode == 0, run.stdout
+    for paths, devices in ((alone, 1), (together, 2)):
+        run = step("make_cams", **paths, devices=devices)
+        assert run.returncode == 0, run.stdout
     checksums = alone["manifest"].read_text()
     assert len(checksums.splitlines()) == 8
     assert together["manifest"].read_text() == checksums
@@ -177,7 +183,8 @@ def patient(tmp_path):
         script = tmp_path / "step.py"
         script.write_text(PATIENT_STEP.format(scripts=scripts, of_the_other=of_the_other))
         made = str(tmp_path / "made")
-        return [sys.executable, script, "--made", made, "--device", "cpu", "--devices", "2"]
+        machine = [f"--{name}={value}" for name, value in MACHINE.items()]
+        return [sys.executable, script, "--made", made, "--examples=1", *machine]
 
     return words
 

@@ -82,7 +82,7 @@ def test_a_preset_gives_a_plan(preset, jobs):
         (lambda p: p["train_cam"].pop("lr"), "train_cam.lr is missing"),
         (
             lambda p: p["train_cam"].update(lr="1e-3"),
-            "train_cam.lr: expected a value of type number",
+            "train_cam.lr: expected a number",
         ),
         (lambda p: p.update(methods=["cam", "cam"]), "methods: expected no value twice"),
     ],
@@ -112,7 +112,8 @@ def test_steps_without_a_network_start_without_torch():
 
 
 def test_a_step_takes_the_cores_of_all_its_processes(tmp_path):
-    params = small_params() | {"device": "cpu", "devices": 2, "threads": 2}
+    params = small_params()
+    params["machine"] |= {"device": "cpu", "devices": 2, "threads": 2}
     params["train_cam"]["threads"] = 3
     set_up(tmp_path, params)
     run = snakemake(tmp_path, "--dry-run", "--cores", "8", "--quiet", "host")

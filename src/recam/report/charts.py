@@ -20,7 +20,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import LogLocator, MaxNLocator
 
 from recam.io.atomic import replacing
-from recam.report.style import DOTS, GREY, LOOKS, PAGE, RC, STAGES
+from recam.report.style import DOTS, GREY, PAGE, RC, STAGES, look_of, ordered
 
 Values = Mapping[str, float | str]  # of one method and stage, by name
 Metrics = Mapping[str, Mapping[str, Values]]  # stage, method, name
@@ -143,7 +143,9 @@ def miou_by_stage(metrics: Metrics) -> Figure | None:
     ``metrics[stage][method]`` has ``miou`` and, over several random seeds, ``miou_std`` above 0.
     """
     scored = {
-        stage: {m: metrics[stage][m] for m in LOOKS if "miou" in metrics[stage].get(m, {})}
+        stage: {
+            m: metrics[stage][m] for m in ordered(metrics[stage]) if "miou" in metrics[stage][m]
+        }
         for stage in STAGES
         if stage in metrics
     }
@@ -174,9 +176,8 @@ def rows_of(table: pd.DataFrame, column: str, *values: object) -> pd.DataFrame:
 
 
 def methods_in(table: pd.DataFrame) -> list[str]:
-    """The methods of a table, in the order of ``LOOKS``."""
-    present = set(table["method"])
-    return [method for method in LOOKS if method in present]
+    """The methods of a table, in the order of ``style.ordered``."""
+    return ordered(table["method"])
 
 
 def mean_and_std(
@@ -216,7 +217,7 @@ def legend(
     title: str | None = None,
 ) -> None:
     """A legend of the methods above the figure."""
-    looks = [LOOKS[method] for method in methods]
+    looks = [look_of(method) for method in methods]
     lines = [Line2D([], [], color=k.colour, marker=k.marker, label=k.name) for k in looks]
     handles = [*lines, *more]
     figure.legend(
@@ -240,7 +241,7 @@ def groups_in(table: pd.DataFrame, name: str) -> list[str]:
 
 def _line(axes: Axes, table: pd.DataFrame, *, x: str, y: str, marks: int = 0) -> None:
     """A method's mean along x with its band and about ``marks`` markers."""
-    look = LOOKS[table["method"].iloc[0]]
+    look = look_of(table["method"].iloc[0])
     along = np.unique(table[x].to_numpy())
     means, deviations = mean_and_std(table, by=x, value=y, rows=list(along))
     every = max(1, len(along) // marks) if marks else None
@@ -262,13 +263,13 @@ def points(
     line: bool = False,
 ) -> None:
     """A method's markers and whiskers, joined by a line if asked."""
-    look = LOOKS[method]
+    look = look_of(method)
     joined = "-" if line else ""
     axes.errorbar(x, y, yerr, xerr, linestyle=joined, color=look.colour, marker=look.marker)
 
 
 def _thresholds(axes: Axes, values: Values, method: str) -> None:
-    look = LOOKS[method]
+    look = look_of(method)
     for prefix, face in (("oracle_", "white"), ("", look.colour)):
         if f"{prefix}threshold" in values and f"{prefix}miou" in values:
             x, y = float(values[f"{prefix}threshold"]), float(values[f"{prefix}miou"])
@@ -277,7 +278,7 @@ def _thresholds(axes: Axes, values: Values, method: str) -> None:
 
 
 def _labelled_point(axes: Axes, height: float, values: Values, method: str) -> None:
-    look = LOOKS[method]
+    look = look_of(method)
     miou, deviation = float(values["miou"]), float(values.get("miou_std", 0))
     shown = np.array([deviation or np.nan])
     points(axes, np.array([miou]), np.array([height]), method, xerr=shown)

@@ -14,7 +14,7 @@ from matplotlib.colors import Colormap, LinearSegmentedColormap
 from matplotlib.figure import Figure
 
 from recam.report.charts import dots, in_style, legend, methods_in, rows_of, short
-from recam.report.style import LOOKS, PAGE
+from recam.report.style import PAGE, look_of
 
 Map = Float[np.ndarray, "classes classes"]  # rows true classes, columns predicted ones
 
@@ -54,12 +54,12 @@ def confusions(
     most = max(float(np.nanmax(shares, initial=1.0)) for shares in maps)
     for axes, shares, method in zip(grid[0], maps, methods, strict=False):
         _map(axes, shares, shown, SHARES, (0.0, most))
-        axes.set_title(f"{LOOKS[method].name}, %")
+        axes.set_title(f"{look_of(method).name}, %")
     if after is not None and len(methods) == 2:
         change = maps[1] - maps[0]
         most = float(np.nanmax(np.abs(change), initial=1.0))
         _map(grid[1, 0], change, shown, CHANGES, (-most, most))
-        grid[1, 0].set_title(f"{LOOKS[after].name} \N{MINUS SIGN} {LOOKS[before].name}, points")
+        grid[1, 0].set_title(f"{look_of(after).name} \N{MINUS SIGN} {look_of(before).name}, points")
     sums = confused_shares(rows_of(table, "method", *methods), classes)
     dots(grid[-1, 1], sums, by="truth", value="share", rows=shown)
     grid[-1, 1].tick_params(labelleft=False)

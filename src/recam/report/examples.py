@@ -22,7 +22,7 @@ from recam.report.grids import (
     shown_mask,
 )
 from recam.report.object_outcomes import image_mious
-from recam.report.style import LOOKS
+from recam.report.style import look_of, ordered
 from recam.report.summary import Run
 
 LIGHT_GREY = 235
@@ -62,13 +62,14 @@ class Material:
 def material_of(
     runs: list[Run], *, data: Path, truth: Path, counts: pd.DataFrame | None = None
 ) -> Material:
-    """The runs of the first random seed, in the order of ``LOOKS``, with their counts."""
+    """The runs of the first random seed, in the order of ``style.ordered``, with their counts."""
     first = runs[0].random_seed
+    of_first = {run.method: run for run in runs if run.random_seed == first}
     return Material(
         data=data,
         truth=truth,
         classes=read_classes(data / CLASSES),
-        runs={m: r for m in LOOKS for r in runs if r.method == m and r.random_seed == first},
+        runs={method: of_first[method] for method in ordered(of_first)},
         counts=None if counts is None else counts[counts["random_seed"] == first],
     )
 
@@ -116,7 +117,7 @@ def _image_mious(counts: pd.DataFrame | None, stage: str) -> pd.DataFrame:
 def _sorted_groups(mious: pd.DataFrame, count: int) -> dict[str, tuple[list[str], str]]:
     """File names, with their image ids and caption."""
     after = "recam" if "recam" in mious else str(mious.columns[0])
-    name = LOOKS[after].name
+    name = look_of(after).name
     if {"cam", "recam"} <= set(mious):
         value = (mious["recam"] - mious["cam"]).dropna().sort_values()
         share, median = 100 * (value > 0).mean(), value.median()
@@ -186,7 +187,7 @@ def _cells(material: Material, stage: str, image_id: str) -> Cells:
     draw = of_maps if stage == "cams" else of_mask
     files = {method: _file(run, stage, image_id) for method, run in material.runs.items()}
     return {
-        TITLES[stage].format(LOOKS[method].name): draw(file) if file.is_file() else None
+        TITLES[stage].format(look_of(method).name): draw(file) if file.is_file() else None
         for method, file in files.items()
     }
 
@@ -212,7 +213,9 @@ def _mask(run: Run, stage: str, image_id: str) -> np.ndarray | None:
 def _label(image_id: str, mious: pd.DataFrame) -> str:
     name = image_id if len(image_id) <= LONGEST_NAME else f"…{image_id[1 - LONGEST_NAME :]}"
     numbers = mious.loc[image_id].dropna() if image_id in mious.index else pd.Series(dtype=float)
-    shown = [f"{LOOKS[m].name} {numbers[m]:.0f}" for m in LOOKS if m in numbers]
+    shown = [
+        f"{look_of(m).name} {numbers[m]:.0f}" for m in ordered(str(name) for name in numbers.index)
+    ]
     return "\n".join([name, *shown])
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from PIL import Image
 
 from recam.io.atomic import write_text
-from recam.report.style import LOOKS, STAGES
+from recam.report.style import STAGES, look_of
 from recam.report.summary import Metrics, Run, Table, evaluated, gathered_metrics, table_of
 
 QUESTION = (
@@ -88,7 +88,7 @@ def _unfinished(runs: list[Run]) -> list[str]:
             and not (run.method == "supervised" and name in ("classifier.pt", "cams", "pseudo"))
         ]
         if parts:
-            name = LOOKS[run.method].name
+            name = look_of(run.method).name
             sentences.append(
                 f"Unfinished: {name}, random seed {run.random_seed}, lacks {', '.join(parts)}; "
                 "`make run` resumes it."

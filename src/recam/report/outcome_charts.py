@@ -20,7 +20,7 @@ from recam.report.charts import (
     points,
     rows_of,
 )
-from recam.report.style import EXTRA, LOOKS, MISSED, OTHER, PAGE, RIGHT
+from recam.report.style import EXTRA, MISSED, OTHER, PAGE, RIGHT, look_of
 
 OUTCOMES = {  # column -> title, colour
     "found": ("found", RIGHT),
@@ -82,7 +82,7 @@ def alone_or_with_others(rows: pd.DataFrame) -> Figure | None:
         shares.set_title(f"images with {group} ({count:,} objects)")
         shares.set_xlim(0, 100)
     grid[0, 0].set_ylim(len(methods) - 0.5, -0.5)
-    grid[0, 0].set_yticks(range(len(methods)), [LOOKS[method].name for method in methods])
+    grid[0, 0].set_yticks(range(len(methods)), [look_of(method).name for method in methods])
     grid[0, 1].set_xlim(0, 1.6 * max(rows["extra"].max(), 1))
     for axes in grid[-1]:
         axes.set_xlabel("% of the objects' pixels")

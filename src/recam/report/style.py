@@ -3,6 +3,7 @@
 Class colours are those of mask files: ``labels.class_colours``.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 PAGE = 7.2  # inches: the width of a page
@@ -25,10 +26,25 @@ LOOKS = {
     "recam": Look("ReCAM", "#0072B2", "D"),
     "supervised": Look("supervised", "#000000", "^"),
 }
+# For methods that are not listed above, by their names.
+OTHER_LOOKS = (("#D55E00", "v"), ("#009E73", "P"), ("#CC79A7", "X"), ("#56B4E9", "*"))
 STAGES = {"cams": "cams", "pseudo": "pseudo masks", "seg": "segmentation"}
 # Outcomes of an object's pixels, and changes of a pixel from one method to another.
 RIGHT, OTHER, MISSED, EXTRA = "#009E73", "#CC79A7", "#56B4E9", "#D55E00"
 BECAME_RIGHT, BECAME_WRONG = "#00E5FF", "#FF2D2D"  # no class has these colours
+
+
+def look_of(method: str) -> Look:
+    """The look of a method; one that is not in LOOKS is called by its own name."""
+    colour, marker = OTHER_LOOKS[sum(method.encode()) % len(OTHER_LOOKS)]
+    return LOOKS.get(method, Look(method, colour, marker))
+
+
+def ordered(methods: Iterable[str]) -> list[str]:
+    """Methods without repetition: those of LOOKS in their order, then the others by name."""
+    known = list(LOOKS)
+    return sorted(set(methods), key=lambda m: (known.index(m) if m in LOOKS else len(known), m))
+
 
 RC = {
     "figure.dpi": DOTS,

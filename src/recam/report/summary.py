@@ -9,7 +9,7 @@ from typing import cast
 import pandas as pd
 
 from recam.core.errors import UserError
-from recam.report.style import LOOKS, STAGES
+from recam.report.style import STAGES, look_of, ordered
 
 NOTHING_SCORED = (
     "Nothing was scored: the data set has no ground truth. Pseudo masks are in "
@@ -113,7 +113,7 @@ def table_of(metrics: Metrics, *, replicates: int) -> Table:
 
     A note gives the number of scored images if some have no ground truth.
     """
-    present = [m for m in LOOKS if any(m in stage for stage in metrics.values())]
+    present = ordered(method for stage in metrics.values() for method in stage)
     splits = {stage: next(iter(v.values()))["split"] for stage, v in metrics.items() if v}
     head = ["mIoU, %", *(f"{STAGES[stage]} ({split})" for stage, split in splits.items())]
     has_ratio = any("ratio_to_supervised" in values for values in metrics["seg"].values())
@@ -122,7 +122,7 @@ def table_of(metrics: Metrics, *, replicates: int) -> Table:
         cells = [_cell(metrics[stage].get(method), replicates=replicates) for stage in splits]
         if has_ratio:
             cells.append(_ratio(metrics["seg"].get(method, {}), replicates=replicates))
-        rows.append([LOOKS[method].name, *cells])
+        rows.append([look_of(method).name, *cells])
     return Table(head=head + ["of supervised"] * has_ratio, rows=rows, notes=_notes(metrics))
 
 
@@ -138,7 +138,7 @@ def miou_lines(metrics: Metrics) -> list[str]:
     """A line of log for each scored stage, with the mIoU of each method."""
     lines: list[str] = []
     for stage, methods in metrics.items():
-        mious = [f"{LOOKS[m].name} {v['miou']:.1f}" for m, v in methods.items() if "miou" in v]
+        mious = [f"{look_of(m).name} {v['miou']:.1f}" for m, v in methods.items() if "miou" in v]
         if mious:
             lines.append(f"mIoU of {STAGES[stage]}: {', '.join(mious)}")
     return lines

@@ -32,8 +32,12 @@ EXPECTED = {
 
 
 def first_sentence(error: ValidationError, model: type[BaseModel]) -> tuple[tuple[str, ...], str]:
-    """The dotted key, as a tuple, of the first error by the alphabet, and its sentence."""
-    errors = sorted(error.errors(), key=lambda e: [str(part) for part in e["loc"]])
+    """The key, as a tuple, of the first error in alphabetical order, and its sentence."""
+    # A misspelt name is unknown here and missing there: the unknown one comes first.
+    by_place = [
+        (e["type"] == "missing", [str(part) for part in e["loc"]], e) for e in error.errors()
+    ]
+    errors = [e for *_, e in sorted(by_place, key=lambda place: place[:2])]
     # A list whose only item is refused also counts as too short: the item is the error.
     details = errors[1] if errors[0]["type"] == "too_short" and len(errors) > 1 else errors[0]
     key = tuple(str(part) for part in details["loc"])
@@ -43,7 +47,7 @@ def first_sentence(error: ValidationError, model: type[BaseModel]) -> tuple[tupl
         own = words.split(":", maxsplit=1)[0].split(" ", maxsplit=1)[0]
         return (*key, *own.split(".")), f"{prefix}.{words}" if prefix else words
     name = ".".join(key)
-    if details["type"] == "extra_forbidden":
+    if details["type"] in ("extra_forbidden", "invalid_key"):
         return key, f"{name} is not a parameter; {_known(key, model)}"
     field = field_of(key, model)
     meaning = field.description if field else None
