@@ -24,10 +24,13 @@ exclude_patterns = ["_build"]
 myst_enable_extensions = ["colon_fence"]
 myst_heading_anchors = 3
 
+highlight_language = "text"
+
 html_theme = "furo"
 html_title = "ReCAM"
 html_static_path = ["_static"]
 html_css_files = ["pages.css"]
+html_show_copyright = False
 html_show_sphinx = False
 
 autodoc_member_order = "bysource"

@@ -21,6 +21,10 @@ from recam.io.images import read_image, read_mask
 from recam.io.scores import load_scores
 from recam.report.grids import PictureRow, draw_picture, shown_maps, shown_mask
 
+STEPS = (
+    *("train_cam", "train_recam", "make_cams", "train_irn", "make_pseudo", "train_seg"),
+    "evaluate",
+)
 RESULTS = Path(__file__).parent / "results"
 KEPT = ("metrics.json", "picture.png")
 ROWS = 4
@@ -65,7 +69,7 @@ def described(run: Path, *, command: str, overlays: list[Path], wall_s: float | 
         "random_seeds": params["random_seeds"],
         "wall_s": round(wall_s or max(ended) - min(began)),
         "peak_mib": max(step["max_rss_mib"] for step in timed),
-        "steps": timed,
+        "steps": sorted(timed, key=lambda step: STEPS.index(step["step"])),
     }
 
 
