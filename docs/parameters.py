@@ -30,8 +30,9 @@ def parameters_table() -> str:
 
 def _section(schema: dict, properties: dict, defaults: dict) -> str:
     lines = ["| parameter | meaning | values | default |", "| --- | --- | --- | --- |"]
-    for name, raw in properties.items():
-        entry = _resolved(schema, raw)
+    order = [name for name in defaults if name in properties]
+    for name in [*order, *(name for name in properties if name not in order)]:
+        entry = _resolved(schema, properties[name])
         meaning = " ".join(entry.get("description", "").split())
         default = f"`{_shown(defaults[name])}`" if name in defaults else "not set"
         cells = [f"`{name}`", meaning, _values(schema, entry), default]
@@ -52,7 +53,8 @@ def _resolved(schema: dict, entry: dict) -> dict:
 def _values(schema: dict, raw: dict) -> str:
     entry = _resolved(schema, raw)
     if choices := entry.get("anyOf"):
-        return " or ".join(_values(schema, choice) for choice in choices)
+        given = [choice for choice in choices if choice.get("type") != "null"]  # null: left out
+        return " or ".join(_values(schema, choice) for choice in given)
     if "enum" in entry or "const" in entry:
         return ", ".join(f"`{_shown(v)}`" for v in entry.get("enum", [entry.get("const")]))
     kinds = entry.get("type", "any")
