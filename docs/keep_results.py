@@ -1,8 +1,8 @@
 """Keep the results of a finished run in docs/results/NAME, for the tables of the pages.
 
 After `make run`, `python docs/keep_results.py default --command "make run"` copies the metrics and
-pictures, draws overview.png, and writes run.json: commit, command, random seeds, time and memory.
-`make tables` then writes them into the pages.
+the pictures of the pages, draws overview.png, and writes run.json: commit, command, random seeds,
+time and memory. `make tables` then writes them into the pages.
 """
 
 import argparse
@@ -19,14 +19,15 @@ from recam.core.labels import class_colours, top_class
 from recam.data.layout import CLASSES, IMAGES, LABELS, MASKS, find_image, read_classes, read_labels
 from recam.io.images import read_image, read_mask
 from recam.io.scores import load_scores
-from recam.report.grids import PictureRow, draw_picture, shown_maps, shown_mask
+from recam.report.grids import GridRow, draw_grid, shown_maps, shown_mask
 
 STEPS = (
     *("train_cam", "train_recam", "make_cams", "train_irn", "make_pseudo", "train_seg"),
     "evaluate",
 )
 RESULTS = Path(__file__).parent / "results"
-KEPT = ("metrics.json", "picture.png")
+PICTURES = {"default": ("seed0/recam/pseudo.png", "figures/curves/2-thresholds.png")}
+PICTURE_OF_OTHERS = ("picture.png",)
 ROWS = 4
 CAPTION = "The first images that show two classes or more, random seed {}."
 
@@ -42,8 +43,8 @@ def main() -> None:
     args = parser.parse_args()
     folder = RESULTS / args.name
     folder.mkdir(parents=True, exist_ok=True)
-    for name in KEPT:
-        shutil.copy(args.run / "results" / name, folder / name)
+    for name in ("metrics.json", *PICTURES.get(args.name, PICTURE_OF_OTHERS)):
+        shutil.copy(args.run / "results" / name, folder / Path(name).name)
     run = described(args.run, command=args.command, overlays=args.params, wall_s=args.wall_s)
     (folder / "run.json").write_text(json.dumps(run, indent=2) + "\n", encoding="utf-8")
     draw_overview(folder / "overview.png", args.run, random_seed=run["random_seeds"][0])
@@ -100,10 +101,10 @@ def draw_overview(path: Path, run: Path, *, random_seed: int) -> None:
         for image_id in predicted
         if labels.loc[image_id].sum() > 1 and (results / f"cam/cams/{image_id}.npz").is_file()
     ][:ROWS]
-    rows = [PictureRow(cells=_cells(data, results, i, len(classes))) for i in shown]
+    rows = [GridRow(cells=_cells(data, results, i, len(classes))) for i in shown]
     masks = [read_mask(data / MASKS / f"{image_id}.png") for image_id in shown]
-    named = {int(value) for mask in masks for value in np.unique(mask)}
-    draw_picture(path, rows, classes, caption=CAPTION.format(random_seed), named=named)
+    ids = {int(value) for mask in masks for value in np.unique(mask)}
+    draw_grid(path, rows, classes, caption=CAPTION.format(random_seed), ids=ids)
 
 
 def _cells(data: Path, results: Path, image_id: str, num_classes: int) -> dict[str, np.ndarray]:

@@ -18,7 +18,7 @@ from recam.report.summary import results_table
 
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "docs" / "results"
-REFINERS = {"none": "seed", "pamr": "PAMR", "crf": "CRF", "irn": "IRN", "irn+crf": "IRN + CRF"}
+REFINERS = {"none": "unrefined", "pamr": "PAMR", "crf": "CRF", "irn": "IRN", "irn+crf": "IRN + CRF"}
 METHODS = {"cam": "CAM", "recam": "ReCAM"}
 NUMBERS = {"miou": "mIoU, %", "oracle_miou": "mIoU at the oracle threshold, %"}
 NOT_RECORDED = "not recorded"

@@ -1,8 +1,11 @@
 """Pages name only what exists: targets, files, modules, options, parameters, links."""
 
+import importlib
 import importlib.util
+import os
 import re
 import runpy
+import subprocess
 import sys
 import textwrap
 from functools import cache
@@ -187,6 +190,31 @@ def test_tables_and_graph_are_current(monkeypatch):
     monkeypatch.setattr(sys, "argv", ["tables.py", "--check"])
     monkeypatch.syspath_prepend(ROOT / "docs")
     runpy.run_path(str(ROOT / "docs/tables.py"), run_name="__main__")
+
+
+def test_a_kept_run_is_described_by_its_logs(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(ROOT / "docs")
+    described = importlib.import_module("keep_results").described
+    params_of_run = {"random_seeds": [7], "methods": ["cam"]}
+    (tmp_path / "params.yaml").write_text(yaml.safe_dump(params_of_run))
+    logs = tmp_path / "logs/seed7/cam"
+    logs.mkdir(parents=True)
+    for step, seconds, memory, end in (("evaluate", 20, 300, 1100), ("train_cam", 60, 500, 1000)):
+        (logs / f"{step}.tsv").write_text(f"s\tmax_rss\n{seconds}\t{memory}\n")
+        os.utime(logs / f"{step}.tsv", (end, end))
+    for words in (
+        "init --quiet",
+        "-c user.name=u -c user.email=e@e.org commit --allow-empty -qm 1",
+    ):
+        subprocess.run(["git", *words.split()], cwd=tmp_path, check=True)
+
+    run = described(tmp_path, command="make run", overlays=[], wall_s=None)
+
+    assert run["random_seeds"] == [7]
+    assert run["wall_s"] == 1100 - (1000 - 60)
+    assert run["peak_mib"] == 500
+    assert [step["step"] for step in run["steps"]] == ["train_cam", "evaluate"]
+    assert len(run["commit"]) == 40
 
 
 def test_check_builds_the_pages_and_fails_at_a_warning():
