@@ -8,7 +8,7 @@ export PATH := $(abspath $(BIN)):$(PATH)
 # Columns of `dvc exp show` that would hide the others: other metrics, and checksums of files.
 HIDDEN := .*(_std|correct|_for_|oracle|threshold$$|split|images|\.of$$|\.cam\.|\.supervised\.|ratio).*|(data|results|src|workflow|Snakefile).*
 
-.PHONY: install run report test check check-data matrix preset schema dvc.yaml record adopt experiments bench readme format clean
+.PHONY: install run report test check check-data matrix preset schema dvc.yaml record adopt experiments bench tables docs format clean
 
 install: $(READY) ## the environment
 
@@ -43,7 +43,8 @@ check: $(READY) ## style, types, layers, the graph
 	@plan=$$(snakemake --dry-run 2>&1) || { echo "$$plan"; exit 1; }
 	python workflow/engines.py check
 	python workflow/params.py check
-	python docs/readme_tables.py --check
+	python docs/tables.py --check
+	$(MAKE) --no-print-directory docs
 
 DATA ?= data
 
@@ -76,8 +77,11 @@ matrix: $(READY) ## what each engine runs next, after every possible change
 bench: $(READY) ## timings, as ratios measured side by side
 	python benchmarks/run.py
 
-readme: $(READY) ## the README's tables, from docs/results
-	python docs/readme_tables.py
+tables: $(READY) ## the tables and drawings of README and docs/, from docs/results
+	python docs/tables.py
+
+docs: $(READY) ## the pages as HTML: docs/_build/html/index.html
+	sphinx-build --quiet --fail-on-warning --keep-going -b html docs docs/_build/html
 
 format: $(READY)
 	ruff format .

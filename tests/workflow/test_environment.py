@@ -47,8 +47,8 @@ def test_conda_users_get_the_same_packages_under_the_same_constraints():
     assert pip == ["--constraint constraints.txt", "--editable .[dev]"]
 
 
-def test_readme_names_every_runtime_dependency():
-    readme = (ROOT / "README.md").read_text().lower()
-    table = readme.split("## what it stands on")[1].split("## limits")[0]
+def test_the_table_of_packages_names_every_runtime_dependency():
+    page = (ROOT / "docs/how_it_works.md").read_text().lower()
+    table = page.split("## packages")[1].split("extras:")[0]
     for line in PROJECT["dependencies"]:
         assert Requirement(line).name.lower() in table, line

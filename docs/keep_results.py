@@ -1,0 +1,132 @@
+"""Keep the results of a finished run in docs/results/NAME, for the tables of the pages.
+
+After `make run`, `python docs/keep_results.py default --command "make run"` copies the metrics and
+the pictures of the pages, draws overview.png, and writes run.json: commit, command, random seeds,
+time and memory. `make tables` then writes them into the pages.
+"""
+
+import argparse
+import json
+import shutil
+import subprocess
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import yaml
+
+from recam.core.labels import class_colours, top_class
+from recam.data.layout import CLASSES, IMAGES, LABELS, MASKS, find_image, read_classes, read_labels
+from recam.io.images import read_image, read_mask
+from recam.io.scores import load_scores
+from recam.report.grids import GridRow, draw_grid, shown_maps, shown_mask
+
+STEPS = (
+    *("train_cam", "train_recam", "make_cams", "train_irn", "make_pseudo", "train_seg"),
+    "evaluate",
+)
+RESULTS = Path(__file__).parent / "results"
+PICTURES = {"default": ("seed0/recam/pseudo.png", "figures/curves/2-thresholds.png")}
+PICTURE_OF_OTHERS = ("picture.png",)
+ROWS = 4
+CAPTION = "The first images that show two classes or more, random seed {}."
+
+
+def main() -> None:
+    """Copy, draw and describe the results of one finished run."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("name", help="folder in docs/results, such as default, shapes or stamps")
+    parser.add_argument("--command", required=True, help="the command that made the results")
+    parser.add_argument("--run", type=Path, default=Path(), help="checkout in which it ran")
+    parser.add_argument("--params", type=Path, nargs="*", default=[], help="its --configfile files")
+    parser.add_argument("--wall_s", type=float, help="seconds that it took; default: from its logs")
+    args = parser.parse_args()
+    folder = RESULTS / args.name
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in ("metrics.json", *PICTURES.get(args.name, PICTURE_OF_OTHERS)):
+        shutil.copy(args.run / "results" / name, folder / Path(name).name)
+    run = described(args.run, command=args.command, overlays=args.params, wall_s=args.wall_s)
+    (folder / "run.json").write_text(json.dumps(run, indent=2) + "\n", encoding="utf-8")
+    draw_overview(folder / "overview.png", args.run, random_seed=run["random_seeds"][0])
+
+
+def described(run: Path, *, command: str, overlays: list[Path], wall_s: float | None) -> dict:
+    """The origin of the numbers, and the time and memory of each step that Snakemake timed."""
+    params = {}
+    for file in [run / "params.yaml", *overlays]:
+        params |= yaml.safe_load(file.read_text(encoding="utf-8"))
+    files = sorted(
+        file
+        for seed in params["random_seeds"]
+        for method in params["methods"]
+        for file in (run / f"logs/seed{seed}/{method}").glob("*.tsv")
+    )
+    timed = [_step(file) for file in files]
+    ended = [file.stat().st_mtime for file in files]
+    began = [end - step["s"] for end, step in zip(ended, timed, strict=True)]
+    return {
+        "commit": _git(run, "rev-parse", "HEAD"),
+        "command": command,
+        "random_seeds": params["random_seeds"],
+        "wall_s": round(wall_s or max(ended) - min(began)),
+        "peak_mib": max(step["max_rss_mib"] for step in timed),
+        "steps": sorted(timed, key=lambda step: STEPS.index(step["step"])),
+    }
+
+
+def _step(file: Path) -> dict:
+    table = pd.read_csv(file, sep="\t", na_values="-")
+    return {
+        "step": file.stem,
+        "method": file.parent.name,
+        "random_seed": int(file.parents[1].name.removeprefix("seed")),
+        "s": float(table["s"].iloc[0]),
+        "max_rss_mib": round(float(table["max_rss"].fillna(0).iloc[0])),
+    }
+
+
+def _git(folder: Path, *words: str) -> str:
+    run = subprocess.run(["git", *words], cwd=folder, capture_output=True, text=True, check=True)
+    return run.stdout.strip()
+
+
+def draw_overview(path: Path, run: Path, *, random_seed: int) -> None:
+    """Image, ground truth, both methods' maps and ReCAM's segmentation, 1014 pixels wide."""
+    data, results = run / "data", run / "results" / f"seed{random_seed}"
+    classes = read_classes(data / CLASSES)
+    labels = read_labels(data / LABELS, classes)
+    predicted = sorted(file.stem for file in (results / "recam/predictions").glob("*.png"))
+    shown = [
+        image_id
+        for image_id in predicted
+        if labels.loc[image_id].sum() > 1 and (results / f"cam/cams/{image_id}.npz").is_file()
+    ][:ROWS]
+    rows = [GridRow(cells=_cells(data, results, i, len(classes))) for i in shown]
+    masks = [read_mask(data / MASKS / f"{image_id}.png") for image_id in shown]
+    ids = {int(value) for mask in masks for value in np.unique(mask)}
+    draw_grid(path, rows, classes, caption=CAPTION.format(random_seed), ids=ids)
+
+
+def _cells(data: Path, results: Path, image_id: str, num_classes: int) -> dict[str, np.ndarray]:
+    image = read_image(find_image(data / IMAGES, image_id))
+    colours = class_colours(num_classes)
+
+    def of_maps(method: str) -> np.ndarray:
+        cams = load_scores(results / method / "cams" / f"{image_id}.npz")
+        ids, scores = top_class(cams.scores, cams.classes)
+        return shown_maps(image, ids, np.clip(scores, 0, 1), colours)
+
+    def of_mask(file: Path) -> np.ndarray:
+        return shown_mask(image, read_mask(file), colours)
+
+    return {
+        "image": image,
+        "ground truth": of_mask(data / MASKS / f"{image_id}.png"),
+        "CAM": of_maps("cam"),
+        "ReCAM": of_maps("recam"),
+        "segmentation": of_mask(results / "recam" / "predictions" / f"{image_id}.png"),
+    }
+
+
+if __name__ == "__main__":
+    main()
