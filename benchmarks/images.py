@@ -1,22 +1,21 @@
-"""Training images of the published sizes, beside torchvision: `python benchmarks/loading.py`.
+"""Files of images: loading them for training beside torchvision, and drawing COCO's masks.
 
-Long side of 320 to 640 px, bicubic; mirrored or not; a crop of 512 px, outside zeros and 255.
-Prints one table: of this process's time on one core, then of the clock's with worker processes.
+Training images have VOC's sizes and the published augmentation: a long side of 320 to 640 px,
+bicubic; mirrored or not; a crop of 512 px, outside zeros and 255.
 """
 
-import time
+import json
 from collections.abc import Callable, Iterable
-from functools import cache
+from functools import partial
 from itertools import count
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
 import torch
-from measure import machine, timing
-from PIL import Image, ImageDraw
-from protocol import Comparison, Maker, Setting, Variant
+from harness import Make, Run, Setting, Work, Works, answer
+from inputs import AUGMENTATION, photographs
+from PIL import Image
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 from torchvision import tv_tensors
@@ -25,25 +24,28 @@ from torchvision.transforms.v2 import functional
 
 from recam.core.labels import IGNORE
 from recam.data.layout import WeakSplit
-from recam.data.loading import Augmentation, LabelledImages, MaskedImages, training_batches
-from recam.io.images import write_mask
+from recam.data.loading import LabelledImages, MaskedImages, training_batches
+from recam.datasets.coco14 import TRAIN, read_annotations
+from recam.datasets.regions import write_masks
 
 IMAGES = 64
-SIZES = ((500, 375), (375, 500))  # width and height, of most images of VOC
-QUALITY = 90
-CLASSES = tuple(f"class {k}" for k in range(20))
-AUGMENTATION = Augmentation(
-    resize_min=320, resize_max=640, crop=512, mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225)
-)
 BATCH, WORKERS = 16, 2
-EPOCHS = 2  # of a round with workers, so that starting them counts for little
-ROUNDS = 7
+EPOCHS = 2  # of a run with workers, so that starting them counts for little
+RESIZED = ("PIL", "tensors")  # before or after an image becomes a tensor
+
+ANNOTATED = 4_000  # images with COCO's statistics
+WIDTH, HEIGHT = 640, 480
+OBJECTS = 7.3  # an image, on average
+POINTS = (10, 50)  # of a polygon
+SIDE = (3.74, 1.16)  # mean and deviation of log(side / pixel): 41 % below 32, 24 % above 96 pixels
+CROWDS, RUNS = 0.01, 400  # share of the objects, runs of each
+CATEGORIES = 80
 
 Epoch = Callable[[int], Iterable[object]]
 
 
 class RandomLongSide(v2.Transform):
-    """The one part that torchvision has not got."""
+    """A resize that torchvision has not got: the long side is drawn."""
 
     def make_params(self, flat_inputs: list[Any]) -> dict[str, Any]:
         """Draw the length."""
@@ -58,7 +60,7 @@ class RandomLongSide(v2.Transform):
 
 
 class TorchvisionImages(Dataset[tuple[Tensor, Tensor]]):
-    """The same images, varied by the same law in torchvision's words."""
+    """The same images and augmentation by torchvision's transforms."""
 
     def __init__(self, split: WeakSplit, masks: Path | None, *, resized: str):
         self.split, self.masks = split, masks
@@ -87,144 +89,158 @@ class TorchvisionImages(Dataset[tuple[Tensor, Tensor]]):
         return varied, ids[0]
 
 
-def main() -> None:
-    """Measure and print the table."""
-    torch.set_num_threads(1)
-    with TemporaryDirectory() as folder:
-        setting = Setting(device=torch.device("cpu"), folder=Path(folder))
-        rows = [row for comparison in COMPARISONS for row in rows_of(timing(comparison, setting))]
-        for masked in (False, True):
-            rows += rows_of(with_workers(setting.folder, masked=masked))
-    print("| of | variant | time | images a second |\n| --- | --- | --- | --- |")
-    print("\n".join(rows))
-    print(f"\nMachine: {machine(setting.device)}.")
+def loading(_: torch.device, *, masked: bool, workers: int) -> Work:
+    """Training images with labels or masks: one by one on one core, or batches by workers."""
+    epochs = EPOCHS if workers else 1
 
-
-def rows_of(found: dict[str, Any]) -> list[str]:
-    """A comparison's lines of the table."""
-    lines = []
-    for name, (lower, median, upper) in found["times"].items():
-        ratio = f"**{median:.2f}** ({lower:.2f} to {upper:.2f})" if lines else "1"
-        lines.append(f"| {found['name']} | {name} | {ratio} | {found['rates'][name]:,.0f} |")
-    return lines
-
-
-def with_workers(folder: Path, *, masked: bool) -> dict[str, Any]:
-    """As ``measure.timing``, by the clock: the work is done in other processes."""
-    loaders = epochs(folder, masked=masked, workers=WORKERS)
-    seconds = np.empty((ROUNDS, len(loaders)))
-    for row in seconds:
-        for column, epoch in enumerate(loaders.values()):
-            start = time.perf_counter()
-            for number in range(EPOCHS):
-                exhaust(epoch(number))
-            row[column] = time.perf_counter() - start
-    ratios = np.quantile(seconds / seconds[:, :1], (0.25, 0.5, 0.75), axis=0)
-    rates = EPOCHS * IMAGES / np.median(seconds, axis=0)
-    return {
-        "name": f"{kind(masked=masked)}, batches of {BATCH} by {WORKERS} workers",
-        "times": dict(zip(loaders, ratios.T.tolist(), strict=True)),
-        "rates": dict(zip(loaders, rates.tolist(), strict=True)),
-    }
-
-
-def on_one_core(variant: str, *, masked: bool) -> Maker:
-    """All images once, one after the other, without batches."""
-
-    def make(setting: Setting) -> Variant:
-        epoch = epochs(setting.folder, masked=masked, workers=None)[variant]
+    def make(setting: Setting, *, resized: str) -> Run:
+        split, masks = photographs(setting.folder, IMAGES)
+        given = masks if masked else None
+        if resized:
+            epoch = _theirs(TorchvisionImages(split, given, resized=resized), workers)
+        else:
+            epoch = _ours(split, given, workers)
         numbers = count(1)
-        return lambda: exhaust(epoch(next(numbers)))
 
-    return make
+        def run() -> None:
+            for _ in range(epochs):
+                for _ in epoch(next(numbers)):
+                    pass
+
+        return run
+
+    forms: dict[str, Make | None] = {"ours": partial(make, resized="")}
+    forms |= {f"torchvision, {resized}": partial(make, resized=resized) for resized in RESIZED}
+    where = f"batches of {BATCH} by {workers} workers" if workers else "one core"
+    return Work(
+        name=f"images with {'masks' if masked else 'labels'}, {where}",
+        forms=forms,
+        images=epochs * IMAGES,
+        has_memory=False,
+        on_cpu=True,
+        by_clock=workers > 0,
+    )
 
 
-def epochs(folder: Path, *, masked: bool, workers: int | None) -> dict[str, Epoch]:
-    """By variant, the images of an epoch, or with workers its batches."""
-    split, masks = photographs(folder)
-    if masked:
-        ours = MaskedImages(split, masks, AUGMENTATION, random_seed=0)
+def _ours(split: WeakSplit, masks: Path | None, workers: int) -> Epoch:
+    if masks is None:
+        images = LabelledImages(split, AUGMENTATION, random_seed=0)
     else:
-        ours = LabelledImages(split, AUGMENTATION, random_seed=0)
-    made: dict[str, Epoch] = {"ours": lambda epoch: (ours[epoch, i] for i in range(IMAGES))}
-    if workers is not None:
-        made["ours"] = training_batches(ours, batch_size=BATCH, workers=workers)
-    for resized in ("PIL", "tensors"):
-        theirs = TorchvisionImages(split, masks if masked else None, resized=resized)
-        made[f"torchvision, {resized}"] = torchvision_epoch(theirs, workers)
-    return made
+        images = MaskedImages(split, masks, AUGMENTATION, random_seed=0)
+    if workers:
+        return training_batches(images, batch_size=BATCH, workers=workers)
+    return lambda epoch: (images[epoch, index] for index in range(IMAGES))
 
 
-def torchvision_epoch(images: TorchvisionImages, workers: int | None) -> Epoch:
-    """As ``epochs``; the data set knows of no epochs."""
-    if workers is None:
+def _theirs(images: TorchvisionImages, workers: int) -> Epoch:
+    """The same; the data set knows of no epochs."""
+    if not workers:
         return lambda _: (images[index] for index in range(IMAGES))
     loader = DataLoader(images, batch_size=BATCH, shuffle=True, drop_last=True, num_workers=workers)
     return lambda _: loader
 
 
-def exhaust(things: Iterable[object]) -> None:
-    """Make each and keep none."""
-    for _ in things:
-        pass
+def coco_masks(_: torch.device) -> Work:
+    """Masks of made annotations with COCO's statistics, drawn by two processes and by one.
 
+    By the clock, with the start of the processes.
+    """
+    numbers = count(1)
 
-@cache
-def photographs(folder: Path) -> tuple[WeakSplit, Path]:
-    """JPEG files as large as VOC's, smooth with fine grain, and the masks of what is drawn in."""
-    generator = np.random.default_rng(0)
-    ids = tuple(f"{number:04d}" for number in range(IMAGES))
-    for number, image_id in enumerate(ids):
-        image, mask = draw(SIZES[number % len(SIZES)], generator)
-        image.save(folder / f"{image_id}.jpg", quality=QUALITY)
-        write_mask(folder / "masks" / f"{image_id}.png", mask)
-    split = WeakSplit(
-        name="train",
-        ids=ids,
-        images=tuple(folder / f"{image_id}.jpg" for image_id in ids),
-        labels=generator.random((IMAGES, len(CLASSES))) < 0.1,
-        classes=CLASSES,
-    )
-    return split, folder / "masks"
+    def make(setting: Setting, *, workers: int) -> Run:
+        images = read_annotations(_annotations(setting.folder), part=TRAIN)[1]
 
+        def run() -> None:
+            write_masks(images, setting.folder / f"masks-{next(numbers)}", workers=workers)
 
-def draw(size: tuple[int, int], generator: np.random.Generator) -> tuple[Image.Image, np.ndarray]:
-    """An image and its mask: three ellipses on clouds, under grain."""
-    width, height = size
-    clouds = generator.integers(256, size=(height // 25, width // 25, 3), dtype=np.uint8)
-    image = Image.fromarray(clouds).resize(size, Image.Resampling.BICUBIC)
-    mask = Image.new("L", size)
-    for _ in range(3):
-        x, y = generator.uniform(0, (width / 2, height / 2))
-        box = (x, y, x + generator.uniform(50, 200), y + generator.uniform(50, 200))
-        colour = tuple(generator.integers(256, size=3).tolist())
-        ImageDraw.Draw(image).ellipse(box, fill=colour)
-        ImageDraw.Draw(mask).ellipse(
-            box, fill=int(generator.integers(1, len(CLASSES) + 1)), outline=IGNORE, width=5
-        )
-    grain = generator.integers(-12, 13, size=(height, width, 1))
-    grainy = np.clip(np.asarray(image) + grain, 0, 255).astype(np.uint8)
-    return Image.fromarray(grainy), np.asarray(mask)
+        return run
 
-
-def kind(*, masked: bool) -> str:
-    """What the images come with."""
-    return "images with masks" if masked else "images with labels"
-
-
-VARIANTS = ("ours", "torchvision, PIL", "torchvision, tensors")
-COMPARISONS = [
-    Comparison(
-        name=f"{kind(masked=masked)}, one core",
-        variants={variant: on_one_core(variant, masked=masked) for variant in VARIANTS},
-        rounds=ROUNDS,
-        memory=False,
-        images=IMAGES,
+    return Work(
+        name=f"COCO's masks, {WIDTH} x {HEIGHT} px",
+        forms={"ours": partial(make, workers=2), "one process": partial(make, workers=1)},
+        images=ANNOTATED,
+        has_memory=False,
         on_cpu=True,
+        by_clock=True,
     )
-    for masked in (False, True)
-]
+
+
+def coco_annotations(_: torch.device) -> Work:
+    """Reading those annotations; one process does it."""
+
+    def make(setting: Setting) -> Run:
+        file = _annotations(setting.folder)
+
+        def run() -> None:
+            read_annotations(file, part=TRAIN)
+
+        return run
+
+    name = "COCO's annotations"
+    return Work(name=name, forms={"ours": make}, images=ANNOTATED, has_memory=False, on_cpu=True)
+
+
+def _annotations(folder: Path) -> Path:
+    """A file in COCO's format."""
+    generator = np.random.default_rng(0)
+    images = [
+        {"id": i, "file_name": f"COCO_{TRAIN}_{i:012d}.jpg", "height": HEIGHT, "width": WIDTH}
+        for i in range(ANNOTATED)
+    ]
+    numbers = count(1)
+    annotations = [
+        _annotation(generator, number=next(numbers), image=image)
+        for image in range(ANNOTATED)
+        for _ in range(generator.poisson(OBJECTS))
+    ]
+    categories = [{"id": i + 1, "name": f"class {i}"} for i in range(CATEGORIES)]
+    content = {"images": images, "annotations": annotations, "categories": categories}
+    file = folder / "instances.json"
+    file.write_text(json.dumps(content), encoding="utf-8")
+    return file
+
+
+def _annotation(generator: np.random.Generator, *, number: int, image: int) -> dict[str, object]:
+    """One object as a star-shaped polygon, or a crowd as runs."""
+    is_crowd = generator.random() < CROWDS
+    side = float(np.exp(generator.normal(*SIDE)))
+    return {
+        "id": number,
+        "image_id": image,
+        "category_id": int(generator.integers(1, CATEGORIES + 1)),
+        "iscrowd": int(is_crowd),
+        "area": side**2,
+        "bbox": [0, 0, WIDTH, HEIGHT],
+        "segmentation": _runs(generator) if is_crowd else _polygon(generator, side),
+    }
+
+
+def _polygon(generator: np.random.Generator, side: float) -> list[list[float]]:
+    """Points around a centre, cut off at the border, with COCO's two decimals."""
+    points = int(generator.integers(POINTS[0], POINTS[1] + 1))
+    angles = np.sort(generator.uniform(0, 2 * np.pi, points))
+    radii = side / np.sqrt(np.pi) * generator.uniform(0.8, 1.2, points)
+    centre = generator.uniform((0, 0), (WIDTH, HEIGHT))
+    around = np.stack([np.cos(angles), np.sin(angles)], axis=1) * radii[:, None]
+    return [np.clip(centre + around, 0, (WIDTH, HEIGHT)).round(2).ravel().tolist()]
+
+
+def _runs(generator: np.random.Generator) -> dict[str, object]:
+    """Uncompressed RLE."""
+    ends = np.sort(generator.choice(HEIGHT * WIDTH, RUNS, replace=False))
+    counts = np.diff(ends, prepend=0, append=HEIGHT * WIDTH)
+    return {"counts": counts.tolist(), "size": [HEIGHT, WIDTH]}
+
+
+WORKS: Works = {
+    "load_labels": partial(loading, masked=False, workers=0),
+    "load_masks": partial(loading, masked=True, workers=0),
+    "load_labels_by_workers": partial(loading, masked=False, workers=WORKERS),
+    "load_masks_by_workers": partial(loading, masked=True, workers=WORKERS),
+    "coco_masks": coco_masks,
+    "coco_annotations": coco_annotations,
+}
 
 
 if __name__ == "__main__":
-    main()
+    answer(WORKS, __doc__)
