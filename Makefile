@@ -74,7 +74,7 @@ matrix: $(READY) ## what each engine runs next, after every possible change
 	python workflow/matrix.py
 
 bench: $(READY) ## timings, as ratios measured side by side
-	python benchmarks/run.py
+	python benchmarks/run.py training segmenters maps refinement images
 
 readme: $(READY) ## the README's tables, from docs/results
 	python docs/readme_tables.py

@@ -18,15 +18,16 @@ from commands import Params, command, numbers_of, seconds_of
 
 PRECISIONS = ("fp32", "bf16")
 SEED = 0
+CROP = {"resize_min": 56, "resize_max": 80, "crop": 64}  # pixels
 SMALL: dict[str, dict[str, Any]] = {
-    "download": {"train_images": 48, "val_images": 8, "image_size": 96},
-    "train_cam": {"epochs": 2, "threads": 1},
-    "train_recam": {"epochs": 1},
-    "make_cams": {},
-    "train_irn": {"epochs": 1},
+    "download": {"train_images": 32, "val_images": 8, "image_size": 64},
+    "train_cam": {"epochs": 2, "threads": 1, **CROP},
+    "train_recam": {"epochs": 1, **CROP},
+    "make_cams": {"scales": [1.0]},
+    "train_irn": {"epochs": 1, **CROP},
     "make_pseudo": {"refiner": "irn+crf"},
-    "train_seg": {"epochs": 1},
-    "evaluate": {},
+    "train_seg": {"epochs": 1, **CROP},
+    "evaluate": {"scales": [1.0]},
 }
 
 Paths = dict[str, Any]
