@@ -100,7 +100,7 @@ def add_memory(answer: Answer, topic: str, work: str, options: Sequence[str]) ->
     if not answer["has_memory"]:
         return
     for form, found in answer["forms"].items():
-        if "memory" not in found and found.get("fault") != "not installed":
+        if "memory" not in found and "fault" not in found:
             told = asked(topic, work, *options, "--memory", form)
             found["memory"] = {"fault": "failed"} if told is None else json.loads(told)
 
