@@ -75,7 +75,7 @@ matrix: $(READY) ## what each engine runs next, after every possible change
 	python workflow/matrix.py
 
 bench: $(READY) ## timings, as ratios measured side by side
-	python benchmarks/run.py
+	python benchmarks/run.py training segmenters maps refinement images
 
 tables: $(READY) ## the tables and drawings of README and docs/, from docs/results
 	python docs/tables.py

@@ -1,4 +1,4 @@
-"""What a preset needs on this machine, from measured steps: `python benchmarks/needs.py PRESET`.
+"""Hours and memory of a preset on this machine: `python benchmarks/needs.py presets/voc12.yaml`.
 
 Every kind of work is timed on a few made images at the preset's sizes, in a process of its own for
 its peak memory, and multiplied by the published numbers of images. On a CPU training is measured
@@ -16,9 +16,9 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import torch
-import yaml
-from measure import machine, peak_bytes, synchronise
-from photographs import made_photographs, made_scores
+from commands import Params, numbers_of
+from harness import machine, peak_bytes, synchronise
+from inputs import made_photographs, made_scores
 from torch import Tensor
 from torch.optim import SGD
 
@@ -30,16 +30,16 @@ from recam.core.labels import IGNORE
 from recam.datasets import coco14, voc12
 from recam.io.checkpoints import ModelConfig
 from recam.models.backbones import backbone_of
-from recam.models.folding import folded
 from recam.pipeline.inference import maps_of_images
 from recam.pipeline.segmentation import masks_of_images
-from recam.refine.crf import CrfKernels
 from recam.refine.crf_masks import Crf, confident_labels, crf_refined
 from recam.refine.irn import Irn
 from recam.refine.pamr import Pamr
 from recam.refine.random_walk import Walk
 from recam.runtime.devices import make_device
 from recam.runtime.precision import autocast, make_precision
+from recam.steps.crf import crf_of
+from recam.steps.sections.shared import CrfNumbers
 
 # Of each data set: number of classes, an image's usual width and height, and classes in an image.
 SETS = {"voc12": (20, (500, 375), 1.5), "coco14": (80, (640, 480), 2.9)}
@@ -47,7 +47,6 @@ COUNTS = {"voc12": voc12.COUNTS, "coco14": coco14.COUNTS}
 IMAGES_ON_CPU, ROUNDS = 2, 3  # images of a training step
 HOUR, GIB = 3600, 1 << 30
 
-Params = dict[str, Any]
 Made = tuple[Callable[[], object], int]  # what is timed, and for how many images
 Work = Callable[[Params, torch.device, Path], Made]
 
@@ -59,16 +58,16 @@ def main() -> None:
     parser.add_argument("--device", default="auto")
     parser.add_argument("--step", choices=WORKS, help="measure one step only, as JSON")
     args = parser.parse_args()
-    params = yaml.safe_load(args.preset.read_text(encoding="utf-8"))
+    params = numbers_of(args.preset)
     if args.step:
         print(json.dumps(measured(args.step, params, make_device(args.device))))
         return
     print(f"| step | ms an image | images | runs | hours | peak, GiB |\n|{' --- |' * 6}")
     hours = 0.0
-    for step, (runs, count) in asked(params).items():
+    for step, (runs, count) in counts_of(params).items():
         command = [sys.executable, __file__, str(args.preset), "--device", args.device]
-        told = subprocess.run([*command, "--step", step], stdout=subprocess.PIPE, check=True)  # noqa: S603
-        seconds, peak = json.loads(told.stdout)
+        done = subprocess.run([*command, "--step", step], stdout=subprocess.PIPE, check=True)  # noqa: S603
+        seconds, peak = json.loads(done.stdout)
         spent = runs * count * seconds / HOUR
         hours += spent
         cells = [f"{seconds * 1e3:,.0f}", f"{count:,}", str(runs), f"{spent:,.1f}"]
@@ -77,7 +76,7 @@ def main() -> None:
     print(f"Machine: {machine(make_device(args.device), threads=torch.get_num_threads())}.")
 
 
-def asked(params: Params) -> dict[str, tuple[int, int]]:
+def counts_of(params: Params) -> dict[str, tuple[int, int]]:
     """Runs for cam and recam, and images of one run, epochs counted."""
     counts = COUNTS[params["download"]["dataset"]]
     trained = {
@@ -88,7 +87,7 @@ def asked(params: Params) -> dict[str, tuple[int, int]]:
         "train_cam": (1, trained["train_cam"] * params["train_cam"]["epochs"]),
         "train_recam": (1, trained["train_recam"] * params["train_recam"]["epochs"]),
         "make_cams": (2, counts[params["make_cams"]["split"]]),
-        "train_irn, sure pixels": (2, counts[params["train_irn"]["split"]]),
+        "train_irn, confident pixels": (2, counts[params["train_irn"]["split"]]),
         "train_irn": (2, trained["train_irn"] * params["train_irn"]["epochs"]),
         "make_pseudo": (2, counts[params["make_cams"]["split"]]),
         "train_seg": (2, trained["train_seg"] * params["train_seg"]["epochs"]),
@@ -99,7 +98,7 @@ def asked(params: Params) -> dict[str, tuple[int, int]]:
 
 
 def disk(params: Params) -> str:
-    """What score maps take at most: a byte a pixel for each present class, before compression."""
+    """The most that score maps take: a byte a pixel for each present class, before compression."""
     dataset = params["download"]["dataset"]
     _, (width, height), present = SETS[dataset]
     maps = present * width * height * COUNTS[dataset][params["make_cams"]["split"]] / GIB
@@ -122,7 +121,7 @@ def measured(step: str, params: Params, device: torch.device) -> tuple[float, in
     return min(seconds) / images, peak_bytes(device)
 
 
-def _blueprint(params: Params, section: str, **more: Any) -> ModelConfig:
+def _model_config(params: Params, section: str, **more: Any) -> ModelConfig:
     numbers = params["train_cam"] | params[section]
     names = ("backbone", "output_stride", "frozen_batch_norm")
     classes = tuple(f"class {k}" for k in range(SETS[params["download"]["dataset"]][0]))
@@ -134,18 +133,18 @@ def _blueprint(params: Params, section: str, **more: Any) -> ModelConfig:
 def _training(section: str, method: str = "") -> Work:
     def work(params: Params, device: torch.device, _: Path) -> Made:
         stem = {"frozen_stem": params["train_cam"]["frozen_stem"]}
-        print_of = _blueprint(params, section, method=method, weight=1.0, **stem)
+        config = _model_config(params, section, method=method, weight=1.0, **stem)
         if section == "train_seg":
-            print_of = _segmenter_blueprint(params)
+            config = _segmenter_config(params)
         make: Any = make_segmenter if section == "train_seg" else make_classifier
-        model = make(print_of).train().to(device).to(memory_format=torch.channels_last)
+        model = make(config).train().to(device).to(memory_format=torch.channels_last)
         optimizer = SGD(model.parameters(), lr=1e-4, momentum=params[section]["momentum"])
         on_gpu = device.type == "cuda"
         at_once = params[section]["batch_size"] // params[section].get(
             "gradient_accumulation_steps", 1
         )
         count = at_once if on_gpu else IMAGES_ON_CPU
-        side, classes = params[section]["crop"], len(print_of.classes)
+        side, classes = params[section]["crop"], len(config.classes)
         images = torch.randn(count, 3, side, side).to(device).to(memory_format=torch.channels_last)
         targets = torch.zeros(count, classes, dtype=torch.bool)
         targets[:, :2] = True
@@ -168,17 +167,16 @@ def _step(model: Any, optimizer: SGD, images: Tensor, targets: Tensor) -> Callab
     return run
 
 
-def _segmenter_blueprint(params: Params) -> ModelConfig:
+def _segmenter_config(params: Params) -> ModelConfig:
     numbers = params["train_seg"]
-    return _blueprint(
+    return _model_config(
         params, "train_seg", method=numbers["segmenter"], rates=tuple(numbers["rates"])
     )
 
 
 def _cams(params: Params, device: torch.device, folder: Path) -> Made:
-    model = make_classifier(_blueprint(params, "train_cam", method="recam", weight=1.0))
+    model = make_classifier(_model_config(params, "train_cam", method="recam", weight=1.0))
     model.to(device).to(memory_format=torch.channels_last).eval()
-    model = folded(model, lambda network, images: network.backbone(images))
     numbers, paths = params["make_cams"], _some_photographs(params, "make_cams", device, folder)
 
     def run() -> None:
@@ -196,9 +194,8 @@ def _cams(params: Params, device: torch.device, folder: Path) -> Made:
 
 
 def _evaluate(params: Params, device: torch.device, folder: Path) -> Made:
-    model = make_segmenter(_segmenter_blueprint(params))
+    model = make_segmenter(_segmenter_config(params))
     model.to(device).to(memory_format=torch.channels_last).eval()
-    model = folded(model, lambda network, images: network.logits(images))
     numbers, paths = params["evaluate"], _some_photographs(params, "evaluate", device, folder)
 
     def run() -> None:
@@ -223,18 +220,12 @@ def _some_photographs(
 
 def _irn(params: Params, device: torch.device) -> Irn:
     radius = params["train_irn"]["radius"]
-    return make_irn(_blueprint(params, "train_irn", method="irn", radius=radius)).to(device)
+    return make_irn(_model_config(params, "train_irn", method="irn", radius=radius)).to(device)
 
 
 def _crf(numbers: Params) -> Crf:
-    kernels = CrfKernels(
-        gaussian_sxy=numbers["crf_smooth_sxy"],
-        gaussian_weight=numbers["crf_smooth_weight"],
-        bilateral_sxy=numbers["crf_sxy"],
-        bilateral_srgb=numbers["crf_srgb"],
-        bilateral_weight=numbers["crf_weight"],
-    )
-    return Crf(kernels=kernels, iterations=numbers["crf_iterations"])
+    own = {name: numbers[name] for name in CrfNumbers.model_fields}
+    return crf_of(CrfNumbers.model_validate(own))
 
 
 def _scored_photographs(
@@ -245,7 +236,7 @@ def _scored_photographs(
     return scores, pixels
 
 
-def _sure_pixels(params: Params, device: torch.device, folder: Path) -> Made:
+def _confident_pixels(params: Params, device: torch.device, folder: Path) -> Made:
     numbers = params["train_irn"]
     at_once = 4 if device.type == "cuda" else 1
     scores, pixels = _scored_photographs(params, at_once, device, folder)
@@ -271,7 +262,7 @@ def _train_irn(params: Params, device: torch.device, _: Path) -> Made:
 
 def _pseudo(params: Params, device: torch.device, folder: Path) -> Made:
     numbers = params["make_pseudo"]
-    spread_numbers = RefinerNumbers(
+    refiner_numbers = RefinerNumbers(
         pamr=Pamr(
             dilations=tuple(numbers["pamr_dilations"]), iterations=numbers["pamr_iterations"]
         ),
@@ -280,13 +271,13 @@ def _pseudo(params: Params, device: torch.device, folder: Path) -> Made:
         ),
         irn=_irn(params, device).eval(),
     )
-    spread = make_propagator(numbers["refiner"], spread_numbers)
+    propagate = make_propagator(numbers["refiner"], refiner_numbers)
     scores, pixels = _scored_photographs(params, numbers["batch_size"], device, folder)
     crf = _crf(numbers)
 
     def run() -> None:
         with torch.inference_mode():
-            maps = spread(scores, pixels)
+            maps = propagate(scores, pixels)
             if REFINERS[numbers["refiner"]].has_crf:
                 crf_refined(maps, pixels, background=numbers["crf_background"], crf=crf)
 
@@ -297,7 +288,7 @@ WORKS: dict[str, Work] = {
     "train_cam": _training("train_cam", "cam"),
     "train_recam": _training("train_recam", "recam"),
     "make_cams": _cams,
-    "train_irn, sure pixels": _sure_pixels,
+    "train_irn, confident pixels": _confident_pixels,
     "train_irn": _train_irn,
     "make_pseudo": _pseudo,
     "train_seg": _training("train_seg"),

@@ -1,4 +1,4 @@
-"""What each refiner makes of the cams of finished runs, in mIoU and in time.
+"""Refiners side by side on the cams of finished runs: mIoU of their maps, and time.
 
 `python benchmarks/refiners.py RUNS --table FILE.csv` runs train_irn and make_pseudo on the cams in
 RUNS (a folder with params.yaml, data/ and results/seed*/METHOD/cams) as the graph would, once for
@@ -8,9 +8,7 @@ them are refined and scored. `make readme` shows what was found.
 
 import argparse
 import json
-import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -21,13 +19,13 @@ from typing import Any
 
 import pandas as pd
 import yaml
+from commands import command, seconds_of
 
 from recam.catalogue.names import REFINERS, needs_irn
 from recam.data.layout import MASKS, load_weak_split
 from recam.pipeline.evaluation import Truth, score_maps
 from recam.pipeline.pseudo_masks import score_histogram, yen_threshold
 
-SCRIPTS = Path(__file__).parents[1] / "workflow" / "scripts"
 REPORTED = ("none", "pamr", "crf", "irn", "irn+crf")
 METHODS = ("cam", "recam")
 
@@ -125,21 +123,12 @@ class Work:
 
     def _step(self, name: str, given: Params) -> float:
         """Run a step; the seconds that it took beyond its start and its imports."""
-        common = {"data": self.data, "device": "cpu"}
-        words = [sys.executable, str(SCRIPTS / f"{name}.py")]
-        numbers = common | {"threads": self.params["threads"]} | self.params[name] | given
-        for key, value in numbers.items():
-            values = value if isinstance(value, list) else [value]
-            words += [f"--{key}", *map(str, values)]
-        return max(0.0, _seconds(words) - _seconds([*words[:2], "--help"]))
-
-
-def _seconds(words: list[str]) -> float:
-    start = time.perf_counter()
-    done = subprocess.run(words, capture_output=True, text=True, check=False)  # noqa: S603 ours
-    if done.returncode:
-        raise SystemExit(f"{' '.join(words[1:3])} failed: {done.stderr[-500:]}")
-    return time.perf_counter() - start
+        machine = self.params["machine"] | {"device": "cpu"}
+        words = command(name, machine, self.params[name], {"data": self.data}, given)
+        try:
+            return max(0.0, seconds_of(words) - seconds_of([*words[:2], "--help"]))
+        except RuntimeError as error:
+            raise SystemExit(str(error)) from None
 
 
 if __name__ == "__main__":

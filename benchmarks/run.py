@@ -1,125 +1,193 @@
-"""Time and memory of what the library claims to do well, as ratios: `python benchmarks/run.py`.
+"""Timings side by side: `python benchmarks/run.py TOPIC ...`, without a topic a list of them.
 
-Prints one table a topic and puts it into ``benchmarks/README.md``. Imports no torch: see
-``measure.py``, which does the measuring in processes of their own.
+Prints one table a topic, then its targets and its command. `TOPIC/WORK` chooses one row of it.
+Every work is measured in a process of its own, which prints JSON (``harness.py``).
 """
 
 import argparse
+import ast
 import json
+import shlex
 import subprocess
 import sys
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 HERE = Path(__file__).parent
-README = HERE / "README.md"
-TOPICS = ("steps", "depthwise", "contraction", "cams", "evaluation", "crf", "segmenters")
-LARGE = "steps_large"
+TOPICS = ("training", "segmenters", "maps", "refinement", "images")
+COLUMNS = {
+    "work": "",
+    "ours, ms": "---:",
+    "beside it": "",
+    "its, ms": "---:",
+    "time": "",
+    "ours, MiB": "---:",
+    "its, MiB": "---:",
+    "memory": "",
+    "note": "",
+}
 MIB = 1 << 20
+
+Answer = dict[str, Any]
 
 
 def main() -> None:
-    """Measure the chosen topics, one after the other."""
+    """Measure the chosen topics, one after the other; exit with 1 where a work failed."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("topics", nargs="*", metavar="TOPIC", help=f"of {', '.join(TOPICS)}")
+    parser.add_argument("topics", nargs="*", metavar="TOPIC", help=", ".join(TOPICS))
     parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
-    parser.add_argument("--large", action="store_true", help="also a ResNet-50's training step")
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--threads", type=int, default=1, help="of the CPU")
     args = parser.parse_args()
-    chosen = args.topics or list(TOPICS)
-    if unknown := sorted(set(chosen) - {*TOPICS, LARGE}):
-        parser.error(f"there is no topic {unknown[0]!r}; expected some of {', '.join(TOPICS)}")
-    for topic in [*chosen, LARGE] if args.large and LARGE not in chosen else chosen:
-        table = measured(topic, device=args.device)
-        print(f"### {topic}\n\n{table}\n", flush=True)
-        replace_table(topic, table)
+    for name in args.topics:
+        if (topic := name.partition("/")[0]) not in TOPICS:
+            parser.error(f"there is no topic {topic!r}; expected some of {', '.join(TOPICS)}")
+    if not args.topics:
+        print("\n".join(f"{topic:<12}{summary(topic)}" for topic in TOPICS))
+        return
+    options = [f"--{name}={getattr(args, name)}" for name in ("device", "rounds", "threads")]
+    are_whole = [measured(topic, works, options) for topic, works in by_topic(args.topics)]
+    sys.exit(0 if all(are_whole) else 1)
 
 
-def measured(topic: str, *, device: str) -> str:
-    """A Markdown table, what became of the targets, and the machine."""
-    answer = _ask(topic, "--device", device)
-    rows, verdicts = [], []
-    for found in answer["comparisons"]:
-        memories = {}
-        if found["memory"]:
-            for name in found["times"]:
-                asked = ("--memory", found["name"], name)
-                memories[name] = _ask(topic, "--device", device, *asked)
-        rows += [_row(found, name, memories) for name in found["times"]]
-        verdicts += _verdicts(found, memories)
-    machine = f"Machine: {answer['machine']}."
-    return "\n\n".join([_table(rows), *verdicts, machine])
+def summary(topic: str) -> str:
+    """The first line of a topic's docstring."""
+    source = (HERE / f"{topic}.py").read_text(encoding="utf-8")
+    return (ast.get_docstring(ast.parse(source)) or "").partition("\n")[0]
 
 
-def replace_table(topic: str, table: str) -> None:
-    """Put a table between its topic's markers in the README."""
-    text = README.read_text(encoding="utf-8")
-    start, end = f"<!-- {topic} -->\n", f"<!-- end of {topic} -->"
-    if text.count(start) != 1 or text.count(end) != 1:
-        raise SystemExit(f"{README.name}: expected {start.strip()} and {end} once; put them back")
-    before, rest = text.split(start)
-    after = rest.split(end)[1]
-    README.write_text(f"{before}{start}\n{table}\n\n{end}{after}", encoding="utf-8")
+def by_topic(names: Sequence[str]) -> Iterator[tuple[str, list[str]]]:
+    """Each topic with its works, all of them where none is named."""
+    for topic in dict.fromkeys(name.partition("/")[0] for name in names):
+        chosen = [name.partition("/")[2] for name in names if name.partition("/")[0] == topic]
+        yield topic, chosen if all(chosen) else (asked(topic) or "").split()
 
 
-def _ask(*arguments: str) -> dict:
-    command = [sys.executable, str(HERE / "measure.py"), *arguments]
+def measured(topic: str, works: list[str], options: Sequence[str]) -> bool:
+    """Print the table of a topic, a line as soon as it is known; whether all of it was measured."""
+    print(f"### {topic}\n")
+    print_row(COLUMNS)
+    print_row([mark or "---" for mark in COLUMNS.values()])
+    answers: list[Answer] = []
+    for work in works:
+        told = asked(topic, work, *options)
+        if told is None:
+            print_row([work, "failed", *[""] * (len(COLUMNS) - 2)])
+            continue
+        answer: Answer = json.loads(told)
+        add_memory(answer, topic, work, options)
+        for row in rows(answer):
+            print_row(row)
+        answers.append(answer)
+    for line in [verdict for answer in answers for verdict in verdicts(answer)]:
+        print(f"\n{line}")
+    command = ["python", "benchmarks/run.py", *sys.argv[1:]]
+    machines = dict.fromkeys(answer["machine"] for answer in answers)
+    print(f"\n`{shlex.join(command)}` on {'; '.join(machines) or 'a machine where all failed'}.\n")
+    return len(answers) == len(works)
+
+
+def asked(topic: str, *arguments: str) -> str | None:
+    """The output of a topic's own process; None where it failed."""
+    command = [sys.executable, str(HERE / f"{topic}.py"), *arguments]
     done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False)  # noqa: S603 ours
-    if done.returncode:
-        raise SystemExit(f"measure.py {' '.join(arguments)} failed with code {done.returncode}")
-    return json.loads(done.stdout)
+    return None if done.returncode else done.stdout
 
 
-def _row(found: dict, name: str, memories: dict[str, dict]) -> dict[str, str]:
-    lower, median, upper = (_short(ratio) for ratio in found["times"][name])
-    is_first = name == next(iter(found["times"]))
-    row = {
-        "of": found["name"],
-        "variant": name,
-        "time": "1" if is_first else f"**{median}** ({lower} to {upper})",
-        "rounds": str(found["rounds"]),
-    }
-    if memories:
-        row["memory"] = "1" if is_first else f"**{_short(_memory_ratio(memories, name))}**"
-        row["peak, MiB"] = f"{memories[name]['above'] / MIB:,.0f}"
-        row["before, MiB"] = f"{memories[name]['baseline'] / MIB:,.0f}"
-    if found["rates"]:
-        rate = found["rates"][name]
-        row["images a second"] = f"{rate:,.0f}" if rate >= 10 else f"{rate:.2f}"
-    return row
+def add_memory(answer: Answer, topic: str, work: str, options: Sequence[str]) -> None:
+    """On a CPU each form's memory comes from a process of its own, as peaks only rise."""
+    if not answer["has_memory"]:
+        return
+    for form, found in answer["forms"].items():
+        if "memory" not in found and "fault" not in found:
+            told = asked(topic, work, *options, "--memory", form)
+            found["memory"] = {"fault": "failed"} if told is None else json.loads(told)
 
 
-def _verdicts(found: dict, memories: dict[str, dict]) -> list[str]:
-    first, *others = found["times"]
-    lines = []
-    if (limit := found["at_most"]) is not None:
-        for name in others:
-            values = {"time": found["times"][name][1], "memory": _memory_ratio(memories, name)}
-            shown = ", ".join(f"{what} {_short(value)}" for what, value in values.items())
-            met = max(values.values()) <= limit
-            lines.append(f"Target for {name}: at most {limit}. {_outcome(met)}: {shown}.")
-    if (limit := found["images_at_least"]) is not None:
-        rate = found["rates"][first]
-        target = f"Target for {first}: at least {limit:g} images a second"
-        lines.append(f"{target}. {_outcome(rate >= limit)}: {rate:,.0f}.")
-    return lines
+def print_row(values: Sequence[str] | dict[str, str]) -> None:
+    """One line of the table, at once."""
+    print(f"| {' | '.join(values)} |", flush=True)
 
 
-def _outcome(met: bool) -> str:
-    return "Met" if met else "**Missed**"
+def rows(answer: Answer) -> Iterator[list[str]]:
+    """A line for each form beside ours, or one line where ours is alone."""
+    first, *others = answer["forms"]
+    for form in others or [""]:
+        yield [
+            answer["name"],
+            milliseconds(answer, first),
+            form,
+            milliseconds(answer, form) if form else "",
+            time_ratio(answer, form) if form else "",
+            mebibytes(answer, first),
+            mebibytes(answer, form) if form else "",
+            memory_ratio(answer, form) if form else "",
+            note(
+                answer["forms"][first], answer["forms"].get(form, {}), is_first=form in others[:1]
+            ),
+        ]
 
 
-def _memory_ratio(memories: dict[str, dict], name: str) -> float:
-    first = next(iter(memories.values()))["above"]
-    return memories[name]["above"] / first if first else float("nan")
+def note(ours: Answer, its: Answer, *, is_first: bool) -> str:
+    """How near ours comes to the device's limit, and how many labels of a form equal ours."""
+    notes = [f"ours {ours['share']:.0%} of {ours['limit']}"] if is_first and "share" in ours else []
+    return ", ".join(notes + ([f"{its['equal']:.2%} of labels equal"] if "equal" in its else []))
 
 
-def _short(ratio: float) -> str:
-    return f"{ratio:.2f}" if ratio < 10 else f"{ratio:,.0f}"
+def milliseconds(answer: Answer, form: str) -> str:
+    """The median time of a run, over its images, or why there is none."""
+    found = answer["forms"][form]
+    return found.get("fault") or short(1e3 * found["seconds"] / answer["images"])
 
 
-def _table(rows: list[dict[str, str]]) -> str:
-    columns = list(rows[0])
-    lines = [columns, ["---"] * len(columns), *([row[c] for c in columns] for row in rows)]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+def time_ratio(answer: Answer, form: str) -> str:
+    """The median and the quartiles of a form's time over ours."""
+    if "ratios" not in answer["forms"][form]:
+        return ""
+    lower, median, upper = (short(ratio) for ratio in answer["forms"][form]["ratios"])
+    return f"**{median}** ({lower} to {upper})"
+
+
+def mebibytes(answer: Answer, form: str) -> str:
+    """The memory that running a form adds, or why it is not known."""
+    memory = answer["forms"][form].get("memory", {})
+    return f"{memory['above'] / MIB:,.0f}" if "above" in memory else memory.get("fault", "")
+
+
+def memory_ratio(answer: Answer, form: str) -> str:
+    """A form's memory over ours."""
+    ratio = ratio_of(answer, form, "memory")
+    return "" if ratio is None else f"**{short(ratio)}**"
+
+
+def ratio_of(answer: Answer, form: str, what: str) -> float | None:
+    """A form's median time or its memory over ours; None where one is not known."""
+    found = answer["forms"][form]
+    if what == "time":
+        return found["ratios"][1] if "ratios" in found else None
+    ours = next(iter(answer["forms"].values()))
+    own, of_ours = (one.get("memory", {}).get("above", 0) for one in (found, ours))
+    return own / of_ours if own and of_ours else None
+
+
+def verdicts(answer: Answer) -> Iterator[str]:
+    """The targets of a work, met or missed."""
+    for target in answer["targets"]:
+        if target["device"] not in ("", answer["device"]):
+            continue
+        form, what, limit = target["form"], target["what"], target["at_least"]
+        words = f"Target for {answer['name']}: {what} of {form} at least {limit:.3g} of ours."
+        ratio = ratio_of(answer, form, what)
+        if ratio is None:
+            yield f"{words} Not measured: {answer['forms'][form].get('fault', 'memory of 0')}."
+        else:
+            yield f"{words} {'Met' if ratio >= limit else '**Missed**'}: {ratio:.3g}."
+
+
+def short(value: float) -> str:
+    """Two decimals where they matter."""
+    return f"{value:.2f}" if value < 10 else f"{value:,.0f}"
 
 
 if __name__ == "__main__":

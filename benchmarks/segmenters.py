@@ -1,15 +1,15 @@
-"""Segmenters beside torchvision's DeepLabV3 of the same backbone: training step and prediction."""
+"""Segmenters: training steps and predictions, beside torchvision's DeepLabV3 and plain forms."""
 
 from collections.abc import Callable
 from dataclasses import replace
-from functools import cache
+from functools import partial
 
 import torch
-from protocol import Comparison, Maker, Setting, Variant
-from steps import DEFAULT, LEARNING_RATE
+from forms import as_ours, prepared, step_of
+from harness import Make, Run, Setting, Work, Works, answer
+from inputs import CLASSES, DEFAULT
 from torch import Tensor, nn
 from torch.nn import functional
-from torch.optim import SGD
 from torchvision.models.segmentation import deeplabv3_resnet50, deeplabv3_resnet101
 
 from recam.catalogue.segmenters import make_segmenter
@@ -17,145 +17,155 @@ from recam.core.labels import IGNORE
 from recam.models.segmenters import Segmenter
 from recam.pipeline.inference import averaged_maps
 
-NUM_IDS = 21
+NUM_IDS = len(CLASSES) + 1
 CROPS, VIEWS = 10, 4  # images of a training step, and of a prediction
-RATES = (6, 12, 18, 24)
+RATES = (6, 12, 18, 24)  # of DeepLabV2's branches
 SCALES = (0.5, 1.0, 1.5)
 IGNORED_ROWS = 8  # at the top of every mask
 TORCHVISION = "torchvision DeepLabV3"
 OURS = ("deeplab", "deeplabv2", "smp/deeplabv3plus")
 
 
-def on_gpu(device: torch.device) -> bool:
+def is_gpu(device: torch.device) -> bool:
     """Whether the published sizes can be measured; on a CPU they would take minutes."""
     return device.type == "cuda"
 
 
 def torchvision_network(device: torch.device) -> nn.Module:
     """DeepLabV3 at output stride 8, without its second classifier."""
-    make = deeplabv3_resnet101 if on_gpu(device) else deeplabv3_resnet50
+    make = deeplabv3_resnet101 if is_gpu(device) else deeplabv3_resnet50
     model = make(weights=None, weights_backbone=None, num_classes=NUM_IDS, aux_loss=False)
-    return model.to(device).to(memory_format=torch.channels_last)
+    return prepared(model, device)
 
 
-@cache
-def network(name: str, device: torch.device) -> Segmenter:
-    """A segmenter of ours over the same backbone at the same output stride."""
+def network(name: str, *, backbone: str, frozen: bool) -> Segmenter:
+    """The same segmenter at every call, at torchvision's output stride."""
+    torch.manual_seed(0)
     model_config = replace(
         DEFAULT.model_config,
         method=name,
-        backbone="resnet101" if on_gpu(device) else "resnet50",
+        backbone=backbone,
         output_stride=8,
-        classes=tuple(f"class {k}" for k in range(1, NUM_IDS)),
+        classes=CLASSES,
+        frozen_batch_norm=frozen,
         rates=RATES,
     )
-    return make_segmenter(model_config).to(device).to(memory_format=torch.channels_last)
+    return make_segmenter(model_config)
 
 
-def batch(device: torch.device) -> tuple[Tensor, Tensor]:
-    """Crops of 321 pixels and masks; of 96 on a CPU. The same at every call."""
-    side = 321 if on_gpu(device) else 96
+def of_the_same_backbone(name: str, device: torch.device) -> Segmenter:
+    """A segmenter of ours over the backbone of ``torchvision_network``."""
+    return network(name, backbone="resnet101" if is_gpu(device) else "resnet50", frozen=False)
+
+
+def batch(device: torch.device, *, crops: int, side: int) -> tuple[Tensor, Tensor]:
+    """Noise and masks whose first rows are ignored, the same at every call."""
     generator = torch.Generator().manual_seed(0)
-    images = torch.randn(CROPS, 3, side, side, generator=generator)
-    masks = torch.randint(NUM_IDS, (CROPS, side, side), generator=generator, dtype=torch.uint8)
+    images = torch.randn(crops, 3, side, side, generator=generator)
+    masks = torch.randint(NUM_IDS, (crops, side, side), generator=generator, dtype=torch.uint8)
     masks[:, :IGNORED_ROWS] = IGNORE
     return images.to(device, memory_format=torch.channels_last), masks.to(device)
 
 
-def step_of(model: nn.Module, loss: Callable[[], Tensor]) -> Variant:
-    """Forward, backward and SGD."""
-    optimizer = SGD(model.parameters(), lr=LEARNING_RATE, momentum=0.9, weight_decay=1e-4)
+def train_seg(device: torch.device) -> Work:
+    """DeepLabV2's step with its losses at three scales; plain as in ``forms``."""
+    crops, side = (CROPS, 321) if is_gpu(device) else (2, 161)
 
-    def step() -> None:
-        optimizer.zero_grad(set_to_none=True)
-        loss().backward()
-        optimizer.step()
-
-    return step
-
-
-def torchvision_step(setting: Setting) -> Variant:
-    """Cross-entropy of the logits at the size of the image, as torchvision's reference trains."""
-    model, (images, masks) = torchvision_network(setting.device).train(), batch(setting.device)
-    targets = masks.long()
-
-    def loss() -> Tensor:
-        return functional.cross_entropy(model(images)["out"], targets, ignore_index=IGNORE)
-
-    return step_of(model, loss)
-
-
-def our_step(name: str) -> Maker:
-    """Our network with its own loss: of ``deeplabv2`` at three scales of the image."""
-
-    def make(setting: Setting) -> Variant:
-        model, (images, masks) = network(name, setting.device).train(), batch(setting.device)
-        return step_of(model, lambda: torch.stack(list(model.loss(images, masks).values())).sum())
-
-    return make
-
-
-def views(device: torch.device) -> Tensor:
-    """Images of VOC's usual size; of a quarter of its sides on a CPU."""
-    height, width = (375, 500) if on_gpu(device) else (94, 125)
-    images = torch.randn(VIEWS, 3, height, width, generator=torch.Generator().manual_seed(0))
-    return images.to(device, memory_format=torch.channels_last)
-
-
-def torchvision_views(setting: Setting) -> Variant:
-    """One image, one scale and one mirror image at a time."""
-    model, images = torchvision_network(setting.device).eval(), views(setting.device)
-
-    @torch.inference_mode()
-    def run() -> None:
-        for image in images:
-            for scale in SCALES:
-                size = [round(length * scale) for length in image.shape[1:]]
-                scaled = functional.interpolate(image[None], size=size, mode="bilinear")
-                for view in (scaled, scaled.flip(3)):
-                    out = model(view)["out"].softmax(dim=1)
-                    functional.interpolate(out, size=image.shape[1:], mode="bilinear")
-
-    return run
-
-
-def our_views(name: str) -> Maker:
-    """All images and their mirror images of a scale at once."""
-
-    def make(setting: Setting) -> Variant:
-        images = views(setting.device)
-        if name == TORCHVISION:
-            model = torchvision_network(setting.device).eval()
-            maps: Callable[[Tensor], Tensor] = lambda x: model(x)["out"].softmax(dim=1)  # noqa: E731
+    def make(_: Setting, *, plain: bool) -> Run:
+        model = network("deeplabv2", backbone="resnet101", frozen=True).train()
+        images, masks = batch(device, crops=crops, side=side)
+        if plain:
+            images, losses = images.contiguous(), model.to(device).loss
         else:
-            maps = network(name, setting.device).eval().maps
+            losses = as_ours(prepared(model, device).loss, device)
+        return step_of(model, lambda: losses(images, masks), plain=plain)
 
-        @torch.inference_mode()
-        def run() -> None:
-            averaged_maps(maps, images, scales=SCALES)
-
-        return run
-
-    return make
+    return Work(
+        name=f"train_seg, ResNet-101, {crops} x {side} px, {NUM_IDS} ids",
+        forms={name: partial(make, plain=name == "plain") for name in ("ours", "plain")},
+        has_limit=True,
+    )
 
 
-COMPARISONS = [
-    Comparison(
-        name="training step",
-        variants={TORCHVISION: torchvision_step, **{name: our_step(name) for name in OURS}},
-        rounds=5,
-        memory=True,
-        images=CROPS,
-    ),
-    Comparison(
-        name="prediction, 3 scales and mirror images",
-        variants={
-            f"{TORCHVISION}, view by view": torchvision_views,
-            f"{TORCHVISION}, our averaged_maps": our_views(TORCHVISION),
-            **{name: our_views(name) for name in OURS},
-        },
-        rounds=3,
-        memory=True,
-        images=VIEWS,
-    ),
-]
+def step(name: str, device: torch.device) -> Work:
+    """A step with the segmenter's own loss, beside torchvision's with cross-entropy."""
+    side = 321 if is_gpu(device) else 96
+
+    def ours(_: Setting) -> Run:
+        model = prepared(of_the_same_backbone(name, device).train(), device)
+        images, masks = batch(device, crops=CROPS, side=side)
+        losses = as_ours(model.loss, device)
+        return step_of(model, lambda: losses(images, masks), plain=False)
+
+    def theirs(_: Setting) -> Run:
+        model = torchvision_network(device).train()
+        images, masks = batch(device, crops=CROPS, side=side)
+
+        def losses() -> dict[str, Tensor]:
+            logits = model(images)["out"]
+            return {"ce": functional.cross_entropy(logits, masks.long(), ignore_index=IGNORE)}
+
+        return step_of(model, as_ours(losses, device), plain=False)
+
+    return Work(
+        name=f"training step, {name}, {CROPS} x {side} px",
+        forms={"ours": ours, TORCHVISION: theirs},
+        tolerance=None,
+    )
+
+
+def prediction(name: str, device: torch.device) -> Work:
+    """All images and mirror images of a scale at once; torchvision's one view at a time, too."""
+    height, width = (375, 500) if is_gpu(device) else (94, 125)
+    noise = torch.randn(VIEWS, 3, height, width, generator=torch.Generator().manual_seed(0))
+    images = noise.to(device, memory_format=torch.channels_last)
+
+    def ours(_: Setting) -> Run:
+        model = prepared(of_the_same_backbone(name, device).eval(), device)
+        return _averaged(model.maps, images)
+
+    def theirs(_: Setting) -> Run:
+        return _averaged(_torchvision_maps(device), images)
+
+    def views(_: Setting) -> Run:
+        maps = _torchvision_maps(device)
+        return as_ours(lambda: _view_by_view(maps, images), device)
+
+    forms: dict[str, Make | None] = {
+        "ours": ours,
+        f"{TORCHVISION}, our averaged_maps": theirs,
+        f"{TORCHVISION}, view by view": views,
+    }
+    title = f"prediction, {name}, {height} x {width} px, {len(SCALES)} scales"
+    return Work(name=title, forms=forms, images=VIEWS, tolerance=None)
+
+
+def _torchvision_maps(device: torch.device) -> Callable[[Tensor], Tensor]:
+    model = torchvision_network(device).eval()
+    return lambda images: model(images)["out"].float().softmax(dim=1)
+
+
+def _averaged(maps: Callable[[Tensor], Tensor], images: Tensor) -> Run:
+    compute = partial(averaged_maps, maps, images, scales=SCALES)
+    return torch.inference_mode()(as_ours(compute, images.device))
+
+
+@torch.inference_mode()
+def _view_by_view(maps: Callable[[Tensor], Tensor], images: Tensor) -> None:
+    for image in images:
+        for scale in SCALES:
+            size = [round(length * scale) for length in image.shape[1:]]
+            scaled = functional.interpolate(image[None], size=size, mode="bilinear")
+            for view in (scaled, scaled.flip(3)):
+                functional.interpolate(maps(view), size=image.shape[1:], mode="bilinear")
+
+
+WORKS: Works = {
+    "train_seg": train_seg,
+    **{f"step_{name.removeprefix('smp/')}": partial(step, name) for name in OURS},
+    **{f"prediction_{name.removeprefix('smp/')}": partial(prediction, name) for name in OURS},
+}
+
+
+if __name__ == "__main__":
+    answer(WORKS, __doc__)

@@ -1,23 +1,26 @@
-"""Trains every kind of network for a few steps: alone, or as one of the processes of torchrun.
+"""Trains every kind of network for a few steps, as one of the processes of torchrun.
 
-``torchrun --nproc-per-node 2 tests/together.py DATA MASKS OUT``
+``torchrun --nproc-per-node 2 tests/together.py DATA MASKS OUT [DEVICE]``
 """
 
 import sys
-from contextlib import nullcontext
 from pathlib import Path
 
+import numpy as np
 import torch
+from PIL import Image
 
 from recam.catalogue.methods import make_classifier
 from recam.catalogue.refiners import make_irn
 from recam.catalogue.segmenters import make_segmenter
+from recam.core.labels import IGNORE
 from recam.data.layout import load_weak_split
 from recam.data.loading import Augmentation, LabelledImages, MaskedImages, training_batches
 from recam.io.checkpoints import ModelConfig
 from recam.models.backbones import backbone_of, freeze_batch_norm
 from recam.models.initialisation import seeded_initialisation
 from recam.pipeline.training import Recipe, train
+from recam.runtime.devices import make_device
 from recam.runtime.distributed import is_first, process_group
 
 BATCH, EPOCHS, PARTS = 4, 2, 2
@@ -31,7 +34,26 @@ KINDS = {
 }
 
 
-def trained(data, masks, folder):
+def write_noise(root):
+    """Eight noisy images of 60 x 48 pixels; masks of which some are almost wholly ignored."""
+    random = np.random.default_rng(0)
+    for name in ("JPEGImages", "SegmentationClass", "ImageSets/Segmentation"):
+        (root / name).mkdir(parents=True)
+    rows = ["id,cat,dog"]
+    for number in range(8):
+        pixels = random.integers(0, 256, (48, 60, 3), dtype=np.uint8)
+        Image.fromarray(pixels).save(root / f"JPEGImages/{number}.png")
+        mask = np.full((48, 60), IGNORE, np.uint8)
+        rows_known = 48 if number % 2 else 6  # so the parts of a batch differ in what they judge
+        mask[:rows_known, :30], mask[:rows_known, 30:] = number % 3, 0
+        Image.fromarray(mask).save(root / f"SegmentationClass/{number}.png")
+        rows.append(f"{number},{number % 2},{int(number % 3 == 0)}")
+    (root / "classes.txt").write_text("cat\ndog\n")
+    (root / "labels.csv").write_text("\n".join(rows) + "\n")
+    (root / "ImageSets/Segmentation/train.txt").write_text("\n".join("01234567") + "\n")
+
+
+def trained(data, masks, folder, *, device="cpu"):
     """By kind of network: its tensors after training, and its curve's values."""
     torch.set_num_threads(1)
     split = load_weak_split(data, "train")
@@ -54,7 +76,7 @@ def trained(data, masks, folder):
                 weight_decay=1e-4,
                 gradient_accumulation_steps=PARTS if kind == "recam" else 1,
             ),
-            device=torch.device("cpu"),
+            device=make_device(str(device)),
             state=folder / f"{kind}.last.pt",
             key=kind,
         )
@@ -98,7 +120,8 @@ def settle(model):
 
 if __name__ == "__main__":
     given = [Path(word) for word in sys.argv[1:]]
-    with process_group() if len(given) == 3 else nullcontext():
-        tensors = trained(given[0], given[1], given[2].parent)
+    with process_group():
+        name = str(given[3]) if len(given) > 3 else "cpu"
+        tensors = trained(given[0], given[1], given[2].parent, device=name)
         if is_first():
             torch.save(tensors, given[2])

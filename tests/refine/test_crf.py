@@ -261,14 +261,6 @@ def test_equal_inputs_give_equal_bytes_in_any_thread(exact_up_to):
         assert torch.equal(found, refined(inputs))
 
 
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")
-@MODES
-def test_a_gpu_gives_the_same_labels(exact_up_to):
-    pixels, unary = scene(48, 40, seed=0)
-    on_gpu = posteriors(pixels.cuda(), unary.cuda(), exact_up_to=exact_up_to)
-    assert agreement(on_gpu.cpu(), posteriors(pixels, unary, exact_up_to=exact_up_to)) >= 0.999
-
-
 def test_the_inputs_are_not_changed_and_the_dtype_is_kept():
     pixels, unary = scene(8, 9, seed=0)
     given = (pixels.double(), unary.double())

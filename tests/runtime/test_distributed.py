@@ -7,16 +7,13 @@ import sys
 from functools import partial
 from itertools import islice
 
-import numpy as np
 import pytest
 import torch
 import yaml
 from experiment import ROOT
-from PIL import Image
-from together import blueprint_of, made, trained
+from together import blueprint_of, made, trained, write_noise
 
 from recam.catalogue.methods import make_classifier
-from recam.core.labels import IGNORE
 from recam.io.checkpoints import save_checkpoint
 from recam.runtime.distributed import all_reduce_sum, is_first, processes, shard
 
@@ -65,23 +62,9 @@ run(main)
 
 @pytest.fixture
 def data(tmp_path):
-    """Eight noisy images of 60 x 48 pixels; masks of which some are almost wholly ignored."""
-    random = np.random.default_rng(0)
+    """Eight noisy images with masks."""
     root = tmp_path / "data"
-    for name in ("JPEGImages", "SegmentationClass", "ImageSets/Segmentation"):
-        (root / name).mkdir(parents=True)
-    rows = ["id,cat,dog"]
-    for number in range(8):
-        pixels = random.integers(0, 256, (48, 60, 3), dtype=np.uint8)
-        Image.fromarray(pixels).save(root / f"JPEGImages/{number}.png")
-        mask = np.full((48, 60), IGNORE, np.uint8)
-        rows_known = 48 if number % 2 else 6  # so the parts of a batch differ in what they judge
-        mask[:rows_known, :30], mask[:rows_known, 30:] = number % 3, 0
-        Image.fromarray(mask).save(root / f"SegmentationClass/{number}.png")
-        rows.append(f"{number},{number % 2},{int(number % 3 == 0)}")
-    (root / "classes.txt").write_text("cat\ndog\n")
-    (root / "labels.csv").write_text("\n".join(rows) + "\n")
-    (root / "ImageSets/Segmentation/train.txt").write_text("\n".join("01234567") + "\n")
+    write_noise(root)
     return root
 
 

@@ -2,7 +2,7 @@
 
 Where a mobile network keeps a fine grid, its last stages are dilated. PyTorch passes images through
 such a layer fast, and gradients back slowly: a quarter of a training step of the default
-experiment. Here each gradient is made of what is fast (``benchmarks/depthwise.py``).
+experiment. Here each gradient is made of what is fast (``benchmarks/training.py``).
 """
 
 from itertools import product

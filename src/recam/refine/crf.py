@@ -51,7 +51,7 @@ class DenseCrf:
 
     ``pixels`` range from 0 to 1; no image sees another. Images of at most ``exact_up_to`` pixels
     are filtered by all pairs of them, larger ones by the permutohedral lattice, as the authors'
-    program does; what that costs in agreement is measured in ``benchmarks/crf.py``.
+    program does; what that costs in agreement is measured in ``benchmarks/refinement.py``.
     """
 
     def __init__(

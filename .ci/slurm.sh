@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # A small experiment through profiles/slurm, on a throw-away Slurm of one node that runs in a temporary folder:
 #
-#   source .venv/bin/activate && benchmarks/slurm.sh
+#   source .venv/bin/activate && .ci/slurm.sh
 #
 # It needs root, the Debian packages below and `pip install 'recam[slurm]'`. Slurm writes nothing outside of that folder.
 set -euo pipefail
@@ -9,7 +9,7 @@ cd "$(dirname "$0")/.."
 
 PACKAGES="slurmctld slurmd slurm-client munge"
 
-[ "$(id -u)" = 0 ] || { echo "benchmarks/slurm.sh starts a Slurm of its own, which needs root."; exit 1; }
+[ "$(id -u)" = 0 ] || { echo ".ci/slurm.sh starts a Slurm of its own, which needs root."; exit 1; }
 for tool in slurmctld slurmd sbatch munged; do
   command -v $tool > /dev/null || { echo "$tool is missing: apt-get install $PACKAGES"; exit 1; }
 done
@@ -116,11 +116,11 @@ echo "== a second run, and what DVC says"
 dvc status | grep "up to date"
 
 echo "== a step of two processes"
-sed -i "s/^devices: .*/devices: 2/; s/frozen_batch_norm: .*/frozen_batch_norm: true/" params.yaml
+sed -i -E "s/^( *)devices: .*/\1devices: 2/; s/frozen_batch_norm: .*/frozen_batch_norm: true/" params.yaml
 "${run[@]}" results/seed0/cam/classifier.pt
 tail -n 1 "$folder/jobs.txt" | grep --only-matching "ProcCnt=2"
 
 echo "== a GPU that the cluster has not"
-sed -i "s/^device: .*/device: auto/" params.yaml
+sed -i -E "s/^( *)device: .*/\1device: auto/" params.yaml
 if "${run[@]}" --retries 0 > "$folder/refused.txt" 2>&1; then echo "was not refused"; exit 1; fi
 grep -m 1 "error message" "$folder/refused.txt"
