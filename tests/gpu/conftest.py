@@ -1,4 +1,4 @@
-"""Tests for a GPU: `pytest tests/gpu`; `RECAM_TEST_DEVICE=cpu pytest tests/gpu` tries them without."""
+"""Tests for a GPU: `pytest tests/gpu`; with `RECAM_TEST_DEVICE=cpu` they run without one."""
 
 import os
 

@@ -2,7 +2,9 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from typing import Protocol, runtime_checkable
 
 from recam.core.errors import UserError
 from recam.data.layout import Scene, write_scenes
@@ -58,9 +60,22 @@ def fill(root: Path, name: str, sources: Sources, numbers: Made | None) -> None:
         pass
 
 
-def _shapes(sources: Sources, numbers: Made) -> Maker:  # noqa: ARG001 drawn from nothing
+@runtime_checkable  # the tests check types at run time
+class DrawScenes(Protocol):
+    """A generator of made scenes, each from a random generator of its own."""
+
+    def __call__(
+        self, count: int, *, size: int, cooccurrence: float, random_seed: int, split: str
+    ) -> Iterator[Scene]:
+        """``count`` scenes of ``size`` x ``size`` pixels."""
+        ...
+
+
+def drawn(classes: tuple[str, ...], draw_scenes: DrawScenes, numbers: Made) -> Maker:
+    """The maker of a data set that is drawn from nothing."""
+
     def scenes(split: str, count: int) -> Iterator[Scene]:
-        return shapes.draw_scenes(
+        return draw_scenes(
             count,
             size=numbers.image_size,
             cooccurrence=numbers.cooccurrence,
@@ -68,23 +83,13 @@ def _shapes(sources: Sources, numbers: Made) -> Maker:  # noqa: ARG001 drawn fro
             split=split,
         )
 
-    return Maker(classes=shapes.CLASSES, scenes=scenes)
+    return Maker(classes=classes, scenes=scenes)
 
 
 def _stamps(sources: Sources, numbers: Made) -> Maker:
     photographs = stamps.find_stamps(sources.source, cache=sources.originals)
-
-    def scenes(split: str, count: int) -> Iterator[Scene]:
-        return stamps.compose_scenes(
-            count,
-            stamps=photographs,
-            size=numbers.image_size,
-            cooccurrence=numbers.cooccurrence,
-            random_seed=numbers.random_seed,
-            split=split,
-        )
-
-    return Maker(classes=stamps.CLASSES, scenes=scenes)
+    compose = partial(stamps.compose_scenes, stamps=photographs)
+    return drawn(stamps.CLASSES, compose, numbers)
 
 
 def _voc12(sources: Sources) -> Collection:
@@ -101,7 +106,10 @@ def _folder(sources: Sources) -> Collection:
     )
 
 
-MADE: dict[str, Callable[[Sources, Made], Maker]] = {"shapes": _shapes, "stamps": _stamps}
+MADE: dict[str, Callable[[Sources, Made], Maker]] = {
+    "shapes": lambda sources, numbers: drawn(shapes.CLASSES, shapes.draw_scenes, numbers),  # noqa: ARG005
+    "stamps": _stamps,
+}
 REAL: dict[str, Callable[[Sources], Collection]] = {
     "voc12": _voc12,
     "coco14": _coco14,

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Protocol, runtime_checkable
 
 import timm
 import torch
@@ -10,7 +11,7 @@ from recam.catalogue.backbones import make_backbone
 from recam.catalogue.names import unknown
 from recam.core.errors import UserError
 from recam.io.checkpoints import ModelConfig, load_checkpoint
-from recam.models.backbones import TORCHVISION, backbone_of, freeze_batch_norm
+from recam.models.backbones import TORCHVISION, Backbone, backbone_of, freeze_batch_norm
 from recam.models.deeplab import DeepLab
 from recam.models.deeplabv2 import DeepLabV2
 from recam.models.segmenters import Segmenter
@@ -49,6 +50,21 @@ def load_segmenter(path: Path) -> tuple[Segmenter, ModelConfig]:
             "this version of recam"
         ) from error
     return model.to(memory_format=torch.channels_last).eval(), model_config
+
+
+@runtime_checkable  # the tests check types at run time
+class OnBackbone(Protocol):
+    """A segmenter's class that needs a backbone and the number of mask ids only."""
+
+    def __call__(self, backbone: Backbone, *, channels: int, num_ids: int) -> Segmenter:
+        """The network with fresh weights."""
+        ...
+
+
+def on_backbone(network: OnBackbone, model_config: ModelConfig) -> Segmenter:
+    """A segmenter on the backbone of its configuration."""
+    backbone = make_backbone(model_config)
+    return network(backbone, channels=backbone.channels, num_ids=len(model_config.classes) + 1)
 
 
 def _deeplab(model_config: ModelConfig) -> DeepLab:
