@@ -28,7 +28,7 @@ endif
 	touch $@
 
 report: $(READY) ## one page of all results: results/report.html
-	python workflow/scripts/report.py
+	python workflow/report.py
 
 test: $(READY) ## all tests
 	pytest --numprocesses auto --maxprocesses 4 --dist worksteal

@@ -397,7 +397,7 @@ rule describe:
     log:
         "logs/describe.log",
     shell:
-        "python workflow/scripts/report.py describe > {log}"
+        "python workflow/report.py describe > {log}"
 
 
 # Every output of every step, not only the last: Snakemake takes no notice of a missing file in the

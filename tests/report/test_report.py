@@ -14,7 +14,7 @@ CATEGORIES = {"Maps", "Pseudo masks", "Segmentation", "Curves", "Errors", "Cost"
 
 def report(folder):
     """Make the report in that folder."""
-    return command(folder, sys.executable, "workflow/scripts/report.py")
+    return command(folder, sys.executable, "workflow/report.py")
 
 
 @pytest.mark.slow

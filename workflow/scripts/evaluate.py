@@ -1,7 +1,5 @@
 """Score cams and pseudo masks on the training split and the segmenter on the validation split."""
 
-import json
-import logging
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
@@ -9,19 +7,15 @@ from typing import Annotated
 from _library import run
 
 from recam.data.layout import load_weak_split
-from recam.io.atomic import write_text
 from recam.io.resumable import ResumableFolder
 from recam.pipeline.scoring import maps_of_run, score_run
-from recam.report.style import STAGES
 from recam.runtime.distributed import is_first
 from recam.steps.command import fingerprint
+from recam.steps.evaluation import predict, write_scores
 from recam.steps.launch import distributed
 from recam.steps.paths import In, Optional, Out
-from recam.steps.predict import predict
 from recam.steps.sections.evaluate import Evaluate
 from recam.steps.sections.machine import Machine
-
-logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,12 +50,8 @@ def main(paths: Paths, numbers: Evaluate, machine: Machine) -> None:
     if not is_first():
         return
     found = score_run(maps, paths.predictions, ground_truth=paths.truth, **splits)
-    write_text(paths.metrics, json.dumps(found.metrics, indent=2) + "\n")
-    for path, table in zip(paths.plots, found.tables(splits["seg_split"].classes), strict=True):
-        write_text(path, table.to_csv(index=False))
-    write_text(paths.counts, found.counts_table().to_csv(index=False))
-    miou = [f"{STAGES[s]} {m['miou']:.1f}" for s, m in found.metrics.items() if "miou" in m]
-    logger.info("mIoU, %%: %s", ", ".join(miou) or "no ground truth")
+    classes = splits["seg_split"].classes
+    write_scores(found, classes, paths.metrics, tables=paths.plots, counts=paths.counts)
 
 
 if __name__ == "__main__":

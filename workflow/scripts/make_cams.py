@@ -1,6 +1,5 @@
 """Turn a trained classifier into cams: maps of the present classes, averaged over scales."""
 
-import logging
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
@@ -21,8 +20,6 @@ from recam.steps.launch import distributed
 from recam.steps.paths import In, Out
 from recam.steps.sections.machine import Machine
 from recam.steps.sections.make_cams import MakeCams
-
-logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,7 +51,6 @@ def main(paths: Paths, numbers: MakeCams, machine: Machine) -> None:
         batch_size=numbers.batch_size,
         precision=make_precision(machine.precision, device),
     )
-    logger.info("cams of %d images, %s", len(split.ids), numbers.combine)
     if is_first_after_all():
         folder.finish_with_manifest(paths.manifest)
 

@@ -9,7 +9,6 @@ from _library import run
 
 from recam.data.layout import CLASSES, read_classes
 from recam.io.atomic import write_text
-from recam.io.resumable import ResumableFolder
 from recam.runtime.devices import make_device
 from recam.runtime.distributed import is_first_after_all
 from recam.steps.command import fingerprint
@@ -41,12 +40,7 @@ def main(paths: Paths, numbers: MakePseudo, machine: Machine) -> None:
     device = make_device(machine.device, threads=machine.threads)
     refiner = Refinement(numbers, paths.irn, classes, device)
     key = fingerprint(paths, numbers, machine, inputs=(paths.data, paths.cams, paths.irn))
-    folders = Folders(
-        cams=paths.cams,
-        propagated=ResumableFolder(paths.scores.with_name("spread"), key=key),
-        scores=ResumableFolder(paths.scores, key=key),
-        masks=ResumableFolder(paths.masks, key=key),
-    )
+    folders = Folders.begun(paths.cams, paths.scores, paths.masks, key=key)
     images = images_of_cams(paths.cams, paths.data)
     maps = refiner.propagate(images, folders.propagated)
     cut = refiner.cut_for(maps)

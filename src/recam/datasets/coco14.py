@@ -58,8 +58,8 @@ def collect(
     """Find or download the data set, and draw its masks with ``workers`` processes (at least 1).
 
     ``source`` is "auto" or a folder. Its subfolders ``annotations``, ``train2014`` and ``val2014``
-    (or ``images/train2014``, ...) are used in place; its archives are unpacked into ``originals``.
-    Missing parts are downloaded into ``originals``, and masks are drawn there. The splits
+    (or ``images/train2014``, ...) are used in place, its archives unpacked into ``originals``, where
+    missing parts are downloaded and masks are drawn. The splits
     ``train`` and ``val_labelled`` have the images with annotations, ``train_all`` and ``val`` all
     images, by ascending image id. Raises UserError for missing or malformed files and for numbers
     of images or classes other than ``counts``.

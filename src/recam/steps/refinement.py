@@ -55,6 +55,16 @@ class Folders:
     scores: ResumableFolder
     masks: ResumableFolder
 
+    @classmethod
+    def begun(cls, cams: Path, scores: Path, masks: Path, *, key: str) -> "Folders":
+        """Folders to fill, or to resume under the same key."""
+        return cls(
+            cams=cams,
+            propagated=ResumableFolder(scores.with_name("spread"), key=key),
+            scores=ResumableFolder(scores, key=key),
+            masks=ResumableFolder(masks, key=key),
+        )
+
 
 class Refinement:
     """A refiner and its numbers, on one device; with IRN its trained network."""

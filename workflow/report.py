@@ -12,11 +12,9 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-
-sys.path.insert(0, str(Path(__file__).parents[1]))
-sys.path.insert(0, str(Path(__file__).parents[2] / "src"))
-
 from jobs import GraphError, InexpressibleError, load_jobs
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "src"))
 
 from recam.core.errors import UserError
 from recam.io.atomic import write_text

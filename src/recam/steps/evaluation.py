@@ -1,18 +1,25 @@
-"""Predictions of a trained segmenter, as evaluate needs them."""
+"""Parts of evaluate: predictions of the segmenter, and the files of all scores."""
 
+import json
+import logging
 from pathlib import Path
 
 from recam.catalogue.segmenters import load_segmenter
 from recam.data.layout import WeakSplit, require_classes
+from recam.io.atomic import write_text
 from recam.io.resumable import ResumableFolder
 from recam.models.folding import folded
 from recam.pipeline.predictions import write_predictions
+from recam.pipeline.scoring import RunScores
+from recam.report.style import STAGES
 from recam.runtime.devices import make_device
 from recam.runtime.distributed import is_first_after_all
 from recam.runtime.precision import make_precision
 from recam.steps.crf import crf_of
 from recam.steps.sections.evaluate import Evaluate
 from recam.steps.sections.machine import Machine
+
+logger = logging.getLogger(__name__)
 
 
 def predict(
@@ -45,3 +52,20 @@ def predict(
     )
     if is_first_after_all():
         folder.finish_with_manifest(manifest)
+
+
+def write_scores(
+    found: RunScores,
+    classes: tuple[str, ...],
+    metrics: Path,
+    *,
+    tables: list[Path],
+    counts: Path,
+) -> None:
+    """Write metrics (JSON), the three tables and the counts of every image; log mIoU."""
+    write_text(metrics, json.dumps(found.metrics, indent=2) + "\n")
+    for path, table in zip(tables, found.tables(classes), strict=True):
+        write_text(path, table.to_csv(index=False))
+    write_text(counts, found.counts_table().to_csv(index=False))
+    miou = [f"{STAGES[s]} {m['miou']:.1f}" for s, m in found.metrics.items() if "miou" in m]
+    logger.info("mIoU, %%: %s", ", ".join(miou) or "no ground truth")
