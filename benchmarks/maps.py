@@ -32,7 +32,7 @@ from recam.core.metrics import (
 from recam.io.images import read_image, read_mask, write_mask
 from recam.methods.cam import peak_normalised
 from recam.models.backbones import TimmBackbone
-from recam.pipeline.evaluation import Truth, score_masks
+from recam.pipeline.evaluation import GroundTruth, score_masks
 from recam.pipeline.inference import maps_of_images
 
 SCALES = (1.0, 0.5, 1.5, 2.0)  # of presets/voc12.yaml
@@ -199,12 +199,12 @@ def sweep(_: torch.device) -> Work:
 def masks_of_files(_: torch.device) -> Work:
     """The step ``evaluate`` for masks, with its checks of sizes and ids, and reading them alone."""
 
-    def files(folder: Path) -> tuple[Truth, Path]:
+    def files(folder: Path) -> tuple[GroundTruth, Path]:
         ids = tuple(f"{number:04d}" for number in range(MASKS))
         for image_id, case in zip(ids, cases(), strict=True):
             write_mask(folder / "truth" / f"{image_id}.png", case.truth)
             write_mask(folder / "predicted" / f"{image_id}.png", case.top_id)
-        return Truth(ids=ids, masks=folder / "truth", classes=CLASSES), folder / "predicted"
+        return GroundTruth(ids=ids, masks=folder / "truth", classes=CLASSES), folder / "predicted"
 
     def ours(setting: Setting) -> Run:
         truth, predicted = files(setting.folder)

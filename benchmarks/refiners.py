@@ -23,7 +23,7 @@ from commands import command, seconds_of
 
 from recam.catalogue.names import REFINERS, needs_irn
 from recam.data.layout import MASKS, load_weak_split
-from recam.pipeline.evaluation import Truth, score_maps
+from recam.pipeline.evaluation import GroundTruth, score_maps
 from recam.pipeline.pseudo_masks import score_histogram, yen_threshold
 
 REPORTED = ("none", "pamr", "crf", "irn", "irn+crf")
@@ -55,7 +55,7 @@ def measured(run: Path, *, params: Params, count: int) -> Iterator[dict[str, Any
     data = run.parents[2] / "data"
     split = load_weak_split(data, params["evaluate"]["maps_split"])
     ids = split.ids[:count]
-    truth = Truth(ids=ids, masks=data / MASKS, classes=split.classes)
+    truth = GroundTruth(ids=ids, masks=data / MASKS, classes=split.classes)
     with TemporaryDirectory() as folder:
         work = Work(folder=Path(folder), run=run, data=data, params=params)
         work.choose(ids)

@@ -88,12 +88,12 @@ def trained(data, masks, folder, *, device="cpu"):
 def made(make, kind, classes):
     """A small network of that kind, whose batch norms are frozen."""
     with seeded_initialisation(0, kind):
-        model = make(blueprint_of(kind, classes))
+        model = make(model_config_of(kind, classes))
         settle(model)
     return model
 
 
-def blueprint_of(kind, classes):
+def model_config_of(kind, classes):
     """What it is made of."""
     return ModelConfig(
         method=kind,

@@ -1,6 +1,6 @@
-"""A trained segmenter as an ONNX file, for programs without PyTorch.
+"""Export a trained segmenter to ONNX, for programs without PyTorch.
 
-``python -m recam.export --help`` tells what the file takes and gives.
+``python -m recam.export --help`` describes the input and the output of the file.
 """
 
 import argparse
@@ -34,34 +34,34 @@ from recam.runtime.commands import run_command
 
 PACKAGES = ("onnx", "onnxscript", "onnxruntime")
 INPUT, OUTPUT = "pixels", "probabilities"
-EXAMPLE, CHECK = (2, 3, 96, 128), (1, 3, 75, 61)  # sizes to export with, and to compare at
+EXAMPLE, CHECK = (2, 3, 96, 128), (1, 3, 75, 61)  # input shapes of the export and of the check
 TOLERANCE = 1e-4  # of probabilities
 DESCRIPTION = """\
-Write a segmenter.pt as an ONNX file that is enough by itself.
+Write a segmenter.pt as a self-contained ONNX file.
 
-It takes "pixels", float32 (batch, 3, height, width): red, green and blue from 0 to 1. It gives
-"probabilities", float32 (batch, classes, height, width), of one view: no scales, no mirror image.
-Batch, height and width may be any. The names of the classes, background first, are a JSON list in
-the model's metadata under "classes"."""
+Input: "pixels", float32 (batch, 3, height, width), red, green and blue in [0, 1]. Output:
+"probabilities", float32 (batch, classes, height, width), at one scale and without a mirror image.
+Batch, height and width are free. The metadata entry "classes" is a JSON list of the class names,
+background first."""
 
-logger = logging.getLogger("recam.export")  # also where Python calls this file __main__
+logger = logging.getLogger("recam.export")  # __name__ is __main__ under python -m
 
 
 class ProbabilitiesOfPixels(nn.Module):
-    """A segmenter between pixels and probabilities of the same size."""
+    """A segmenter with normalised input and output at the size of the image."""
 
     def __init__(self, segmenter: Segmenter):
         super().__init__()
         self.segmenter = segmenter
 
     def forward(self, pixels: Float[Tensor, "B 3 H W"]) -> Float[Tensor, "B N H W"]:
-        """From red, green and blue in [0, 1] to a distribution over background and classes."""
+        """Map RGB pixels in [0, 1] to probabilities of background and classes."""
         images = backbone_of(self.segmenter).normalise(pixels)
         return resized(self.segmenter.maps(images), pixels.shape[2:])
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Export as the command line says; the exit code: 0, 1 for a fault, 130 for Ctrl-C."""
+    """Run the command line; return 0, 1 after an error, or 130 after Ctrl-C."""
     args = _parser().parse_args(argv)
     return run_command(lambda: _export(args), stopped="nothing was written")
 
@@ -76,9 +76,9 @@ def _export(args: argparse.Namespace) -> int:
 
 
 def export(path: Path, segmenter: Segmenter, classes: tuple[str, ...]) -> None:
-    """Write the ONNX file, once ONNX Runtime gives with it what PyTorch gives.
+    """Write the ONNX file after a check that ONNX Runtime reproduces PyTorch's probabilities.
 
-    Raises UserError where the exporter fails or the answers differ.
+    Raises UserError if the exporter fails or a probability differs by more than 1e-4.
     """
     network = ProbabilitiesOfPixels(segmenter).eval()
     exported = copy.deepcopy(network)
@@ -97,7 +97,7 @@ def export(path: Path, segmenter: Segmenter, classes: tuple[str, ...]) -> None:
             )
         except torch.onnx.OnnxExporterError as error:
             raise UserError(
-                f"{path}: PyTorch's exporter cannot write this network as ONNX; train one with "
+                f"{path}: PyTorch's exporter does not support this network; train one with "
                 "another backbone or segmenter"
             ) from error
     if program is None:
@@ -112,9 +112,9 @@ def export(path: Path, segmenter: Segmenter, classes: tuple[str, ...]) -> None:
 def conv_same(
     images: Tensor, weight: Tensor, bias: Tensor | None, stride: list[int], groups: int
 ) -> Tensor:
-    """TensorFlow's "same" padding and convolution: as many cells as strides begin in the image.
+    """A convolution with TensorFlow's "same" padding: ceil(length / stride) cells on each axis.
 
-    One operator of ONNX too. Written out as arithmetic of sizes, a few of them cost the exporter
+    ONNX has an operator for it. Traced as arithmetic of sizes, a few such layers cost the exporter
     minutes.
     """
     padded = pad_same(images, list(weight.shape[2:]), stride)
@@ -163,7 +163,7 @@ def _onnx_of_conv_same() -> Callable:
 
 
 def _compare(path: Path, network: nn.Module) -> None:
-    """Raise UserError unless the file gives what the network gives, at a size of its own."""
+    """Raise UserError unless the file and the network agree on an image of another size."""
     pixels = torch.rand(CHECK, generator=torch.Generator().manual_seed(0))
     with torch.inference_mode():
         expected = network(pixels).numpy()
@@ -171,8 +171,8 @@ def _compare(path: Path, network: nn.Module) -> None:
     (given,) = session.run([OUTPUT], {INPUT: pixels.numpy()})
     if given.shape != expected.shape or np.abs(given - expected).max() > TOLERANCE:
         raise UserError(
-            "the exported network does not give what the trained one gives, so it was not written; "
-            "train one with another backbone or segmenter"
+            "the exported network and the trained one disagree, so no file was written; train one "
+            "with another backbone or segmenter"
         )
 
 
@@ -182,14 +182,14 @@ def _require_packages() -> None:
             importlib.import_module(name)
     except ModuleNotFoundError as error:
         raise UserError(
-            f"package {error.name} is not installed, and ONNX files need it; run "
-            "pip install 'recam[onnx]'"
+            f"package {error.name} is not installed, but ONNX files need it; run pip install "
+            "'recam[onnx]'"
         ) from error
 
 
 @contextmanager
 def _silence() -> Iterator[None]:
-    """The exporter talks of its own steps and of its own future."""
+    """Suppress the exporter's progress messages and deprecation warnings."""
     heard = io.StringIO()
     with warnings.catch_warnings(), redirect_stdout(heard), redirect_stderr(heard):
         warnings.simplefilter("ignore")
@@ -208,8 +208,8 @@ def _parser() -> argparse.ArgumentParser:
         allow_abbrev=False,
     )
     add = parser.add_argument
-    add("--checkpoint", type=Path, required=True, help="trained segmenter: a segmenter.pt")
-    add("--onnx", type=Path, required=True, help="the file to write")
+    add("--checkpoint", type=Path, required=True, help="trained segmenter, segmenter.pt")
+    add("--onnx", type=Path, required=True, help="ONNX file to write")
     return parser
 
 

@@ -1,4 +1,4 @@
-"""Masks of your own images by a trained segmenter: ``python -m recam.predict --help``."""
+"""Segment your own images with a trained segmenter: ``python -m recam.predict --help``."""
 
 import argparse
 import csv
@@ -23,7 +23,6 @@ from recam.io.images import IMAGE_SUFFIXES, read_image, write_image, write_mask
 from recam.models.folding import folded
 from recam.pipeline.inference import shrunk_size
 from recam.pipeline.segmentation import masks_of_images
-from recam.refine.crf import CrfKernels
 from recam.refine.crf_masks import Crf
 from recam.report.grids import shown_mask
 from recam.runtime.commands import run_command
@@ -31,44 +30,36 @@ from recam.runtime.devices import make_device
 from recam.runtime.precision import BITS, make_precision
 from recam.runtime.progress import progress
 from recam.runtime.threads import writing_behind
+from recam.steps.crf import crf_of
+from recam.steps.params import check
+from recam.steps.yaml_files import read_params
 
-OVERLAY_SIDE = 1024  # pixels; of the pictures to look at
-LINE, MARGIN = 20, 6  # pixels; of the legend
+OVERLAY_SIDE = 1024  # longest side of an overlay, in pixels
+LINE, MARGIN = 20, 6  # of the legend, in pixels
 CLASSES = "classes.csv"
-# Chen et al. (PAMI 2018) for DeepLab on PASCAL VOC.
-PUBLISHED_CRF = Crf(
-    kernels=CrfKernels(
-        gaussian_sxy=1.0,
-        gaussian_weight=3.0,
-        bilateral_sxy=67.0,
-        bilateral_srgb=3.0,
-        bilateral_weight=4.0,
-    ),
-    iterations=10,
-)
 DESCRIPTION = """\
-Write a mask for every image: OUT/NAME.png, where a pixel's value is its class.
+Write a mask for every image: OUT/NAME.png, a palette PNG whose pixel values are classes.
 
-OUT/classes.csv tells which value is which class, in which colour; OUT/overlays/NAME.png shows the
-mask over the image. A mask has the pixels of its image file as they are stored: a photograph that
-viewers turn because of its EXIF note is not turned. Broken images are named at the end, and the
-exit code is then 1."""
+OUT/classes.csv lists the value, name and colour of every class; OUT/overlays/NAME.png shows the
+mask over the image. A mask has the size and orientation of the stored pixels: EXIF rotation is not
+applied. Unreadable images are listed at the end, and the exit code is then 1."""
 
-logger = logging.getLogger("recam.predict")  # also where Python calls this file __main__
+logger = logging.getLogger("recam.predict")  # __name__ is __main__ under python -m
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Predict as the command line says; the exit code: 0, 1 for a fault, 130 for Ctrl-C."""
+    """Run the command line; return 0, 1 after an error, or 130 after Ctrl-C."""
     args = _parser().parse_args(argv)
-    return run_command(lambda: _predict(args), stopped=f"the masks in {args.out} are whole")
+    return run_command(lambda: _predict(args), stopped=f"the masks in {args.out} are complete")
 
 
 def _predict(args: argparse.Namespace) -> int:
     images = _images(args.images)
+    crf = _crf_of(args.crf) if args.crf else None
     model, model_config = load_segmenter(args.checkpoint)
     device = make_device(args.device, threads=args.threads)
     _claim(args.out, model_config.classes, images)
-    faults: list[UserError] = []
+    errors: list[UserError] = []
     paths = list(images.values())
     model = folded(model.to(device), lambda network, images: network.logits(images))
     masks = masks_of_images(
@@ -77,18 +68,24 @@ def _predict(args: argparse.Namespace) -> int:
         scales=tuple(args.scales),
         batch_size=args.batch_size,
         precision=make_precision(args.precision, device),
-        crf=PUBLISHED_CRF if args.crf else None,
+        crf=crf,
         longest_side=args.longest_side or model_config.longest_side or None,
-        faults=faults,
+        errors=errors,
     )
     with writing_behind() as write:
         for position, mask in progress(masks, total=len(paths), what="masks", unit="image"):
             write(partial(_save, args.out, paths[position], mask, model_config.classes))
-    for fault in faults:
-        logger.error("%s", fault)
-    made = len(paths) - len(faults)
+    for error in errors:
+        logger.error("%s", error)
+    made = len(paths) - len(errors)
     logger.info("%d of %d masks written to %s", made, len(paths), args.out)
-    return 1 if faults else 0
+    return 1 if errors else 0
+
+
+def _crf_of(params: Path) -> Crf:
+    """The CRF of section ``evaluate`` in a params.yaml."""
+    file = read_params(params)
+    return crf_of(check(file.values, [file]).evaluate)
 
 
 def _save(
@@ -102,9 +99,9 @@ def _save(
 def overlay(
     image: UInt8[np.ndarray, "H W 3"], mask: UInt8[np.ndarray, "H W"], classes: tuple[str, ...]
 ) -> UInt8[np.ndarray, "h w 3"]:
-    """The mask in its own colours over the grey image, and the names of its classes below.
+    """The mask in its colours over the grey image, with a legend of its classes below.
 
-    Images above 1024 pixels are shrunk to that; the legend is as wide as the image.
+    Images longer than 1024 pixels are shrunk to that; the legend is as wide as the image.
     """
     height, width = shrunk_size(mask.shape, OVERLAY_SIDE)
     if mask.shape != (height, width):
@@ -119,7 +116,7 @@ def overlay(
 def _legend(
     values: list[int], classes: tuple[str, ...], *, width: int
 ) -> UInt8[np.ndarray, "h w 3"]:
-    """Black on white: a patch and the name of every value, in as many lines as they need."""
+    """A colour patch and the name of every value, black on white, in lines of ``width`` pixels."""
     names, colours = class_names_with_background(classes), class_colours(len(classes))
     font = ImageFont.load_default(12)
     places: list[tuple[int, int]] = []
@@ -141,14 +138,14 @@ def _legend(
 
 
 def _images(given: list[Path]) -> dict[str, Path]:
-    """All images by the names of their masks; those of a folder in the order of their names."""
+    """The images by the stem of their mask; those of a folder in the order of their names."""
     images: dict[str, Path] = {}
     for path in [image for place in given for image in _images_of(place)]:
         other = images.setdefault(path.stem, path)
         if not other.samefile(path):
             raise UserError(
-                f"{other} and {path}: expected different names, as both masks would be "
-                f"{path.stem}.png; rename one, or predict them apart"
+                f"{other} and {path}: expected different names, since both masks would be "
+                f"{path.stem}.png; rename one, or predict them separately"
             )
     return images
 
@@ -157,11 +154,13 @@ def _images_of(path: Path) -> list[Path]:
     if path.is_file():
         return [path]
     if not path.is_dir():
-        raise UserError(f"{path}: not found; give images, or folders of images")
+        raise UserError(f"{path}: not found; pass images or folders of images")
     found = sorted(p for p in path.iterdir() if p.suffix in IMAGE_SUFFIXES and _is_shown(p))
     if not found:
         endings = ", ".join(IMAGE_SUFFIXES)
-        raise UserError(f"{path}: no image in this folder; expected names ending in {endings}")
+        raise UserError(
+            f"{path}: expected images ending in {endings}, got none; pass another folder"
+        )
     return found
 
 
@@ -170,9 +169,9 @@ def _is_shown(path: Path) -> bool:
 
 
 def _claim(out: Path, classes: tuple[str, ...], images: dict[str, Path]) -> None:
-    """Write the table of classes, unless the folder holds anything but masks of these classes.
+    """Write the table of classes, unless the folder holds other files than masks of these classes.
 
-    So nothing is ever overwritten but what this program wrote.
+    Only files of this program are ever overwritten.
     """
     buffer = io.StringIO()
     writer = csv.writer(buffer, lineterminator="\n")
@@ -181,8 +180,8 @@ def _claim(out: Path, classes: tuple[str, ...], images: dict[str, Path]) -> None
     for value, name in enumerate(class_names_with_background(classes)):
         writer.writerow([value, name, "#" + colours[value].tobytes().hex()])
     table = out / CLASSES
-    is_ours = table.is_file() and table.read_text(encoding="utf-8") == buffer.getvalue()
-    if out.is_dir() and not is_ours and any(not p.name.startswith(".") for p in out.iterdir()):
+    is_same = table.is_file() and table.read_text(encoding="utf-8") == buffer.getvalue()
+    if out.is_dir() and not is_same and any(not p.name.startswith(".") for p in out.iterdir()):
         raise UserError(
             f"{out}: expected a new or empty folder, or one with masks of the same classes; "
             "choose another --out"
@@ -191,7 +190,7 @@ def _claim(out: Path, classes: tuple[str, ...], images: dict[str, Path]) -> None
     taken = {target.resolve() for target in made if target.exists()}
     for path in images.values():
         if path.resolve() in taken:
-            raise UserError(f"{path}: would be overwritten by a mask; choose another --out")
+            raise UserError(f"{path}: a mask would overwrite this image; choose another --out")
     write_text(table, buffer.getvalue())
 
 
@@ -208,35 +207,56 @@ def _parser() -> argparse.ArgumentParser:
         type=Path,
         nargs="+",
         metavar="IMAGE_OR_FOLDER",
-        help="images, and folders whose images are all taken (not those of folders in them)",
+        help="images and folders of images (subfolders are not searched)",
     )
-    add("--checkpoint", type=Path, required=True, help="trained segmenter: a segmenter.pt")
+    add("--checkpoint", type=Path, required=True, help="trained segmenter, segmenter.pt")
     add("--out", type=Path, default=Path("masks"), help="folder for the masks (default: masks)")
-    add("--precision", choices=("auto", *BITS), default="auto", help="as in params.yaml")
-    add("--device", type=_device, default="auto", help="auto (a GPU if any), cpu, cuda or cuda:1")
-    add("--threads", type=_count, help="cores of a CPU to use (default: all)")
-    add("--batch_size", type=_count, default=4, help="images of one size at a time (default: 4)")
+    add(
+        "--precision",
+        choices=("auto", *BITS),
+        default="auto",
+        help="auto: bf16 on GPUs that support it, else fp32",
+    )
+    add(
+        "--device",
+        type=_device,
+        default="auto",
+        help="auto (a GPU if available), cpu, cuda or cuda:1",
+    )
+    add("--threads", type=_count, help="CPU threads (default: all cores)")
+    add(
+        "--batch_size",
+        type=_count,
+        default=4,
+        help="images in a batch, all of one size (default: 4)",
+    )
     add(
         "--scales",
         type=_scale,
         nargs="+",
         default=[1.0],
-        help="sizes at which the network sees an image, each also mirrored (default: 1, which is "
-        "fast; those of evaluate.scales give the masks that the experiment scores)",
+        help="scales of the image, each averaged with its mirror image (default: 1, the fastest; "
+        "evaluate.scales of params.yaml gives the masks of the experiment)",
     )
     add(
         "--longest_side",
         type=_count,
-        help="pixels; longer images are shrunk to it for the network, and their masks enlarged "
-        "(default: as the segmenter was trained, train_seg.resize_max)",
+        help="in pixels; longer images are shrunk for the network and their masks enlarged "
+        "(default: train_seg.resize_max, the longest side in training)",
     )
-    add("--crf", action="store_true", help="fit masks to the colours by a dense CRF: slower")
+    add(
+        "--crf",
+        type=Path,
+        metavar="PARAMS",
+        help="refine masks by a dense CRF, which is slower, with the numbers evaluate.crf_... of "
+        "this params.yaml",
+    )
     return parser
 
 
 def _count(text: str) -> int:
     if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"expected a whole number from 1 on, got {text}")
+        raise argparse.ArgumentTypeError(f"expected a whole number of at least 1, got {text}")
     return int(text)
 
 

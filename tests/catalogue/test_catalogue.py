@@ -34,7 +34,7 @@ from recam.runtime.devices import how_many, loader_workers, make_device, take
 from recam.runtime.threads import usable_cores
 from recam.steps.sections.make_cams import MakeCams
 
-BLUEPRINT = ModelConfig(
+MODEL_CONFIG = ModelConfig(
     method="cam",
     backbone="resnet18",
     output_stride=32,
@@ -53,7 +53,7 @@ def images(generator):
 
 def build(method):
     with seeded_initialisation(0, "test"):
-        return make_classifier(replace(BLUEPRINT, method=method)).eval()
+        return make_classifier(replace(MODEL_CONFIG, method=method)).eval()
 
 
 @pytest.mark.parametrize(
@@ -79,7 +79,7 @@ def test_a_method_gives_its_network(method, kind):
     assert model.classifier.shape == (2, 512)
 
 
-def test_the_blueprint_sets_the_weight_of_the_softmax_loss():
+def test_the_model_config_sets_the_weight_of_the_softmax_loss():
     assert build("recam").weight == 0.5
 
 
@@ -121,7 +121,7 @@ def test_names_with_crf_have_one():
 
 def test_irn_walks_between_the_edges_of_its_network(generator):
     with seeded_initialisation(0, "test"):
-        irn = make_irn(replace(BLUEPRINT, method="irn", radius=3)).eval()
+        irn = make_irn(replace(MODEL_CONFIG, method="irn", radius=3)).eval()
     assert irn.radius == 3
     scores, pixels = (torch.rand(2, n, 32, 48, generator=generator) for n in (1, 3))
     walk = Walk(radius=3, power=2.0, steps=4)
@@ -212,8 +212,10 @@ def test_more_devices_than_there_are_is_told():
     assert how_many(cores, device="cpu") == cores
     with pytest.raises(UserError) as caught:
         how_many(cores + 1, device="cpu")
-    words = f"devices: asked for {cores + 1}, but there are {cores} cores; lower devices"
-    assert str(caught.value) == words
+    assert str(caught.value) == (
+        f"devices: expected at most {cores}, as there are {cores} cores, got {cores + 1}; lower "
+        "devices"
+    )
 
 
 def test_auto_is_every_gpu_and_on_a_cpu_one_process():

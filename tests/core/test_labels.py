@@ -1,4 +1,4 @@
-"""What a mask's values mean, and how scores become masks."""
+"""Mask values, and masks cut from score maps."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""Confusions, IoU, error shares and threshold curves, against numbers worked out by hand."""
+"""Confusions, IoU, error shares and threshold curves, against numbers computed by hand."""
 
 import numpy as np
 import pytest
@@ -33,7 +33,7 @@ def mask(*rows):
     return np.array(rows, dtype=np.uint8)
 
 
-def test_truth_is_in_rows_and_prediction_in_columns():
+def test_ground_truth_is_in_rows_and_prediction_in_columns():
     truth = mask([0, 0], [1, 1])
     prediction = mask([0, 1], [1, 1])
     assert confusion_matrix(truth, prediction, num_ids=2).tolist() == [[1, 1], [0, 2]]

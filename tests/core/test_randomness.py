@@ -1,4 +1,4 @@
-"""Seeds: the same for the same names, others for others, and no trace outside."""
+"""Seeds and generators depend on the random seed and the names only."""
 
 import torch
 

@@ -420,7 +420,7 @@ def test_a_truncated_image_is_named(labelled, voc, generator):
 
 def test_a_missing_mask_is_named(masked, voc):
     (voc / "SegmentationClass/2007_000032.png").unlink()
-    with pytest.raises(UserError, match=r"2007_000032\.png: this mask is missing; add it"):
+    with pytest.raises(UserError, match=r"2007_000032\.png: mask not found; add it"):
         masked[1, 0]
 
 
@@ -451,9 +451,7 @@ def test_an_error_has_the_same_message_with_workers(masked, voc, workers):
     mask.unlink()
     with pytest.raises(UserError) as caught:
         list(training_batches(masked, batch_size=5, workers=workers)(1))
-    assert str(caught.value) == (
-        f"{mask}: this mask is missing; add it or take its id off the split"
-    )
+    assert str(caught.value) == (f"{mask}: mask not found; add it, or remove its id from the split")
 
 
 @pytest.mark.parametrize(

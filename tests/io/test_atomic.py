@@ -76,7 +76,7 @@ def test_a_folder_takes_the_place_of_a_file(tmp_path):
     assert (tmp_path / "here").is_dir()
 
 
-def test_a_folder_takes_the_place_of_a_link_and_leaves_what_it_led_to(tmp_path):
+def test_a_folder_takes_the_place_of_a_link_and_leaves_its_target(tmp_path):
     (tmp_path / "elsewhere").mkdir()
     (tmp_path / "elsewhere/precious.txt").touch()
     (tmp_path / "here").symlink_to(tmp_path / "elsewhere")

@@ -64,7 +64,9 @@ def test_a_file_of_something_else_is_no_checkpoint(tmp_path, content):
 )
 def test_tensors_of_another_project_are_no_checkpoint(tmp_path, content):
     torch.save(content, tmp_path / "model.pt")
-    with pytest.raises(UserError, match=r"model\.pt: not a checkpoint of ours; give one that a"):
+    with pytest.raises(
+        UserError, match=r"model\.pt: not a recam checkpoint; pass one written by a"
+    ):
         load_checkpoint(tmp_path / "model.pt")
 
 

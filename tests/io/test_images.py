@@ -48,7 +48,7 @@ def test_a_mask_of_another_mode_is_refused(tmp_path, mode):
 
 
 def test_a_missing_mask_is_named(tmp_path):
-    with pytest.raises(UserError, match=r"mask\.png: this mask is missing; add it or take its id"):
+    with pytest.raises(UserError, match=r"mask\.png: mask not found; add it, or remove its id"):
         read_mask(tmp_path / "mask.png")
 
 
@@ -67,7 +67,7 @@ def test_a_mask_of_another_size_than_its_image_is_refused(tmp_path):
         check_mask(tmp_path / "mask.png", MASK, size=(3, 2), num_ids=255)
 
 
-def test_the_least_id_beyond_the_classes_is_told(tmp_path):
+def test_the_least_id_beyond_the_classes_is_named(tmp_path):
     with pytest.raises(UserError, match=r"mask id 20 is beyond .*; expected 0\.\.19 or 255"):
         check_mask(tmp_path / "mask.png", MASK, size=(2, 3), num_ids=20)
 
@@ -121,7 +121,7 @@ def test_a_jpeg_is_decoded_twice_as_large_as_needed_or_larger(tmp_path, at_least
 
 
 @pytest.mark.parametrize(("name", "at_least"), [("image.png", (1, 1)), ("image.jpg", (5, 60))])
-def test_what_is_not_decoded_smaller_is_the_same_to_the_bit(tmp_path, name, at_least):
+def test_an_image_that_is_not_decoded_smaller_is_the_same_to_the_bit(tmp_path, name, at_least):
     noise = np.random.default_rng(0).integers(256, size=(64, 100, 3), dtype=np.uint8)
     Image.fromarray(noise).save(tmp_path / name)
     whole = read_image(tmp_path / name)

@@ -17,7 +17,7 @@ def test_a_folder_appears_only_when_it_is_finished(tmp_path):
     assert [path.name for path in (tmp_path / "cams").iterdir()] == ["a.npz"]
 
 
-def test_the_same_key_keeps_what_a_killed_run_left(tmp_path):
+def test_the_same_key_keeps_the_files_of_a_killed_run(tmp_path):
     fill(ResumableFolder(tmp_path / "cams", key="k"), "a.npz")
     again = ResumableFolder(tmp_path / "cams", key="k")
     assert again.has("a.npz")
@@ -31,7 +31,7 @@ def test_a_file_that_a_killed_run_was_writing_is_dropped(tmp_path):
     assert [file.name for file in (tmp_path / "cams").iterdir()] == ["1.npz"]
 
 
-def test_another_key_drops_what_a_killed_run_left(tmp_path):
+def test_another_key_deletes_the_files_of_a_killed_run(tmp_path):
     fill(ResumableFolder(tmp_path / "cams", key="k"), "a.npz")
     assert not ResumableFolder(tmp_path / "cams", key="other").has("a.npz")
 
@@ -46,7 +46,7 @@ def test_a_finished_folder_replaces_the_old_one_and_all_in_it(tmp_path):
     assert [path.name for path in (tmp_path / "cams").iterdir()] == ["a.npz"]
 
 
-def test_a_finished_folder_is_filled_anew_by_the_next_run(tmp_path):
+def test_a_finished_folder_is_filled_again_by_the_next_run(tmp_path):
     folder = ResumableFolder(tmp_path / "cams", key="k")
     fill(folder, "a.npz")
     folder.finish()
@@ -60,23 +60,23 @@ def test_folders_side_by_side_do_not_share_their_work(tmp_path):
 
 def test_a_dropped_folder_leaves_nothing_and_takes_nothing_else(tmp_path):
     fill(ResumableFolder(tmp_path / "cams", key="k"), "a.npz")
-    (tmp_path / "spread").mkdir()
-    (tmp_path / "spread/precious.txt").touch()
-    folder = ResumableFolder(tmp_path / "spread", key="k")
+    (tmp_path / "propagated").mkdir()
+    (tmp_path / "propagated/precious.txt").touch()
+    folder = ResumableFolder(tmp_path / "propagated", key="k")
     fill(folder, "a.npz")
     folder.drop()
     assert not folder.partial.exists()
     assert not folder.has("a.npz")
-    assert (tmp_path / "spread/precious.txt").exists()
+    assert (tmp_path / "propagated/precious.txt").exists()
     assert ResumableFolder(tmp_path / "cams", key="k").has("a.npz")
 
 
-def test_a_dropped_folder_is_filled_anew_by_the_next_run(tmp_path):
-    folder = ResumableFolder(tmp_path / "spread", key="k")
+def test_a_dropped_folder_is_filled_again_by_the_next_run(tmp_path):
+    folder = ResumableFolder(tmp_path / "propagated", key="k")
     fill(folder, "a.npz")
     folder.drop()
-    again = ResumableFolder(tmp_path / "spread", key="k")
+    again = ResumableFolder(tmp_path / "propagated", key="k")
     assert not again.has("a.npz")
     fill(again, "b.npz")
     again.finish()
-    assert [path.name for path in (tmp_path / "spread").iterdir()] == ["b.npz"]
+    assert [path.name for path in (tmp_path / "propagated").iterdir()] == ["b.npz"]

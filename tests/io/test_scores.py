@@ -30,7 +30,7 @@ def test_a_saved_score_is_above_just_the_thresholds_that_it_was_above_before(tmp
         np.testing.assert_array_equal(loaded > t, scores > t)
 
 
-def test_what_was_saved_once_is_saved_again_without_a_change(tmp_path):
+def test_saved_scores_are_saved_again_without_a_change(tmp_path):
     scores = np.array([[[0, 0.25, 0.5, 1]]], dtype=np.float32)
     save_scores(tmp_path / "a.npz", ScoredClasses(scores=scores, classes=np.array([0])))
     np.testing.assert_array_equal(load_scores(tmp_path / "a.npz").scores, scores)
@@ -86,7 +86,9 @@ def test_missing_scores_are_named(tmp_path):
 @pytest.mark.parametrize("content", FOREIGN.values(), ids=FOREIGN)
 def test_a_file_of_something_else_is_no_score_file(tmp_path, content):
     (tmp_path / "a.npz").write_bytes(content)
-    with pytest.raises(UserError, match=r"a\.npz: not a file of score maps; delete it and run its"):
+    with pytest.raises(
+        UserError, match=r"a\.npz: not a file of score maps; delete it and rerun its"
+    ):
         load_scores(tmp_path / "a.npz")
 
 
@@ -101,5 +103,7 @@ def test_objects_in_a_score_file_are_refused_and_not_run(tmp_path):
 @pytest.mark.parametrize("shape", [(2, 2), (2, 2, 2)])
 def test_scores_that_do_not_match_their_classes_are_refused(tmp_path, shape):
     np.savez(tmp_path / "a.npz", scores=np.zeros(shape), classes=np.array([0]))
-    with pytest.raises(UserError, match=r"a\.npz: has .* scores for 1 classes; delete it"):
+    with pytest.raises(
+        UserError, match=r"a\.npz: expected one score map for each of 1 classes, got .*; delete it"
+    ):
         load_scores(tmp_path / "a.npz")

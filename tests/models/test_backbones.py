@@ -27,7 +27,7 @@ from recam.models.deeplab import DeepLab
 from recam.models.initialisation import seeded_initialisation
 from recam.models.weights import load_weights
 
-BLUEPRINT = ModelConfig(
+MODEL_CONFIG = ModelConfig(
     method="cam",
     backbone="resnet18",
     output_stride=32,
@@ -132,21 +132,21 @@ def test_a_lower_stride_takes_strides_away_and_changes_nothing_else(
 
 
 def test_a_frozen_batch_norm_keeps_its_statistics_in_training(images):
-    backbone = make_backbone(replace(BLUEPRINT, frozen_batch_norm=True))
+    backbone = make_backbone(replace(MODEL_CONFIG, frozen_batch_norm=True))
     before = states(backbone)
     backbone.train()(images)
     assert not changed(before, backbone)
 
 
 def test_a_batch_norm_that_is_not_frozen_follows_its_batches(images):
-    backbone = make_backbone(BLUEPRINT)
+    backbone = make_backbone(MODEL_CONFIG)
     before = states(backbone)
     backbone.train()(images)
     assert "stem.bn1.running_mean" in changed(before, backbone)
 
 
 def test_the_affine_weights_of_a_frozen_batch_norm_train():
-    backbone = make_backbone(replace(BLUEPRINT, frozen_batch_norm=True))
+    backbone = make_backbone(replace(MODEL_CONFIG, frozen_batch_norm=True))
     assert all(parameter.requires_grad for parameter in backbone.parameters())
 
 
@@ -159,7 +159,7 @@ def test_freezing_batch_norms_leaves_the_rest_in_training_mode():
 
 @pytest.mark.parametrize("name", ["resnet18", LITE])
 def test_a_frozen_stem_stays_as_it_is_and_the_rest_trains(images, name):
-    model_config = replace(BLUEPRINT, backbone=name, output_stride=16, frozen_stem=True)
+    model_config = replace(MODEL_CONFIG, backbone=name, output_stride=16, frozen_stem=True)
     backbone = make_backbone(model_config)
     before = states(backbone)
     optimizer = torch.optim.SGD(
@@ -187,14 +187,14 @@ def test_features_are_the_same_with_and_without_the_early_level(images, lite):
     torch.testing.assert_close(lite(images), lite.with_skip(images)[1])
 
 
-def test_a_timm_network_says_what_its_weights_expect_of_pixels(lite):
+def test_a_timm_network_has_the_mean_and_std_of_its_weights(lite):
     assert lite.mean == (0.5, 0.5, 0.5)
     assert lite.std == (0.5, 0.5, 0.5)
 
 
 def test_a_timm_network_can_have_its_batch_norms_frozen(images):
     backbone = make_backbone(
-        replace(BLUEPRINT, backbone=LITE, output_stride=16, frozen_batch_norm=True)
+        replace(MODEL_CONFIG, backbone=LITE, output_stride=16, frozen_batch_norm=True)
     )
     before = states(backbone)
     backbone.train()(images)
@@ -210,7 +210,7 @@ def test_a_network_that_cannot_change_its_stride_is_refused():
     with pytest.raises(UserError) as caught:
         TimmBackbone("vit_tiny_patch16_224", output_stride=32)
     assert str(caught.value) == (
-        "backbone vit_tiny_patch16_224: has output stride 16 and no other, got 32; "
+        "backbone vit_tiny_patch16_224: expected output stride 16, its only one, got 32; "
         "set output_stride: 16 or choose another backbone"
     )
 
@@ -220,11 +220,11 @@ def test_a_network_without_a_grid_is_refused():
         TimmBackbone("vit_tiny_patch16_224", output_stride=16)
 
 
-def test_an_unknown_backbone_is_told_with_the_nearest_names():
+def test_an_unknown_backbone_gives_the_nearest_names():
     with pytest.raises(
         UserError, match=r"backbone: there is no 'resnet51'; .* nearest are"
     ) as caught:
-        make_backbone(replace(BLUEPRINT, backbone="resnet51"))
+        make_backbone(replace(MODEL_CONFIG, backbone="resnet51"))
     nearest = str(caught.value).split("nearest are ")[1].split(", ")
     assert "resnet50" in nearest
     assert len(nearest) == len(set(nearest))
@@ -298,7 +298,7 @@ def test_the_installed_weights_normalise_as_they_were_trained(lite, generator):
 
 
 def test_none_leaves_the_weights_as_they_were_drawn():
-    backbone = make_backbone(BLUEPRINT)
+    backbone = make_backbone(MODEL_CONFIG)
     before = states(backbone)
     load_weights(backbone, name="resnet18", weights="none")
     assert not changed(before, backbone)
@@ -308,13 +308,13 @@ def test_the_same_seed_draws_the_same_weights():
     drawn = []
     for random_seed in (0, 0, 1):
         with seeded_initialisation(random_seed, "test"):
-            drawn.append(make_backbone(BLUEPRINT).stem.conv1.weight)
+            drawn.append(make_backbone(MODEL_CONFIG).stem.conv1.weight)
     assert torch.equal(drawn[0], drawn[1])
     assert not torch.equal(drawn[0], drawn[2])
 
 
 def test_weights_of_our_own_backbone_are_taken(tmp_path):
-    donor, backbone = make_backbone(BLUEPRINT), make_backbone(BLUEPRINT)
+    donor, backbone = make_backbone(MODEL_CONFIG), make_backbone(MODEL_CONFIG)
     file = saved(donor.state_dict(), tmp_path / "backbone.pt")
     load_weights(backbone, name="resnet18", weights=file)
     assert not changed(donor.state_dict(), backbone)
@@ -338,7 +338,7 @@ def test_weights_of_another_backbone_are_refused(tmp_path):
     # ResNet-34 has 216 tensors without its head, ResNet-18 the first 120 of them and a head of 2.
     assert str(caught.value) == (
         f"weights of {file} do not fit backbone resnet34: 96 of its 216 tensors are missing, "
-        "2 are not its own; give the weights of this backbone"
+        "2 are not its own; pass the weights of this backbone"
     )
 
 
@@ -358,9 +358,9 @@ def test_refused_weights_change_nothing(tmp_path):
     assert not changed(before, backbone)
 
 
-def test_a_missing_file_of_weights_is_told():
+def test_a_missing_file_of_weights_is_named():
     with pytest.raises(UserError) as caught:
-        load_weights(make_backbone(BLUEPRINT), name="resnet18", weights="nowhere.pth")
+        load_weights(make_backbone(MODEL_CONFIG), name="resnet18", weights="nowhere.pth")
     assert str(caught.value) == (
         "weights: expected imagenet, none or the path of a file, got nowhere.pth: no such file"
     )
@@ -370,20 +370,22 @@ def test_a_missing_file_of_weights_is_told():
 def test_a_file_that_holds_no_tensors_is_refused(tmp_path, content):
     file = tmp_path / "weights.pth"
     file.write_bytes(content)
-    with pytest.raises(UserError, match=r"weights\.pth: not plain tensors saved by torch; give"):
-        load_weights(make_backbone(BLUEPRINT), name="resnet18", weights=str(file))
+    with pytest.raises(
+        UserError, match=r"weights\.pth: expected plain tensors saved by torch; pass"
+    ):
+        load_weights(make_backbone(MODEL_CONFIG), name="resnet18", weights=str(file))
 
 
 @pytest.mark.parametrize("content", [[torch.zeros(1)], {"state_dict": {"weight": torch.zeros(1)}}])
 def test_a_file_that_holds_no_state_dict_is_refused(tmp_path, content):
     file = saved(content, tmp_path / "weights.pth")
     with pytest.raises(
-        UserError, match=r"weights\.pth: expected a state dict \(names to tensors\)"
+        UserError, match=r"weights\.pth: expected a state dict of tensors, got other content"
     ):
-        load_weights(make_backbone(BLUEPRINT), name="resnet18", weights=file)
+        load_weights(make_backbone(MODEL_CONFIG), name="resnet18", weights=file)
 
 
-def test_weights_that_cannot_be_downloaded_are_told(tmp_path, monkeypatch):
+def test_weights_that_cannot_be_downloaded_give_a_remedy(tmp_path, monkeypatch):
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
     monkeypatch.setenv("https_proxy", "http://127.0.0.1:9")  # nobody listens on the discard port
     monkeypatch.delenv("no_proxy", raising=False)
@@ -394,7 +396,7 @@ def test_weights_that_cannot_be_downloaded_are_told(tmp_path, monkeypatch):
     with pytest.raises(
         UserError, match="backbone resnet18: its ImageNet weights could not be down"
     ):
-        load_weights(make_backbone(BLUEPRINT), name="resnet18", weights="imagenet")
+        load_weights(make_backbone(MODEL_CONFIG), name="resnet18", weights="imagenet")
 
 
 # Segmenters
@@ -470,8 +472,10 @@ def test_every_rate_adds_a_branch_to_the_sum(segmenter, images):
     torch.testing.assert_close(segmenter.logits(images), without_it)
 
 
-def test_a_segmenter_is_built_from_its_blueprint(images):
-    model = make_segmenter(replace(BLUEPRINT, method="deeplab", output_stride=16, rates=(1, 2, 3)))
+def test_a_segmenter_is_built_from_its_model_config(images):
+    model = make_segmenter(
+        replace(MODEL_CONFIG, method="deeplab", output_stride=16, rates=(1, 2, 3))
+    )
     branches = [model.get_submodule(f"branches.{i}.0") for i in range(3)]
     assert [branch.dilation for branch in branches] == [(1, 1), (2, 2), (3, 3)]
     assert model.logits(images).shape == (2, 3, 16, 24)
@@ -505,4 +509,6 @@ def test_a_cpu_shares_frozen_batch_norms_only():
     share_batch_norms(norms(frozen=True), device=torch.device("cpu"))
     with pytest.raises(UserError) as caught:
         share_batch_norms(norms(frozen=False), device=torch.device("cpu"))
-    assert "set devices: 1, or for a network without any in its head" in str(caught.value)
+    assert "set devices: 1, or frozen_batch_norm: true if the head has no batch norm" in str(
+        caught.value
+    )

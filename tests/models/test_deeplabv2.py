@@ -16,7 +16,7 @@ from recam.models.backbones import TorchvisionResNet, freeze_batch_norm
 from recam.models.deeplabv2 import DeepLabV2, _resized_masks
 from recam.models.initialisation import seeded_initialisation
 
-BLUEPRINT = ModelConfig(
+MODEL_CONFIG = ModelConfig(
     method="deeplabv2",
     backbone="resnet18",
     output_stride=8,
@@ -76,7 +76,7 @@ def three_logits(segmenter, images):
 
 
 def maximum(logits):
-    """What the three say at most, on the grid of the first."""
+    """The maximum of the three scales, on the grid of the first."""
     one, three_quarters, half = logits
     size = one.shape[2:]
     return torch.maximum(one, torch.maximum(bilinear(three_quarters, size), bilinear(half, size)))
@@ -158,7 +158,7 @@ def test_a_norm_frozen_with_its_affine_weights_keeps_all_it_has():
 
 
 def test_only_convolutions_train_where_norms_are_frozen(images, masks):
-    model = make_segmenter(BLUEPRINT).train()
+    model = make_segmenter(MODEL_CONFIG).train()
     norms = {n for n, m in model.named_modules() if isinstance(m, nn.BatchNorm2d)}
     before = {n: t.clone() for n, t in model.state_dict().items()}
     optimizer = torch.optim.SGD([p for p in model.parameters() if p.requires_grad], lr=0.1)
@@ -169,7 +169,7 @@ def test_only_convolutions_train_where_norms_are_frozen(images, masks):
 
 
 def test_norms_train_where_they_are_not_frozen():
-    model = make_segmenter(replace(BLUEPRINT, frozen_batch_norm=False)).train()
+    model = make_segmenter(replace(MODEL_CONFIG, frozen_batch_norm=False)).train()
     assert all(parameter.requires_grad for parameter in model.parameters())
     assert all(module.training for module in model.modules())
 
@@ -178,7 +178,7 @@ def test_norms_train_where_they_are_not_frozen():
 
 
 def test_a_segmenter_is_built_with_a_dilated_backbone_and_the_rates_asked_for(images):
-    model = make_segmenter(BLUEPRINT)
+    model = make_segmenter(MODEL_CONFIG)
     assert isinstance(model, DeepLabV2)
     assert kernels(model.backbone.layer4) == same(4, 4)
     rates = [branch.dilation[0] for branch in model.branches]
@@ -246,7 +246,7 @@ def test_maps_are_the_probabilities_of_the_maximum(segmenter, images):
 
 
 @torch.no_grad()
-def test_scales_agree_on_what_has_no_structure(generator):
+def test_scales_agree_on_an_image_without_structure(generator):
     """Of one colour, with a 1x1 head and backbone, all sizes of an image give the same logits."""
     backbone = nn.Conv2d(3, 4, kernel_size=1, stride=8)
     model = DeepLabV2(backbone, channels=4, num_ids=3, rates=(1,))
@@ -261,7 +261,7 @@ def test_scales_agree_on_what_has_no_structure(generator):
 @pytest.mark.parametrize("size", [(321, 321), (97, 65), (5, 9)])
 @pytest.mark.parametrize("grid", [(41, 41), (30, 17), (8, 8), (1, 2)])
 def test_masks_are_resized_as_pillow_does(size, grid, generator):
-    """Sides are odd: no two pixels are equally near."""
+    """Odd sides: no two pixels are equally near."""
     masks = torch.randint(0, 256, (2, *size), generator=generator, dtype=torch.uint8)
     assert torch.equal(_resized_masks(masks, grid), pillow_masks(masks, grid))
 

@@ -1,4 +1,4 @@
-"""Batch norms folded into convolutions: the same values, and what must stay as it is."""
+"""Batch norms folded into convolutions: the same output, and layers that must not change."""
 
 from copy import deepcopy
 from dataclasses import replace
@@ -18,7 +18,7 @@ from recam.models.folding import folded
 from recam.models.initialisation import seeded_initialisation
 
 LITE = "tf_efficientnet_lite0"
-BLUEPRINT = ModelConfig(
+MODEL_CONFIG = ModelConfig(
     method="cam",
     backbone="resnet18",
     output_stride=16,
@@ -40,7 +40,7 @@ def num_norms(network):
 def made(make, **changes):
     """A network in eval mode, channels last, whose batch norms do something, each another thing."""
     with seeded_initialisation(0, "test"):
-        return drawn(make(replace(BLUEPRINT, **changes))).to(memory_format=torch.channels_last)
+        return drawn(make(replace(MODEL_CONFIG, **changes))).to(memory_format=torch.channels_last)
 
 
 def drawn(network):
@@ -56,7 +56,7 @@ def drawn(network):
 
 
 def pixelwise(norm, *, bias):
-    """2 r + 4 g + b, perhaps plus 5, and a norm of mean 3 and spread 2, factor 6 and shift 1."""
+    """2 r + 4 g + b, perhaps plus 5, and a norm of mean 3, deviation 2, factor 6 and shift 1."""
     convolution = nn.Conv2d(3, 1, kernel_size=1, bias=bias)
     with torch.no_grad():
         convolution.weight.copy_(torch.tensor([2.0, 4.0, 1.0]).view(1, 3, 1, 1))
@@ -128,7 +128,7 @@ def test_folded_networks_give_the_same_and_the_given_ones_stay(name, generator):
     assert not {id(p) for p in network.parameters()} & {id(p) for p in lighter.parameters()}
 
 
-def test_weights_stay_channels_last_and_convolutions_what_they_are():
+def test_weights_stay_channels_last_and_convolutions_keep_their_type():
     lighter = folded(made(make_backbone, backbone=LITE), called)
     convolutions = [m for m in lighter.modules() if isinstance(m, nn.Conv2d)]
     assert all(m.weight.is_contiguous(memory_format=torch.channels_last) for m in convolutions)
@@ -247,7 +247,7 @@ def kept(name):
 
 
 @pytest.mark.parametrize("name", SEEN | UNSEEN)
-def test_what_cannot_be_folded_safely_stays_as_it_is(name, generator):
+def test_a_network_that_cannot_be_folded_safely_is_unchanged(name, generator):
     network = kept(name)
     images = torch.randn(2, 3, 200, 200, generator=generator)
     expected = network(images)
@@ -257,7 +257,7 @@ def test_what_cannot_be_folded_safely_stays_as_it_is(name, generator):
 
 
 @pytest.mark.parametrize("name", SEEN)
-def test_what_can_be_folded_is_folded_beside_what_cannot(name, generator):
+def test_one_layer_is_folded_beside_another_that_cannot_be(name, generator):
     network = nn.Sequential(drawn(Pair()), kept(name))
     lighter = folded(network, called)
     assert type(lighter[0].norm) is nn.Sequential
@@ -266,7 +266,7 @@ def test_what_can_be_folded_is_folded_beside_what_cannot(name, generator):
     torch.testing.assert_close(lighter(images), network(images))
 
 
-def test_what_is_in_training_mode_stays_with_its_statistics():
+def test_a_norm_in_training_mode_is_not_folded():
     network = nn.Sequential(drawn(Pair()), drawn(Pair()))
     network[1].norm.train()
     mean = network[1].norm.running_mean.clone()

@@ -1,4 +1,4 @@
-"""Architectures of segmentation-models-pytorch over our backbones: shapes, padding, weights."""
+"""Architectures of segmentation-models-pytorch on our backbones: shapes, padding, weights."""
 
 from dataclasses import replace
 
@@ -21,7 +21,7 @@ from recam.pipeline.training import parameter_groups
 
 LITE = "tf_efficientnet_lite0"
 SWIN = "swin_tiny_patch4_window7_224"
-BLUEPRINT = ModelConfig(
+MODEL_CONFIG = ModelConfig(
     method="smp/unet",
     backbone="resnet18",
     output_stride=32,
@@ -113,9 +113,9 @@ def test_logits_are_those_of_the_network_of_smp(resnet, images):
 
 @torch.no_grad()
 def test_images_are_padded_with_zeros_at_the_right_and_at_the_bottom(resnet, images):
-    odd = images[:, :, :50, :70]
-    padded = functional.pad(odd, (0, 26, 0, 14))
-    torch.testing.assert_close(resnet.logits(odd), resnet.logits(padded)[:, :, :50, :70])
+    uneven = images[:, :, :50, :70]
+    padded = functional.pad(uneven, (0, 26, 0, 14))
+    torch.testing.assert_close(resnet.logits(uneven), resnet.logits(padded)[:, :, :50, :70])
 
 
 @torch.no_grad()
@@ -149,13 +149,13 @@ def test_the_backbone_has_a_learning_rate_of_its_own(resnet):
     assert len(fast["params"]) == len(list(resnet.parameters())) - count > 0
 
 
-def test_a_batch_too_small_to_normalise_is_told(images):
+def test_a_batch_too_small_for_batch_norm_is_refused(images):
     model = build("deeplabv3plus", output_stride=16).train()
     with pytest.raises(UserError) as caught:
         model.logits(images[:1])
     assert str(caught.value) == (
-        "segmenter smp/deeplabv3plus: cannot normalise over a batch of 1 at this size; train with "
-        "at least 2 images at once"
+        "segmenter smp/deeplabv3plus: expected a batch of at least 2 images for batch norm, got "
+        "1; raise batch_size, or lower gradient_accumulation_steps"
     )
 
 
@@ -216,7 +216,7 @@ def test_swin_of_any_size_is_swin_made_for_that_size(swin, generator, width, sam
     ],
 )
 def test_a_frozen_stem_is_the_first_convolution_and_its_norm(name, stem):
-    model = make_segmenter(replace(BLUEPRINT, backbone=name, frozen_stem=True))
+    model = make_segmenter(replace(MODEL_CONFIG, backbone=name, frozen_stem=True))
     frozen = {
         parameter
         for parameter, values in backbone_of(model).network.named_parameters()
@@ -226,7 +226,7 @@ def test_a_frozen_stem_is_the_first_convolution_and_its_norm(name, stem):
 
 
 def test_frozen_batch_norms_keep_their_statistics_and_those_of_the_decoder_do_not(images):
-    model = make_segmenter(replace(BLUEPRINT, frozen_batch_norm=True))
+    model = make_segmenter(replace(MODEL_CONFIG, frozen_batch_norm=True))
     before = states(model)
     model.train().logits(images)
     moved = changed(before, model)
@@ -261,7 +261,7 @@ def test_a_resnet_takes_the_tensors_of_a_classifier(images, stride):
 @pytest.mark.parametrize("name", [LITE, "convnext_atto"])
 def test_a_timm_encoder_takes_the_tensors_of_a_classifier(images, name):
     with seeded_initialisation(1, "test"):
-        model_config = replace(BLUEPRINT, backbone=name)
+        model_config = replace(MODEL_CONFIG, backbone=name)
         ours = make_backbone(model_config).eval()
     backbone = build(backbone=name).backbone
     load_backbone(backbone, ours.state_dict(), source="classifier", name=name)
@@ -292,7 +292,7 @@ def test_a_file_of_another_network_is_refused_and_changes_nothing(tmp_path, want
     torch.save(state, tmp_path / "weights.pth")
     backbone = build(backbone=wanted).backbone
     before = states(backbone)
-    with pytest.raises(UserError, match=f"do not fit backbone {wanted}: .* give the weights of"):
+    with pytest.raises(UserError, match=f"do not fit backbone {wanted}: .* pass the weights of"):
         load_weights(backbone, name=wanted, weights=str(tmp_path / "weights.pth"))
     assert not changed(before, backbone)
 
@@ -300,21 +300,21 @@ def test_a_file_of_another_network_is_refused_and_changes_nothing(tmp_path, want
 # Mistakes
 
 
-def test_an_unknown_architecture_is_told_with_the_nearest_names():
+def test_an_unknown_architecture_gives_the_nearest_names():
     with pytest.raises(UserError, match=r"segmenter: there is no 'smp/unett'; .* smp/unet"):
-        make_segmenter(replace(BLUEPRINT, method="smp/unett"))
+        make_segmenter(replace(MODEL_CONFIG, method="smp/unett"))
 
 
-def test_an_unknown_backbone_is_told_with_the_nearest_names():
+def test_an_unknown_backbone_gives_the_nearest_names():
     with pytest.raises(UserError, match=r"backbone: there is no 'resnet51'; .* resnet50"):
-        make_segmenter(replace(BLUEPRINT, backbone="resnet51"))
+        make_segmenter(replace(MODEL_CONFIG, backbone="resnet51"))
 
 
 @pytest.mark.parametrize(
     ("architecture", "stride", "sentence"),
     [
-        ("unet", 16, "has output stride 32 and no other, got 16; set output_stride: 32"),
-        ("deeplabv3", 32, "has output stride 8 or 16 and no other, got 32; set output_stride: 16"),
+        ("unet", 16, "expected output stride 32, got 16; set output_stride: 32"),
+        ("deeplabv3", 32, "expected output stride 8 or 16, got 32; set output_stride: 16"),
     ],
 )
 def test_a_stride_that_an_architecture_cannot_have_is_refused(architecture, stride, sentence):

@@ -1,4 +1,4 @@
-"""Scores of folders of maps and masks, worked out by hand on images of four pixels."""
+"""Evaluation of folders of maps and masks, by hand on images of four pixels."""
 
 import numpy as np
 import pytest
@@ -8,7 +8,7 @@ from recam.core.labels import IGNORE
 from recam.io.images import write_mask
 from recam.io.scores import ScoredClasses, save_scores
 from recam.pipeline.evaluation import (
-    Truth,
+    GroundTruth,
     confusion_table,
     counts_table,
     curve_table,
@@ -26,7 +26,7 @@ def truth(tmp_path):
     """Two images of 2 x 2 pixels: a cat and an ignored pixel; a dog."""
     write_mask(tmp_path / "truth/a.png", np.array([[0, 1], [1, IGNORE]], dtype=np.uint8))
     write_mask(tmp_path / "truth/b.png", np.array([[0, 0], [0, 2]], dtype=np.uint8))
-    return Truth(ids=("a", "b"), masks=tmp_path / "truth", classes=CLASSES)
+    return GroundTruth(ids=("a", "b"), masks=tmp_path / "truth", classes=CLASSES)
 
 
 @pytest.fixture
@@ -80,25 +80,25 @@ def test_the_oracle_is_the_first_best_threshold_of_the_sweep(maps, truth):
     assert metrics["miou"] == pytest.approx(100 * (2 / 4 + 2 / 3 + 1 / 2) / 3)
 
 
-def test_maps_of_a_class_that_the_data_set_has_not_are_refused(maps, truth):
+def test_maps_of_an_unknown_class_are_refused(maps, truth):
     save(maps / "b.npz", np.zeros((1, 2, 2)), classes=[2])
-    with pytest.raises(UserError, match=r"b\.npz: has a class beyond those of the data set"):
+    with pytest.raises(UserError, match=r"b\.npz: expected class indices below 2, got"):
         score_maps(maps, truth, threshold=0.5)
 
 
-def test_maps_of_another_size_than_the_truth_are_refused(maps, truth):
+def test_maps_of_another_size_than_the_ground_truth_are_refused(maps, truth):
     save(maps / "b.npz", np.zeros((1, 2, 3)), classes=[1])
     with pytest.raises(UserError, match=r"b\.png: is 2x2 pixels, its image 3x2"):
         score_maps(maps, truth, threshold=0.5)
 
 
-def test_a_true_mask_with_an_unknown_id_is_refused(maps, truth):
+def test_a_ground_truth_mask_with_an_unknown_id_is_refused(maps, truth):
     write_mask(truth.masks / "a.png", np.full((2, 2), 3, dtype=np.uint8))
     with pytest.raises(UserError, match=r"a\.png: mask id 3 is beyond the classes"):
         score_maps(maps, truth, threshold=0.5)
 
 
-def test_masks_are_compared_with_the_truth(tmp_path, truth):
+def test_masks_are_compared_with_the_ground_truth(tmp_path, truth):
     folder = predict(tmp_path / "seg", a=[[0, 1], [2, 2]], b=[[0, 0], [1, 0]])
     assert score_masks(folder, truth)[0].tolist() == [[3, 1, 0], [0, 1, 1], [1, 0, 0]]
 
@@ -147,7 +147,7 @@ def test_the_table_of_a_curve_names_each_threshold():
     )
 
 
-def test_images_without_a_true_mask_are_not_scored(tmp_path, maps, truth):
+def test_images_without_ground_truth_are_not_scored(tmp_path, maps, truth):
     (truth.masks / "a.png").unlink()
     (maps / "a.npz").unlink()  # nor looked for
     assert truth.scored_ids() == ["b"]
@@ -182,16 +182,16 @@ def test_tables_of_nothing_have_their_columns():
         assert curve_table(curves).to_csv(index=False) == "stage,threshold,miou\n"
 
 
-def test_a_link_to_a_true_mask_that_has_moved_away_is_refused(maps, truth):
+def test_a_broken_link_to_a_mask_is_refused(maps, truth):
     (truth.masks / "a.png").rename(truth.masks.parent / "a.png")
     (truth.masks / "a.png").symlink_to(truth.masks / "elsewhere/a.png")
-    with pytest.raises(UserError, match=r"truth/a\.png: this mask is missing"):
+    with pytest.raises(UserError, match=r"truth/a\.png: mask not found; add it"):
         score_maps(maps, truth, threshold=0.5)
 
 
-def test_a_folder_of_true_masks_that_is_not_there_is_refused(maps, truth):
+def test_a_missing_folder_of_ground_truth_is_refused(maps, truth):
     truth.masks.rename(truth.masks.with_name("truths"))
-    with pytest.raises(UserError, match=r"truth: not found"):
+    with pytest.raises(UserError, match=r"truth: ground truth folder not found; create it"):
         score_maps(maps, truth, threshold=0.5)
 
 

@@ -1,4 +1,4 @@
-"""Maps and masks of whole images: what scales, mirrors and batches may and may not change."""
+"""Maps and masks of whole images: effects of scales, mirror images and batches."""
 
 import threading
 from pathlib import Path
@@ -40,7 +40,7 @@ def pixelwise(generator):
 
 @pytest.fixture
 def lopsided(generator):
-    """Maps at stride 2 that look at what lies to one side."""
+    """Maps at stride 2 that depend on pixels to one side."""
     layer = nn.Conv2d(3, 2, kernel_size=(1, 3), stride=2)
     for parameter in layer.parameters():
         nn.init.normal_(parameter, generator=generator)
@@ -101,7 +101,7 @@ def test_maps_have_the_size_of_the_images_whatever_the_scale(lopsided, images):
 
 
 def test_no_scale_is_refused(pixelwise, images):
-    with pytest.raises(ValueError, match="at least one scale is needed"):
+    with pytest.raises(ValueError, match="scales: expected at least one, got none"):
         averaged_maps(pixelwise, images, scales=())
 
 
@@ -118,7 +118,7 @@ def test_a_map_of_zeros_stays_zero():
     assert EPSILON > 0
 
 
-def test_no_map_at_all_is_no_fault():
+def test_no_map_at_all_is_accepted():
     assert peak_normalised(torch.zeros(0, 2, 2)).shape == (0, 2, 2)
 
 
@@ -208,7 +208,7 @@ def test_an_image_that_is_missing_stops_the_pass(pixelwise):
 
 
 class TinyBackbone(Backbone):
-    """One layer of stride 2 that looks at what lies to one side."""
+    """One layer of stride 2 that depends on pixels to one side."""
 
     mean, std = MEAN, STD
 
@@ -387,7 +387,7 @@ def test_a_large_jpeg_is_shrunk_as_if_it_were_decoded_in_full(tmp_path):
 
 
 @pytest.mark.parametrize(("name", "side"), [("image.png", 40), ("image.jpg", 120)])
-def test_what_is_not_decoded_smaller_is_shrunk_as_ever(tmp_path, name, side):
+def test_an_image_that_is_not_decoded_smaller_is_shrunk_as_before(tmp_path, name, side):
     photograph(tmp_path / "image.jpg", (300, 400))
     Image.open(tmp_path / "image.jpg").save(tmp_path / name, quality=95)
     (batch,) = equal_size_batches([tmp_path / name], batch_size=1, longest_side=side)
@@ -405,12 +405,12 @@ def test_a_broken_image_is_raised_where_its_batch_would_have_come(noise):
     assert seen == [(0, 2)]
 
 
-def test_a_fault_is_noted_where_its_batch_comes_and_the_rest_of_it_is_given(noise):
+def test_an_error_is_collected_with_its_batch_and_the_rest_of_the_batch_is_given(noise):
     noise[0].write_bytes(noise[0].read_bytes()[:-300])
     noise[3].write_bytes(noise[3].read_bytes()[:-300])
-    faults: list[UserError] = []
-    batches = equal_size_batches(noise, batch_size=2, faults=faults)
-    found = [(batch.positions, len(faults)) for batch in batches]
+    errors: list[UserError] = []
+    batches = equal_size_batches(noise, batch_size=2, errors=errors)
+    found = [(batch.positions, len(errors)) for batch in batches]
     assert found == [((2,), 1), ((1,), 2)]
 
 
@@ -426,10 +426,10 @@ def test_a_pass_that_is_left_early_leaves_no_thread(paths):
 def test_broken_images_are_noted_and_the_others_done(segmenter, noise):
     noise[0].write_bytes(noise[0].read_bytes()[:-300])  # its head is whole
     noise[1].unlink()
-    faults: list[UserError] = []
-    masks = masks_by_position(segmenter, noise, faults=faults)
+    errors: list[UserError] = []
+    masks = masks_by_position(segmenter, noise, errors=errors)
     assert masks.keys() == {2, 3}
-    assert sorted(str(fault).split(":")[0] for fault in faults) == [str(noise[0]), str(noise[1])]
+    assert sorted(str(error).split(":")[0] for error in errors) == [str(noise[0]), str(noise[1])]
 
 
 def test_without_a_place_to_note_them_broken_images_stop_the_pass(segmenter, noise):

@@ -117,7 +117,7 @@ def test_a_batch_has_no_more_images_than_memory_is_enough_for(sized):
     assert batches(pairs, need=need, memory=180) == ["abc", "d", "xyz"]
 
 
-def test_need_is_told_height_width_and_number_of_classes_in_this_order(sized):
+def test_need_gets_height_width_and_number_of_classes_in_this_order(sized):
     need = {(2, 5, 3): 7, (5, 2, 3): 100}
 
     def look_up(height, width, count):
@@ -127,14 +127,14 @@ def test_need_is_told_height_width_and_number_of_classes_in_this_order(sized):
     assert batches(pairs, need=look_up, memory=14) == ["ab", "c"]
 
 
-def test_an_image_for_which_memory_is_not_enough_is_named_and_what_to_do(sized):
+def test_an_image_that_does_not_fit_into_memory_is_named_with_a_remedy(sized):
     pairs = [sized("small", 1, 1), sized("large", 2, 3)]
 
     def need(height, width, count):
         return 2 * MIB * height * width * count
 
     assert batches(pairs, need=need, memory=12 * MIB) == ["large", "small"]
-    words = r"large\.png: .* takes 12 MiB, memory allows 11; raise memory, or lower irn_radius"
+    words = r"large\.png: .* needs 12 MiB, memory is 11; raise memory, or lower irn_radius"
     with pytest.raises(UserError, match=words):
         batches(pairs, need=need, memory=12 * MIB - 1)
 
@@ -168,7 +168,7 @@ def test_every_image_of_a_batch_gets_a_file_of_its_own_maps(made, tmp_path):
         made("a", [[[0.5, 0.25]], [[1.0, 0.75]]], [2, 7], RED),
         made("b", [[[0.5, 0.25]], [[1.0, 0.75]]], [1, 3], CYAN),
     ]
-    propagate_maps(batch, tmp_path / "out", spread=coloured, num_classes=20, device=CPU)
+    propagate_maps(batch, tmp_path / "out", propagate=coloured, num_classes=20, device=CPU)
     assert sorted(file.name for file in (tmp_path / "out").iterdir()) == ["a.npz", "b.npz"]
     one, other = (load_scores(tmp_path / f"out/{name}.npz") for name in "ab")
     assert one.scores.tolist() == [[[0.5, 0]], [[1, 0]]]
@@ -179,16 +179,16 @@ def test_every_image_of_a_batch_gets_a_file_of_its_own_maps(made, tmp_path):
 def test_the_maps_given_are_left_as_they_are(made, tmp_path):
     file, path = made("a", [[[0.5, 0.25]]], [2], RED)
     before = file.read_bytes()
-    propagate_maps([(file, path)], tmp_path / "out", spread=coloured, num_classes=20, device=CPU)
+    propagate_maps([(file, path)], tmp_path / "out", propagate=coloured, num_classes=20, device=CPU)
     assert file.read_bytes() == before
 
 
-def test_images_without_a_class_pass_and_are_not_spread(made, tmp_path):
+def test_images_without_a_class_pass_and_are_not_propagated(made, tmp_path):
     def never(scores, pixels):
-        raise AssertionError("there is nothing to spread")
+        raise AssertionError("there is nothing to propagate")
 
     batch = [made(name, np.zeros((0, 1, 2)), [], RED) for name in "ab"]
-    propagate_maps(batch, tmp_path / "out", spread=never, num_classes=20, device=CPU)
+    propagate_maps(batch, tmp_path / "out", propagate=never, num_classes=20, device=CPU)
     for name in "ab":
         passed = load_scores(tmp_path / f"out/{name}.npz")
         assert passed.scores.shape == (0, 1, 2)
@@ -200,12 +200,14 @@ def test_maps_of_another_size_than_their_image_are_refused(made, tmp_path):
         made("a", np.zeros((1, 1, 2)), [0], RED),
         made("b", np.zeros((1, 2, 1)), [0], RED),  # as many pixels, but turned
     ]
-    words = r"b\.npz: has maps of \(2, 1\) pixels, its image has \(1, 2\); make the cams anew"
+    words = (
+        r"b\.npz: expected maps of \(1, 2\) pixels, as its image, got \(2, 1\); make the cams again"
+    )
     with pytest.raises(UserError, match=words):
         propagate_maps(
             batch,
             tmp_path / "out",
-            spread=unchanged,
+            propagate=unchanged,
             num_classes=20,
             device=CPU,
         )
@@ -214,32 +216,32 @@ def test_maps_of_another_size_than_their_image_are_refused(made, tmp_path):
 
 def test_a_class_that_the_data_set_does_not_have_is_refused(made, tmp_path):
     batch = [made("a", np.zeros((2, 1, 2)), [0, 4], RED)]
-    propagate_maps(batch, tmp_path / "out", spread=unchanged, num_classes=5, device=CPU)
-    words = r"a\.npz: has a map of class 4, the data set has 4 classes, numbered from 0; make"
+    propagate_maps(batch, tmp_path / "out", propagate=unchanged, num_classes=5, device=CPU)
+    words = r"a\.npz: expected class indices below 4, got 4; make the cams again"
     with pytest.raises(UserError, match=words):
         propagate_maps(
             batch,
             tmp_path / "other",
-            spread=unchanged,
+            propagate=unchanged,
             num_classes=4,
             device=CPU,
         )
     assert not (tmp_path / "other").exists()
 
 
-def test_no_gradients_are_kept_while_spreading(made, tmp_path):
+def test_no_gradients_are_kept_during_propagation(made, tmp_path):
     weight = torch.ones((), requires_grad=True)
     kept = []
 
     def weighted(scores, pixels):
-        spread = scores * weight
-        kept.append(spread.requires_grad)
-        return spread
+        weighted_scores = scores * weight
+        kept.append(weighted_scores.requires_grad)
+        return weighted_scores
 
     propagate_maps(
         [made("a", [[[0.5, 1]]], [0], RED)],
         tmp_path / "out",
-        spread=weighted,
+        propagate=weighted,
         num_classes=20,
         device=CPU,
     )
@@ -362,7 +364,7 @@ def test_the_numbers_of_a_cut_tell_at_which_score_it_was_made():
 
 
 @pytest.mark.parametrize("iterations", [None, 3])
-def test_a_mask_is_what_its_saved_scores_say(made, cut, iterations):
+def test_a_mask_is_cut_from_its_saved_scores(made, cut, iterations):
     generator = np.random.default_rng(0)
     noise = generator.random((3, 9, 7))
     pair = made("a", noise, [1, 5, 6], generator.integers(256, size=(9, 7, 3)))
@@ -478,7 +480,9 @@ def test_the_threshold_is_the_one_of_the_definition(seed):
 
 
 def test_without_a_pixel_there_is_no_threshold():
-    with pytest.raises(UserError, match=r"threshold: yen needs an image that shows a class.*fixed"):
+    with pytest.raises(
+        UserError, match=r"threshold: yen expects an image with a class, got none; set fixed"
+    ):
         yen_threshold(counts_of({}))
 
 

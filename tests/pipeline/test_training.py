@@ -126,7 +126,7 @@ def assert_same_tensors(one, other):
 
 @pytest.fixture
 def state(tmp_path):
-    """Where a run keeps what it needs to go on."""
+    """The file of the training state."""
     return tmp_path / "last.pt"
 
 
@@ -205,10 +205,12 @@ def test_the_state_holds_plain_tensors_only(state):
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf])
-def test_a_loss_that_is_not_finite_is_told(state, value):
+def test_a_loss_that_is_not_finite_is_named(state, value):
     model = Scalar()
     recipe = Recipe(epochs=1, learning_rates={"": 0.1}, momentum=0.0, weight_decay=0.0)
-    with pytest.raises(UserError, match=f"the loss linear is {value}: training diverged"):
+    with pytest.raises(
+        UserError, match=f"loss linear: expected a finite mean, got {value}; training diverged"
+    ):
         fit(model, gradients(1.0, value), state, recipe=recipe, steps=2)
     assert not state.exists()
 
@@ -417,7 +419,7 @@ def test_a_run_that_its_watcher_stops_goes_on_later_like_an_unbroken_one(state, 
     assert calls == [100, 150]
 
 
-def test_a_loss_that_is_not_finite_stops_a_long_epoch_at_the_next_look(state):
+def test_a_loss_that_is_not_finite_stops_a_long_epoch_at_the_next_check(state):
     done = []
 
     def noted(epoch):
@@ -426,7 +428,9 @@ def test_a_loss_that_is_not_finite_stops_a_long_epoch_at_the_next_look(state):
             target = math.nan if step == 60 else 1.0
             yield [torch.zeros(1, 3, 1, 1), torch.tensor(target)]
 
-    with pytest.raises(UserError, match="the loss linear is nan: training diverged"):
+    with pytest.raises(
+        UserError, match="loss linear: expected a finite mean, got nan; training diverged"
+    ):
         fit(Scalar(), noted, state, recipe=LONG, steps=200)
     assert done[-1] == 100
     assert not state.exists()
@@ -464,7 +468,7 @@ def test_the_epoch_in_which_a_run_was_killed_is_not_done(state, killed_epoch):
     assert epochs_done(state, key="key") == killed_epoch - 1
 
 
-def test_epochs_of_a_damaged_state_cannot_be_told(state):
+def test_epochs_of_a_damaged_state_are_unknown(state):
     state.write_bytes(b"damaged")
     with pytest.raises(UserError, match=r"last\.pt: damaged, or not a file of plain tensors"):
         epochs_done(state, key="key")

@@ -13,7 +13,7 @@ NUM_IDS = 4  # background and three classes
 
 
 class Constant(Segmenter):
-    """Calls every pixel by the same id."""
+    """Predicts the same id at every pixel."""
 
     def __init__(self, answer):
         super().__init__()
@@ -28,7 +28,7 @@ class Constant(Segmenter):
 
 
 def watched(answer, *, last=1_000):
-    """A watch over a network that was shown one mask: 30 of 100 judged pixels are a cat."""
+    """A watch on a network trained on one mask: 30 of 100 judged pixels are of class 1."""
     model = Constant(answer)
     watch = Watch(model, remedy="correct them")
     watch.last = last
@@ -38,43 +38,43 @@ def watched(answer, *, last=1_000):
     return watch
 
 
-def test_a_network_that_calls_everything_background_is_stopped():
+def test_a_network_that_predicts_only_background_is_stopped():
     with pytest.raises(UserError) as caught:
         watched(answer=0)(1_050, 20_000)
     assert str(caught.value) == (
-        "after 1050 of 20000 steps the segmenter calls 0.00 % of the pixels something else than "
-        "background, its masks 30.00 %: either its learning rate is too high, so lower lr_head, "
-        "lr_head_bias and lr; or its masks are of no use, so look at some and correct them"
+        "after 1050 of 20000 steps the segmenter predicts 0.00 % foreground, and its masks have "
+        "30.00 %: if the learning rate is too high, lower lr_head, lr_head_bias and lr; if the "
+        "masks are bad, inspect some and correct them"
     )
 
 
 @pytest.mark.parametrize(
     ("answer", "last", "steps"),
     [
-        (0, 950, 20_000),  # 5 % of a long run are its warm-up
-        (0, 450, 2_000),  # else 500 steps
-        (0, 49, 100),  # or half of a short one
-        (0, None, 100),  # the first look, perhaps in a run that goes on
-        (2, 1_000, 20_000),  # it finds something
+        (0, 950, 20_000),  # the warm-up of a long run is 5 % of it
+        (0, 450, 2_000),  # otherwise 500 steps
+        (0, 49, 100),  # or half of a short run
+        (0, None, 100),  # the first check, perhaps of a resumed run
+        (2, 1_000, 20_000),  # some foreground
     ],
 )
-def test_a_young_network_or_one_that_finds_something_goes_on(answer, last, steps):
+def test_training_continues_during_the_warm_up_and_with_some_foreground(answer, last, steps):
     watch = watched(answer, last=last)
     watch((last or 0) + 50, steps)
     assert watch.last == (last or 0) + 50
 
 
 @pytest.mark.parametrize(("last", "steps"), [(1_000, 20_000), (500, 2_000), (50, 100)])
-def test_what_was_found_after_the_warm_up_is_judged(last, steps):
+def test_predictions_after_the_warm_up_are_judged(last, steps):
     with pytest.raises(UserError):
         watched(answer=0, last=last)(last + 50, steps)
 
 
-def test_only_what_was_found_since_the_last_look_counts():
+def test_only_predictions_since_the_last_check_count():
     watch = watched(answer=2)
     watch(1_050, 20_000)
     watch.model.answer = 0
     mask = torch.ones((1, 20, 10), dtype=torch.uint8)
     watch.model.loss(torch.zeros(1, 3, 20, 10), mask)
     assert watch.model.foreground.shares() == (1.0, 0.0)
-    watch(2_000, 20_000)  # nothing was seen since
+    watch(2_000, 20_000)  # no batch since

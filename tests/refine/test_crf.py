@@ -1,4 +1,4 @@
-"""The dense CRF: numbers by hand, laws, and a matrix of all pairs of pixels as the truth."""
+"""The dense CRF: numbers by hand, laws, and a matrix of all pairs of pixels as the reference."""
 
 import math
 from concurrent.futures import ThreadPoolExecutor
@@ -95,7 +95,7 @@ def posteriors(pixels, unary, *, kernels=IRN, iterations=10, **mode):
 
 @cache
 def solved(kernels, seed):
-    """A scene of 40 x 48 pixels and what all pairs in double precision make of it."""
+    """A scene of 40 x 48 pixels and its sums over all pairs in double precision."""
     pixels, unary = scene(40, 48, seed=seed)
     return pixels, unary, brute_force(pixels, unary, kernels=kernels, iterations=10)
 
@@ -282,7 +282,7 @@ def filters(height, width):
     return features, [AllPairs(features), grid, Lattice(features)]
 
 
-def test_what_is_its_own_normalisation_is_kept_by_a_normalised_filter():
+def test_a_normalised_filter_keeps_its_own_normalisation():
     features, all_filters = filters(5, 7)
     for unnormalised in all_filters:
         normalised = _Normalised(unnormalised, features, weight=4.0)
@@ -355,9 +355,9 @@ def test_energies_of_labels():
     mask = torch.tensor([[0, 2]], dtype=torch.uint8)
     unary = unary_of_labels(mask, num_labels=3, certainty=0.7)
     assert torch.equal(unary_of_labels(mask[None], num_labels=3, certainty=0.7), unary[None])
-    sure, unsure = -math.log(0.7), -math.log(0.15)
-    assert unary[:, 0, 0].tolist() == pytest.approx([sure, unsure, unsure])
-    assert unary[:, 0, 1].tolist() == pytest.approx([unsure, unsure, sure])
+    own, other = -math.log(0.7), -math.log(0.15)
+    assert unary[:, 0, 0].tolist() == pytest.approx([own, other, other])
+    assert unary[:, 0, 1].tolist() == pytest.approx([other, other, own])
 
 
 def test_energies_of_one_label():

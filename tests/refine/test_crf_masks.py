@@ -1,4 +1,4 @@
-"""What the dense CRF does for masks: sharper scores by hand, and pixels that are sure."""
+"""Uses of the dense CRF: refined score maps by hand, and confident pixels."""
 
 import pytest
 import torch
@@ -98,7 +98,7 @@ def test_scores_stay_between_zero_and_one(generator):
             assert refined.max() <= 1
 
 
-def test_without_a_class_nothing_is_sharpened():
+def test_without_a_class_nothing_is_refined():
     assert sharp(torch.zeros(0, 3, 4)).shape == (0, 3, 4)
     assert sharp(torch.zeros(0, 3, 4), crf=MOVING).shape == (0, 3, 4)
 
@@ -157,29 +157,29 @@ def test_the_scores_given_are_not_changed(generator):
     assert torch.equal(scores, before)
 
 
-def test_sure_pixels_are_above_the_one_score_or_below_the_other():
+def test_confident_pixels_are_above_one_score_or_below_the_other():
     first = [0.7, 0.0, 0.5, 0.2, 0.6, 0.3]
     second = [0.1, 0.9, 0.4, 0.1, 0.0, 0.1]
-    # Above 0.6 the class; up to 0.3 background; between, and at 0.6 itself, unsure.
+    # Above 0.6 the class; up to 0.3 background; between, and at 0.6 itself, ignored.
     assert chosen(rows(first, second), halves(1, 6)) == [[1, 2, 255, 0, 255, 0]]
 
 
-def test_with_both_scores_the_same_only_sure_pixels_are_left():
+def test_with_equal_scores_all_pixels_are_confident():
     scores = rows([0.1, 0.5, 0.9])
     assert chosen(scores, grey(1, 3), foreground=0.5, background=0.5) == [[0, 0, 1]]
 
 
-def test_an_image_without_maps_is_surely_background():
+def test_an_image_without_maps_is_confident_background():
     for crf in (STILL, MOVING):
         assert chosen(torch.zeros(0, 2, 3), grey(2, 3), crf=crf) == [[0, 0, 0]] * 2
 
 
-def test_a_map_that_is_nowhere_sure_gives_no_object():
+def test_a_map_without_confident_pixels_gives_no_object():
     scores = rows([0.1, 0.35, 0.55, 0.2])
     assert chosen(scores, halves(1, 4)) == [[0, 255, 255, 0]]
 
 
-def test_maps_that_are_sure_everywhere_leave_no_background():
+def test_maps_that_are_confident_everywhere_leave_no_background():
     scores = torch.stack([torch.full((4, 6), 0.7), torch.full((4, 6), 0.9)])
     for crf in (STILL, MOVING):
         assert chosen(scores, halves(4, 6), crf=crf) == [[2] * 6] * 4
@@ -192,7 +192,7 @@ def test_an_image_of_one_pixel_is_a_choice_too():
         assert sharp(torch.full((1, 1, 1), 0.8), crf=crf).shape == (1, 1, 1)
 
 
-def test_a_pixel_among_sure_ones_of_its_colour_becomes_sure():
+def test_a_pixel_among_confident_ones_of_its_colour_becomes_confident():
     scores = torch.full((1, 8, 8), 0.9)
     scores[0, 4, 4] = 0.1
     assert chosen(scores, grey(8, 8), crf=STILL)[4][4] == 0

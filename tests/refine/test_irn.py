@@ -11,7 +11,7 @@ from recam.core.labels import IGNORE
 from recam.models.backbones import TimmBackbone, TorchvisionResNet
 from recam.models.initialisation import seeded_initialisation
 from recam.refine.affinities import pair_offsets, path
-from recam.refine.irn import Irn, displacement_differences, reduced, sure_pairs
+from recam.refine.irn import Irn, confident_pairs, displacement_differences, reduced
 
 RADIUS = 3
 PIXELS = 4  # of a cell, in height and in width
@@ -149,7 +149,7 @@ def test_the_sum_of_the_losses_is_that_of_the_authors(irn, images, masks):
     assert sum(values(irn.loss(images, masks)).values()) == pytest.approx(published, rel=1e-5)
 
 
-def test_the_costs_of_sure_edges_are_finite(irn, images, masks):
+def test_the_losses_of_saturated_edges_are_finite(irn, images, masks):
     with torch.no_grad():
         irn.edge_head.join.bias.fill_(1e4)  # every edge is 1
     losses = values(irn.loss(images, masks))
@@ -199,7 +199,7 @@ def test_images_smaller_than_a_window_of_pairs_cost_nothing(irn):
 
 def test_the_kinds_of_pairs_by_hand():
     masks = torch.tensor([[[0, 3, IGNORE], [3, 7, 0]]], dtype=torch.uint8)
-    pairs = sure_pairs(masks, radius=2)
+    pairs = confident_pairs(masks, radius=2)
     # From 3: ignored to the right; 3, 7 and background below.
     assert pairs.object.flatten().tolist() == [False, True, False, False]
     assert pairs.background.flatten().tolist() == [False, False, False, False]
@@ -208,12 +208,12 @@ def test_the_kinds_of_pairs_by_hand():
 
 def test_an_ignored_source_is_in_no_pair():
     masks = torch.tensor([[[0, IGNORE, 0], [1, IGNORE, 0]]], dtype=torch.uint8)
-    pairs = sure_pairs(masks, radius=2)
+    pairs = confident_pairs(masks, radius=2)
     assert not torch.cat([pairs.object, pairs.background, pairs.different]).any()
 
 
 def test_a_background_source_by_hand():
-    pairs = sure_pairs(torch.tensor([[[5, 0, 0], [0, 5, 0]]], dtype=torch.uint8), radius=2)
+    pairs = confident_pairs(torch.tensor([[[5, 0, 0], [0, 5, 0]]], dtype=torch.uint8), radius=2)
     assert pairs.background.flatten().tolist() == [True, True, False, True]
     assert pairs.different.flatten().tolist() == [False, False, True, False]
 

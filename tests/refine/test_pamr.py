@@ -1,4 +1,4 @@
-"""Pixel-adaptive refinement: its laws, and a loop over pixels that says the same."""
+"""Pixel-adaptive refinement: its laws, and a loop over pixels as the reference."""
 
 import math
 

@@ -1,4 +1,4 @@
-"""The random walk: its laws, and powers of the dense matrix that say the same."""
+"""The random walk: its laws, and powers of the dense matrix as the reference."""
 
 import math
 from itertools import accumulate
@@ -155,7 +155,7 @@ def test_a_closed_wall_keeps_scores_outside():
     torch.testing.assert_close(walked, scores, rtol=1e-4, atol=1e-6)
 
 
-def test_what_scores_sum_to_is_kept_if_cells_count_by_their_affinities(scores, edges):
+def test_the_sum_of_scores_weighted_by_affinities_is_kept(scores, edges):
     # By detailed balance; a cell's own weight is 1 over the sum of its affinities.
     own = transition_weights(edges, radius=4, power=3.0)[:, :1]
     before = (scores * (1 - edges[:, None]) / own).sum(dim=(2, 3))
@@ -187,14 +187,14 @@ def test_images_and_maps_do_not_mix(scores, edges):
             torch.testing.assert_close(together[b, n], alone[0, 0], rtol=1e-6, atol=1e-7)
 
 
-def test_a_single_cell_keeps_what_is_not_on_its_edge():
+def test_a_single_cell_keeps_its_score_times_one_minus_edge():
     walked = random_walk(
         torch.tensor([[[[3.0]]]]), torch.tensor([[[0.25]]]), radius=5, power=10.0, steps=256
     )
     assert walked.item() == pytest.approx(3 * 0.75, rel=1e-5)
 
 
-def test_what_is_given_is_not_changed(scores, edges):
+def test_inputs_are_not_changed(scores, edges):
     before = scores.clone(), edges.clone()
     random_walk(scores, edges, radius=3, power=10.0, steps=5)
     assert torch.equal(scores, before[0])

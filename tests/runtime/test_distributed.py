@@ -1,4 +1,4 @@
-"""Several processes on one step: the numbers of one, and plain words where they cannot be."""
+"""Several processes on one step: the numbers of one process, and clear errors."""
 
 import os
 import signal
@@ -11,7 +11,7 @@ import pytest
 import torch
 import yaml
 from experiment import ROOT
-from together import blueprint_of, made, trained, write_noise
+from together import made, model_config_of, trained, write_noise
 
 from recam.catalogue.methods import make_classifier
 from recam.io.checkpoints import save_checkpoint
@@ -97,7 +97,7 @@ def test_two_processes_give_the_numbers_of_one(data, tmp_path):
 
 @pytest.fixture
 def step(data):
-    """Run a step as a user would, on the CPU with few and small images; what it said."""
+    """Run a step as a user would, on the CPU with few and small images; return the process."""
 
     def run(name, **arguments):
         params = yaml.safe_load((ROOT / "params.yaml").read_text())[name]
@@ -117,13 +117,13 @@ def step(data):
 
 @pytest.fixture
 def train(step, tmp_path):
-    """Run train_cam; what it said."""
+    """Run train_cam; return the finished process."""
     out = tmp_path / "out"
     paths = {"checkpoint": out / "cam.pt", "curve": out / "curve.csv", "log": out / "cam.log"}
     return partial(step, "train_cam", random_seed=0, **paths)
 
 
-def test_a_step_starts_its_processes_itself_and_is_told_and_logged_once(train, tmp_path):
+def test_a_step_starts_its_processes_itself_and_reports_and_logs_once(train, tmp_path):
     run = train(frozen_batch_norm=True)
     assert run.returncode == 0, run.stdout
     assert run.stdout.count("epoch 1/1: bce") == run.stdout.count("done in") == 1
@@ -131,7 +131,7 @@ def test_a_step_starts_its_processes_itself_and_is_told_and_logged_once(train, t
     assert (tmp_path / "out/cam.pt").is_file()
 
 
-def test_a_mistake_that_all_processes_find_is_told_once(train, tmp_path):
+def test_an_error_of_all_processes_is_reported_once(train, tmp_path):
     run = train(frozen_batch_norm=True, batch_size=3)
     assert run.returncode == 1
     assert len(run.stdout.splitlines()) == 1
@@ -144,7 +144,7 @@ def test_a_mistake_that_all_processes_find_is_told_once(train, tmp_path):
 def test_cams_made_by_two_processes_are_those_of_one_to_the_byte(step, data, tmp_path):
     checkpoint, classes = tmp_path / "cam.pt", ("cat", "dog")
     tensors = made(make_classifier, "cam", classes).state_dict()
-    save_checkpoint(checkpoint, tensors, blueprint_of("cam", classes))
+    save_checkpoint(checkpoint, tensors, model_config_of("cam", classes))
     alone, together = (
         {"checkpoint": checkpoint, "cams": out / "cams", "manifest": out / "cams.sha256"}
         for out in (tmp_path / "alone", tmp_path / "together")
@@ -192,7 +192,7 @@ def test_processes_end_when_the_step_that_started_them_is_killed(patient):
 
 
 def test_a_process_that_fails_alone_ends_the_step(patient):
-    """Its traceback is all that is said beside what they print."""
+    """The only other output is its traceback."""
     run = subprocess.run(
         patient("raise ValueError('of one process only')"),
         text=True,

@@ -1,4 +1,4 @@
-"""Memory that ran out: how much was missing, and what to lower."""
+"""The error of memory that ran out names the missing memory and the number to lower."""
 
 import subprocess
 import sys
@@ -17,58 +17,58 @@ GPU = (
 )
 
 
-def told(error, **numbers):
+def sentence(error, **numbers):
     return lack_of_memory(error, numbers)
 
 
-def test_a_gpu_says_by_how_much_it_was_too_small():
-    assert told(
+def test_a_gpu_error_names_the_missing_memory():
+    assert sentence(
         RuntimeError(GPU), batch_size=16, crop=512, gradient_accumulation_steps=1, lr=0.1
     ) == (
-        "out of memory: 2.50 GiB more were needed and 0.50 GiB were free, 2.00 GiB too few; "
+        "out of memory: tried to allocate 2.50 GiB, 0.50 GiB free; "
         "raise gradient_accumulation_steps (1) or lower batch_size (16) or lower crop (512)"
     )
 
 
-def test_what_cannot_be_lowered_is_not_named():
-    words = told(RuntimeError(GPU), batch_size=1, scales=[1.0, 2.0])
-    assert words.endswith("too few; leave out the largest of scales (2.0)")
-    assert told(RuntimeError(GPU)).endswith("too few; use a machine with more")
+def test_numbers_that_cannot_be_lowered_are_not_named():
+    words = sentence(RuntimeError(GPU), batch_size=1, scales=[1.0, 2.0])
+    assert words.endswith("free; remove the largest of scales (2.0)")
+    assert sentence(RuntimeError(GPU)).endswith("free; use a machine with more memory")
 
 
-def test_a_cpu_says_so_too():
+def test_a_cpu_error_names_the_missing_memory():
     with pytest.raises(RuntimeError) as caught:
         torch.empty(1 << 52)
-    words = told(caught.value, batch_size=4)
-    assert words.startswith("out of memory: 16777216.00 GiB more were needed and ")
-    assert words.endswith(" GiB too few; lower batch_size (4)")
-    of_numpy = told(MemoryError("Unable to allocate 9.00 TiB for an array"), batch_size=4)
-    assert of_numpy.startswith("out of memory: 9216.00 GiB more were needed and ")
-    assert told(MemoryError(), batch_size=4) == (
-        "out of memory: more memory was needed than there is; lower batch_size (4)"
+    words = sentence(caught.value, batch_size=4)
+    assert words.startswith("out of memory: tried to allocate 16777216.00 GiB, ")
+    assert words.endswith(" GiB free; lower batch_size (4)")
+    of_numpy = sentence(MemoryError("Unable to allocate 9.00 TiB for an array"), batch_size=4)
+    assert of_numpy.startswith("out of memory: tried to allocate 9216.00 GiB, ")
+    assert sentence(MemoryError(), batch_size=4) == (
+        "out of memory: an allocation failed; lower batch_size (4)"
     )
 
 
-def test_a_limit_of_the_process_is_not_called_a_lack():
-    words = told(RuntimeError("you tried to allocate 1 bytes. Error code 12"), batch_size=4)
-    said = "out of memory: 0.00 GiB more were needed than this process may have; lower batch_size"
+def test_a_limit_of_the_process_is_called_a_limit():
+    words = sentence(RuntimeError("you tried to allocate 1 bytes. Error code 12"), batch_size=4)
+    said = "out of memory: tried to allocate 0.00 GiB, more than the limit of this process; lower"
     assert words.startswith(said)
 
 
-def test_cuda_and_its_libraries_say_it_without_numbers():
+def test_cuda_and_its_libraries_give_no_numbers():
     for words in ("CUDA error: out of memory", "CUBLAS_STATUS_ALLOC_FAILED when calling cublas"):
-        assert told(RuntimeError(words), batch_size=4) == (
-            "out of memory: more memory was needed than there is; lower batch_size (4)"
+        assert sentence(RuntimeError(words), batch_size=4) == (
+            "out of memory: an allocation failed; lower batch_size (4)"
         )
 
 
-def test_other_mistakes_are_not_taken_for_it():
-    assert told(RuntimeError("shapes do not fit"), batch_size=4) is None
+def test_other_errors_give_no_sentence():
+    assert sentence(RuntimeError("shapes do not fit"), batch_size=4) is None
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="other systems do not keep to such a limit")
-def test_a_step_that_runs_out_of_it_says_so_in_one_line(voc, tmp_path):
-    """Images of 100 GiB each, and a limit that the step's libraries alone stay well below."""
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems ignore this limit")
+def test_a_step_that_runs_out_of_memory_ends_with_one_line(voc, tmp_path):
+    """Images of 100 GiB each; the step's libraries alone stay well below the limit."""
     (voc / "images.sha256").write_text("of no interest here\n")
     numbers = yaml.safe_load((ROOT / "params.yaml").read_text())["train_cam"]
     numbers |= {"backbone": "resnet18", "weights": "none", "batch_size": 4, "random_seed": 0}
@@ -90,6 +90,6 @@ def test_a_step_that_runs_out_of_it_says_so_in_one_line(voc, tmp_path):
     assert run.returncode == 1
     assert len(run.stdout.splitlines()) == 1
     assert run.stdout.endswith(
-        "train_cam: out of memory: more memory was needed than there is; lower batch_size (4) or "
+        "train_cam: out of memory: an allocation failed; lower batch_size (4) or "
         "lower crop (200000) or lower resize_max (200000)\n"
     )

@@ -1,4 +1,4 @@
-"""Half the bits where they do no harm: what stays in single precision, and that it matters."""
+"""Mixed precision: values that stay in float32, and the effect of rounding them."""
 
 import numpy as np
 import pytest
@@ -83,7 +83,7 @@ def test_single_precision_changes_nothing(cam, images):
 
 
 @pytest.mark.parametrize("method", ["cam", "recam"])
-def test_features_are_short_and_what_is_made_of_them_is_not(cam, images, labels, method):
+def test_features_are_bfloat16_and_logits_and_maps_are_float32(cam, images, labels, method):
     """The same numbers as if rounded features had come to a model that computes exactly."""
     model = cam if method == "cam" else ReCam(cam, weight=1.0)
     with shortened():

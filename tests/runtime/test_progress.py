@@ -1,4 +1,4 @@
-"""Progress passes everything through, whoever reads it."""
+"""Progress yields all items, on a terminal and in a log."""
 
 import logging
 

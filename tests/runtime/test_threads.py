@@ -1,4 +1,4 @@
-"""Threads beside the caller's keep order, tell their errors, stay within bounds and end."""
+"""Threads that prefetch and write keep order, raise errors, stay within bounds and end."""
 
 import threading
 
@@ -17,7 +17,7 @@ def no_thread_is_left():
 
 
 class Kept:
-    """Remembers what it was called with."""
+    """Records its arguments."""
 
     def __init__(self, *, fails_at=None):
         self.calls = []
@@ -145,7 +145,7 @@ def test_the_caller_waits_while_so_many_are_undone(others, in_time):
 
 
 @pytest.mark.parametrize("stop", [KeyboardInterrupt, UserError])
-def test_what_was_handed_over_is_written_though_the_block_fails(stop):
+def test_queued_calls_run_although_the_block_fails(stop):
     written = []
 
     def block():
@@ -159,7 +159,7 @@ def test_what_was_handed_over_is_written_though_the_block_fails(stop):
     assert written == [0, 1, 2, 3, 4]
 
 
-def test_the_error_of_the_block_is_told_before_that_of_a_write():
+def test_the_error_of_the_block_is_raised_before_that_of_a_write():
     def block():
         with writing_behind() as write:
             write(lambda: Kept(fails_at=1)(1))

@@ -1,4 +1,4 @@
-"""Masks and ONNX files for people who only want those: what is written, and what is refused."""
+"""Commands for masks and ONNX files: their output and their errors."""
 
 import json
 import logging
@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 from dataclasses import replace
+from pathlib import Path
 
 import jaxtyping
 import numpy as np
@@ -21,12 +22,13 @@ from recam.catalogue.segmenters import load_segmenter, make_segmenter
 from recam.core.labels import class_colours
 from recam.io.checkpoints import ModelConfig, load_checkpoint, save_checkpoint
 from recam.io.images import read_image, read_mask
-from recam.models.backbones import IMAGENET_MEAN, IMAGENET_STD, Backbone
+from recam.models.backbones import Backbone, backbone_of
 from recam.models.deeplabv2 import DeepLabV2
 from recam.models.segmenters import Segmenter, resized
-from recam.pipeline.inference import averaged_maps, normalise
+from recam.pipeline.inference import averaged_maps
 
 CLASSES = ("cat", "guinea pig", "dog, wet")
+PARAMS = Path(__file__).parents[2] / "params.yaml"
 
 
 def model_config(method="deeplab", backbone="resnet18"):
@@ -87,7 +89,7 @@ def folder(tmp_path):
 
 @pytest.fixture
 def run(checkpoint, tmp_path, capsys):
-    """Predict into tmp_path/out; exit code and lines said."""
+    """Predict into tmp_path/out; return the exit code and the lines of stderr."""
 
     def call(*arguments, **options):
         options = {
@@ -108,11 +110,11 @@ def snapshot(folder):
 
 
 def expected_mask(path, checkpoint):
-    """What one image's mask is by the network alone."""
+    """The mask of one image by the network alone."""
     model, _ = load_segmenter(checkpoint)
     pixels = torch.from_numpy(read_image(path)).permute(2, 0, 1)[None].float() / 255
     with torch.inference_mode():
-        images = normalise(pixels, mean=IMAGENET_MEAN, std=IMAGENET_STD)
+        images = backbone_of(model).normalise(pixels)
         return averaged_maps(model.maps, images, scales=(1.0,))[0].argmax(dim=0).numpy()
 
 
@@ -201,10 +203,21 @@ def test_a_photograph_is_not_turned_by_its_note(run, tmp_path):
 
 def test_the_crf_changes_masks(run, folder, tmp_path):
     run(folder / "e.png")
-    run(folder / "e.png", "--crf", out=tmp_path / "crf")
+    run(folder / "e.png", crf=PARAMS, out=tmp_path / "crf")
     plain, fitted = (read_mask(tmp_path / name / "e.png") for name in ("out", "crf"))
     assert plain.shape == fitted.shape
     assert (plain != fitted).any()
+
+
+def test_numbers_of_the_crf_that_do_not_fit_are_named(run, folder, tmp_path):
+    path = tmp_path / "numbers.yaml"
+    text = PARAMS.read_text(encoding="utf-8").replace("crf_srgb: 3\n", "crf_srgb: 0\n")
+    path.write_text(text, encoding="utf-8")
+    line = text.splitlines().index("  crf_srgb: 0") + 1
+    code, (said,) = run(folder / "e.png", crf=path)
+    assert code == 1
+    assert said.startswith(f"{path}:{line}: evaluate.crf_srgb: expected more than 0")
+    assert not (tmp_path / "out").exists()
 
 
 def test_broken_images_are_named_and_the_others_done(run, folder, tmp_path):
@@ -245,7 +258,7 @@ def test_an_image_given_twice_is_done_once(run, folder, tmp_path):
 
 
 class TestRefusals:
-    """Each is one sentence, and leaves what was there."""
+    """Each is one sentence, and changes no file."""
 
     @pytest.fixture
     def refused(self, run, tmp_path):
@@ -273,16 +286,16 @@ class TestRefusals:
 
     def test_masks_over_the_masks_they_are_made_of(self, refused, run, folder, tmp_path):
         run(folder / "a.png")
-        refused(tmp_path / "out/a.png", words="would be overwritten by a mask")
-        refused(tmp_path / "out/overlays", words="would be overwritten by a mask")
+        refused(tmp_path / "out/a.png", words="a mask would overwrite this image")
+        refused(tmp_path / "out/overlays", words="a mask would overwrite this image")
 
     def test_nothing_there(self, refused, tmp_path):
-        refused(tmp_path / "nowhere", words="nowhere: not found; give images, or folders")
+        refused(tmp_path / "nowhere", words="nowhere: not found; pass images or folders")
 
     def test_a_folder_without_images(self, refused, tmp_path):
         (tmp_path / "empty").mkdir()
         (tmp_path / "empty/._a.png").write_text("a Mac's note")
-        refused(tmp_path / "empty", words="no image in this folder; expected names ending in .jpg")
+        refused(tmp_path / "empty", words="empty: expected images ending in .jpg")
 
     def test_no_checkpoint(self, refused, folder):
         refused(folder, checkpoint="nowhere.pt", words="nowhere.pt: not found")
@@ -304,7 +317,7 @@ class TestRefusals:
 
     def test_a_file_in_the_place_of_the_folder(self, refused, folder, tmp_path):
         (tmp_path / "out").write_text("mine")
-        refused(folder, words="; change that and run again")
+        refused(folder, words="; fix this and run again")
 
     def test_onnx_of_a_classifier(self, tmp_path, capsys):
         described = model_config(method="cam")
@@ -329,8 +342,8 @@ class TestRefusals:
         [
             ("--scales", "0", "expected a number above 0, got 0"),
             ("--scales", "nan", "expected a number above 0, got nan"),
-            ("--batch_size", "0", "expected a whole number from 1 on, got 0"),
-            ("--longest_side", "x", "expected a whole number from 1 on, got x"),
+            ("--batch_size", "0", "expected a whole number of at least 1, got 0"),
+            ("--longest_side", "x", "expected a whole number of at least 1, got x"),
         ],
     )
     def test_numbers_out_of_range(self, run, folder, capsys, option, value, words):
@@ -361,13 +374,18 @@ def _unchecked():
     jaxtyping.config.update("jaxtyping_disable", False)
 
 
+def column(values):
+    """Red, green and blue as a tensor that broadcasts over images."""
+    return torch.tensor(values)[:, None, None]
+
+
 def assert_same_probabilities(path, segmenter, *, mean, std):
     session = onnxruntime.InferenceSession(path.read_bytes())
     generator = torch.Generator().manual_seed(1)
     for shape in [(1, 3, 65, 97), (3, 3, 64, 32), (2, 3, 127, 50)]:
         pixels = torch.rand(shape, generator=generator)
         with torch.inference_mode():
-            maps = segmenter.maps(normalise(pixels, mean=mean, std=std))
+            maps = segmenter.maps((pixels - column(mean)) / column(std))
             expected = resized(maps, shape[2:]).numpy()
         (given,) = session.run(None, {"pixels": pixels.numpy()})
         assert given.dtype == np.float32

@@ -396,7 +396,7 @@ def test_a_refiner_that_needs_an_irn_refuses_the_note(run, irn_paths, pseudo_pat
 
 def test_a_refiner_that_needs_an_irn_refuses_other_tensors(run, pseudo_paths):
     torch.save({"weight": torch.zeros(2)}, pseudo_paths["irn"])
-    refused(run("make_pseudo", pseudo_paths, refiner="irn"), "irn.pt: not a checkpoint of ours")
+    refused(run("make_pseudo", pseudo_paths, refiner="irn"), "irn.pt: not a recam checkpoint")
 
 
 def test_an_irn_is_trained_once_and_walks_for_both_refiners_that_need_it(
@@ -452,7 +452,7 @@ def test_too_little_memory_for_a_walk_and_an_irn_of_other_classes_are_refused(
 ):
     succeeded(run("train_irn", irn_paths))
     result = run("make_pseudo", pseudo_paths, refiner="irn", irn_radius=40, memory=1)
-    refused(result, "train_0000.png: its random walk takes 2 MiB, memory allows 1; raise memory")
+    refused(result, "train_0000.png: its random walk needs 2 MiB, memory is 1; raise memory")
     text = (data / "classes.txt").read_text().replace("ring", "wheel", 1)
     (data / "classes.txt").write_text(text)
     refused(
@@ -499,7 +499,7 @@ def test_yen_needs_a_map_and_other_thresholds_do_not(run, cams, pseudo_paths):
     for file in cams.iterdir():
         write_cams(file, np.zeros((0, 32, 32)), np.array([], dtype=np.int64))
     result = run("make_pseudo", pseudo_paths, threshold="yen")
-    refused(result, "threshold: yen needs an image that shows a class, got none; set fixed")
+    refused(result, "threshold: yen expects an image with a class, got none; set fixed")
     succeeded(run("make_pseudo", pseudo_paths, threshold="fixed"))
     assert_whole_and_alone(pseudo_paths)
 
@@ -515,7 +515,7 @@ def test_the_same_cams_give_the_same_pseudo_masks(run, pseudo_paths):
 
 def test_a_map_of_a_class_beyond_the_data_set_is_named(run, cams, irn_paths, pseudo_paths):
     write_cams(cams / "train_0003.npz", np.full((1, 32, 32), 0.9), [200])
-    words = "train_0003.npz: has a map of class 200, the data set has 8 classes"
+    words = "train_0003.npz: expected class indices below 8, got 200"
     for refiner in ("none", "crf"):
         refused(run("make_pseudo", pseudo_paths, refiner=refiner), words)
     refused(run("train_irn", irn_paths), words)
@@ -524,7 +524,7 @@ def test_a_map_of_a_class_beyond_the_data_set_is_named(run, cams, irn_paths, pse
 
 def test_maps_of_another_size_than_their_image_are_named(run, cams, irn_paths, pseudo_paths):
     write_cams(cams / "train_0003.npz", np.full((1, 32, 16), 0.9), [2])
-    words = "train_0003.npz: has maps of (32, 16) pixels, its image has (32, 32)"
+    words = "train_0003.npz: expected maps of (32, 32) pixels, as its image, got (32, 16)"
     refused(run("make_pseudo", pseudo_paths), words)
     refused(run("train_irn", irn_paths), words)
 
@@ -761,7 +761,7 @@ def test_a_crf_after_the_segmenter_changes_its_masks(run, data):
 def test_segmenters_that_cannot_be_are_refused(run, data):
     experiment = _Experiment(run, data)
     truth = experiment.truth
-    words = ("has output stride 32 and no other, got 16", "set output_stride: 32")
+    words = ("expected output stride 32, got 16", "set output_stride: 32")
     refused(experiment.train_seg(truth, segmenter="smp/unet"), *words)
     refused(experiment.train_seg(truth, backbone="resnet51"), "nearest are resnet5", "there is no")
     experiment.folder.mkdir(parents=True, exist_ok=True)

@@ -18,11 +18,11 @@ from recam.refine.random_walk import Walk, walk_bytes, walked
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RefinerNumbers:
-    """What a way to spread maps is made of; each takes its own."""
+    """Parameters of all refiners; each uses its own."""
 
     pamr: Pamr
     walk: Walk
-    irn: Irn | None  # trained, for those that walk
+    irn: Irn | None  # trained; of refiners with a random walk
 
 
 # By the first of the two parts in recam.catalogue.names.REFINERS.
@@ -34,7 +34,7 @@ PROPAGATORS: dict[str, Callable[[RefinerNumbers], Propagate]] = {
 
 
 def make_propagator(refiner: str, numbers: RefinerNumbers) -> Propagate:
-    """How the refiner of that name spreads maps over images, its CRF left out."""
+    """The propagation of the refiner of that name, without its CRF."""
     return PROPAGATORS[REFINERS[refiner].propagation](numbers)
 
 
@@ -53,7 +53,7 @@ def _irn(irn: Irn | None, numbers: Walk) -> Propagate:
     if irn is None:
         raise TypeError("a walk needs a trained IRN")
 
-    def spread(scores: Tensor, pixels: Tensor) -> Tensor:
+    def propagate(scores: Tensor, pixels: Tensor) -> Tensor:
         return walked(
             scores,
             edges_of(irn, pixels),
@@ -62,10 +62,10 @@ def _irn(irn: Irn | None, numbers: Walk) -> Propagate:
             steps=numbers.steps,
         )
 
-    return spread
+    return propagate
 
 
 def bytes_of_walk(height: int, width: int, num_scores: int, *, radius: int) -> int:
-    """What the random walk over one image of so many pixels takes at most."""
+    """The most bytes that the random walk takes for one image of that size."""
     rows, columns = (math.ceil(length / STRIDE) for length in (height, width))
     return walk_bytes(rows, columns, num_scores=num_scores, radius=radius)

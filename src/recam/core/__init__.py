@@ -1,1 +1,1 @@
-"""Definitions that everything shares: labels, metrics, random seeds, the one exception."""
+"""Shared definitions: mask values, metrics, random seeds, the user error."""

@@ -1,5 +1,5 @@
-"""The one exception that a user's mistake may raise."""
+"""The exception for errors that the user can fix."""
 
 
 class UserError(Exception):
-    """A mistake in what was given: its text says what was expected, what came and what to do."""
+    """An error in the user's input. Its message is one sentence: expected, got, what to do."""

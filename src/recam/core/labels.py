@@ -1,7 +1,7 @@
-"""The vocabulary of masks: what a pixel value means, and how scores become masks.
+"""Mask values, and masks cut from score maps.
 
 Masks are uint8 images: 0 background, 1..K the foreground classes, 255 ignored pixels. Everywhere
-else foreground classes are indices 0..K-1; only this file converts.
+else foreground classes are indices 0..K-1; only this file converts between the two.
 """
 
 import numpy as np
@@ -11,7 +11,7 @@ BACKGROUND = 0
 IGNORE = 255
 MAX_CLASSES = IGNORE - 1  # ids 1..254 fit beside background and ignore in one byte
 
-# Colours that colour-blind readers can tell apart: Okabe & Ito (2008), and three more.
+# Colours for colour-blind readers: Okabe & Ito (2008), and three more.
 FEW_CLASSES = np.array(
     [
         (230, 159, 0),
@@ -35,17 +35,17 @@ Classes = Integer[np.ndarray, "n"]  # their class indices, 0..K-1
 
 
 def mask_id(class_index: int) -> int:
-    """The mask value of a foreground class: index 0 is drawn as 1."""
+    """The mask value, 1..K, of a foreground class index, 0..K-1."""
     return class_index + 1
 
 
 def class_names_with_background(classes: tuple[str, ...]) -> tuple[str, ...]:
-    """Names in the order of mask values 0..K."""
+    """The K+1 names in the order of mask values 0..K."""
     return ("background", *classes)
 
 
 def labels_of_mask(mask: Mask, *, num_classes: int) -> Bool[np.ndarray, "K"]:
-    """Which foreground classes have at least one pixel in the mask."""
+    """True for every foreground class with at least one pixel in the mask."""
     present = np.zeros(IGNORE + 1, dtype=bool)
     present[np.unique(mask)] = True
     return present[mask_id(0) : mask_id(num_classes)]
@@ -54,9 +54,9 @@ def labels_of_mask(mask: Mask, *, num_classes: int) -> Bool[np.ndarray, "K"]:
 def top_class(
     scores: Scores, classes: Classes
 ) -> tuple[UInt8[np.ndarray, "H W"], Float[np.ndarray, "H W"]]:
-    """For each pixel the mask id of its best present class and that class's score.
+    """The mask id and the float32 score of each pixel's best present class.
 
-    Without any class every pixel is background with score 0.
+    Without a present class every pixel is background with score 0.
     """
     if len(classes) == 0:
         height_width = scores.shape[1:]
@@ -66,19 +66,19 @@ def top_class(
 
 
 def seed_mask(scores: Scores, classes: Classes, *, threshold: float) -> Mask:
-    """Argmax over a constant background score and the maps of the present classes.
+    """Argmax over the constant background score ``threshold`` and the maps of present classes.
 
-    A tie goes to the background, as argmax takes the first of equals and background comes first.
+    A tie goes to the background: argmax takes the first of equal values, and background is first.
     """
     ids, best = top_class(scores, classes)
     return np.where(best > threshold, ids, np.uint8(BACKGROUND))
 
 
 def banded_mask(scores: Scores, classes: Classes, *, background: float, foreground: float) -> Mask:
-    """A mask to train on: unsure pixels, between the two scores, are ignored.
+    """A training mask in which pixels between two background scores are ignored (255).
 
-    A pixel is its best class where that class scores above ``foreground``, background where no
-    class scores above ``background``, and ignored (255) in between.
+    A pixel gets its best class if that class scores above ``foreground``, and background if no
+    class scores above ``background``. Both are in [0, 1].
     """
     ids, best = top_class(scores, classes)
     unsure = np.where(best > background, np.uint8(IGNORE), np.uint8(BACKGROUND))
@@ -86,9 +86,9 @@ def banded_mask(scores: Scores, classes: Classes, *, background: float, foregrou
 
 
 def mask_of_choices(choices: UInt8[np.ndarray, "H W"], classes: Classes) -> Mask:
-    """From the number of a choice, 0 background and i the i-th of ``classes``, to its mask id.
+    """Replace choice i (0 background, i >= 1 the i-th of ``classes``) by its mask id.
 
-    Ignored pixels stay so.
+    Ignored pixels (255) stay ignored.
     """
     ids = np.full(IGNORE + 1, IGNORE, np.uint8)
     ids[BACKGROUND] = BACKGROUND
@@ -97,7 +97,7 @@ def mask_of_choices(choices: UInt8[np.ndarray, "H W"], classes: Classes) -> Mask
 
 
 def palette() -> UInt8[np.ndarray, "256 3"]:
-    """PASCAL VOC's colour map: the bits of the id, spread over red, green and blue."""
+    """PASCAL VOC's colour map: the bits of an id, dealt to red, green and blue in turn."""
     ids = np.arange(IGNORE + 1)
     colours = np.zeros((IGNORE + 1, 3), dtype=np.uint8)
     for bit in range(8):
@@ -109,10 +109,10 @@ def palette() -> UInt8[np.ndarray, "256 3"]:
 
 
 def class_colours(num_classes: int) -> UInt8[np.ndarray, "256 3"]:
-    """Colours of mask ids, in mask files and figures alike.
+    """The RGB colour of every mask id, for mask files and figures.
 
-    Up to ten classes have colours that colour-blind readers can tell apart, on black background,
-    ignored pixels grey. More classes have PASCAL VOC's colours.
+    Up to ten classes have colours for colour-blind readers, a black background and grey ignored
+    pixels. More classes have PASCAL VOC's colours.
     """
     colours = palette()
     if num_classes <= len(FEW_CLASSES):

@@ -1,7 +1,7 @@
-"""Confusion matrices and what is read off them: IoU, mIoU, error shares, threshold curves.
+"""Confusion matrices, and metrics computed from them: IoU, mIoU, error shares, threshold curves.
 
-A confusion matrix C is (K+1, K+1) int64, truth in rows, prediction in columns, background first.
-Pixels whose truth is 255 never count.
+A confusion matrix is (K+1, K+1) int64: ground truth in rows, prediction in columns, background
+first. Pixels whose ground truth is 255 never count.
 """
 
 from dataclasses import dataclass
@@ -12,19 +12,20 @@ from jaxtyping import Float, Int64, UInt8
 from recam.core.labels import BACKGROUND, IGNORE
 
 Confusion = Int64[np.ndarray, "N N"]
-LEVELS = 100  # background scores tried by a threshold sweep: 0.00, 0.01, ... 0.99
+LEVELS = 100  # background scores of a threshold sweep: 0.00, 0.01, ... 0.99
 
 
 def confusion_matrix(
     truth: UInt8[np.ndarray, "..."], prediction: UInt8[np.ndarray, "..."], *, num_ids: int
 ) -> Confusion:
-    """Count the pixels of each (true id, predicted id) pair.
+    """Count the pixels of each pair of ground truth id and predicted id.
 
-    ``num_ids`` is K+1. Raises ValueError where the shapes differ or an id is not in 0..K.
+    ``num_ids`` is K+1. Raises ValueError if the shapes differ or an id is not in 0..K; the ground
+    truth may also be 255.
     """
     if truth.shape != prediction.shape:
         raise ValueError(f"truth is {truth.shape}, prediction {prediction.shape}: sizes must agree")
-    # One byte pair per pixel, truth in the high byte: a single pass of bincount counts all pairs.
+    # One byte pair per pixel, truth in the high byte: one pass of bincount counts all pairs.
     pairs = truth.ravel().astype(np.uint16) << 8 | prediction.ravel()
     counts = np.bincount(pairs, minlength=1 << 16).reshape(256, 256)
     judged = counts[:IGNORE]
@@ -34,29 +35,29 @@ def confusion_matrix(
 
 
 def iou_per_class(confusion: Confusion) -> Float[np.ndarray, "N"]:
-    """Intersection over union of each id, in [0, 1]; NaN for an id that occurs in neither."""
+    """Intersection over union of each id, in [0, 1]; NaN for an id without any pixel."""
     intersection = np.diag(confusion).astype(np.float64)
     union = confusion.sum(axis=0) + confusion.sum(axis=1) - intersection
     return np.divide(intersection, union, out=np.full(len(union), np.nan), where=union > 0)
 
 
 def miou(confusion: Confusion) -> float:
-    """Mean IoU over background and all classes that occur in truth or prediction, in [0, 1]."""
+    """Mean IoU, in [0, 1], over the ids in ground truth or prediction; NaN without any pixel."""
     return float(np.nanmean(iou_per_class(confusion))) if confusion.any() else float("nan")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ErrorShares:
-    """The three confusions, as fractions of all judged pixels; with ``correct`` they sum to 1."""
+    """Correct pixels and three kinds of error, as fractions of all judged pixels: they sum to 1."""
 
     correct: float
-    object_for_object: float
-    object_for_background: float  # predicted object, truth background: false positives
-    background_for_object: float  # predicted background, truth object: misses
+    object_for_object: float  # one class predicted for another
+    object_for_background: float  # false positives
+    background_for_object: float  # misses
 
 
 def error_shares(confusion: Confusion) -> ErrorShares:
-    """Split the judged pixels into right ones and three kinds of error; NaN without any pixel."""
+    """The shares of correct pixels and of the three kinds of error; NaN without any pixel."""
     share = confusion / confusion.sum() if confusion.any() else np.full(confusion.shape, np.nan)
     correct = float(np.trace(share))
     false_positive = float(share[BACKGROUND, BACKGROUND + 1 :].sum())
@@ -76,10 +77,11 @@ def level_histogram(
     *,
     num_ids: int,
 ) -> Int64[np.ndarray, "N N levels"]:
-    """Count pixels by truth, best class and level of its score: one pass serves every threshold.
+    """Count pixels by ground truth, best class and level of its score, for every threshold at once.
 
-    Level l holds scores in ((l-1)/100, l/100], so a pixel is foreground at background score i/100
-    exactly where its level is above i. Raises ValueError as ``confusion_matrix`` does.
+    Level l holds scores in ((l-1)/100, l/100]: at background score i/100 a pixel is foreground if
+    and only if its level is above i. Raises ValueError for a score that is not finite and for an
+    id that is not in 0..K.
     """
     if not np.isfinite(top_score).all():
         raise ValueError("a score is not finite")
@@ -94,7 +96,7 @@ def level_histogram(
 
 
 def levels_of(score: Float[np.ndarray, "n"]) -> Int64[np.ndarray, "n"]:
-    """How many thresholds lie below each score, compared just as the score itself would be."""
+    """The number of thresholds below each score, compared in the precision of the score."""
     bounds = thresholds().astype(score.dtype)
     lower = np.concatenate([[-np.inf], bounds]).astype(score.dtype)
     upper = np.concatenate([bounds, [np.inf]]).astype(score.dtype)
@@ -110,9 +112,9 @@ def thresholds() -> Float[np.ndarray, "levels"]:
 def confusions_by_threshold(
     histogram: Int64[np.ndarray, "N N levels"],
 ) -> Int64[np.ndarray, "thresholds N N"]:
-    """The confusion matrix at each background score of ``thresholds()``, from one histogram."""
+    """The confusion matrix at each background score of ``thresholds()``."""
     at_least = histogram[:, :, ::-1].cumsum(axis=2)[:, :, ::-1]  # pixels at this level or above
     confusions = np.moveaxis(at_least[:, :, 1:], 2, 0).copy()
-    below = histogram.sum(axis=(1, 2)) - confusions.sum(axis=2)  # what is left is background
+    below = histogram.sum(axis=(1, 2)) - confusions.sum(axis=2)  # the others are background
     confusions[:, :, BACKGROUND] += below
     return confusions

@@ -1,1 +1,1 @@
-"""Files of this project: images and masks, score maps, checkpoints."""
+"""Files: atomic writes, images and masks, score maps, checkpoints, resumable folders."""

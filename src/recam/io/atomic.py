@@ -10,7 +10,11 @@ from pathlib import Path
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """Give a temporary path beside ``path`` and rename it there once the block has succeeded."""
+    """Yield a temporary path beside ``path``, and rename it to ``path`` when the block succeeds.
+
+    After an exception the temporary file is deleted and ``path`` keeps its content. An OSError
+    without a file name gets that of ``path``.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
@@ -18,14 +22,14 @@ def replacing(path: Path) -> Iterator[Path]:
         temporary.replace(path)
     except OSError as error:
         if error.errno and not error.filename:
-            error.filename = str(path)  # writing to an open file names none
+            error.filename = str(path)  # writing to an open file sets none
         raise
     finally:
         temporary.unlink(missing_ok=True)
 
 
 def replace_with(path: Path, made: Path) -> None:
-    """Put a finished file or folder in the place of ``path``, whatever stood there."""
+    """Move the finished file or folder ``made`` to ``path``, and replace the one that was there."""
     if path.is_dir() and not path.is_symlink():
         shutil.rmtree(path)
     else:
@@ -35,7 +39,7 @@ def replace_with(path: Path, made: Path) -> None:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a text file in one move."""
+    """Write a UTF-8 text file atomically."""
     with replacing(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
 
@@ -47,9 +51,10 @@ def sha256(path: Path) -> str:
 
 
 def write_manifest(manifest: Path, paths: list[Path]) -> None:
-    """List the SHA-256 of every file, and of every file below every folder, in ``sha256sum`` form.
+    """Write the SHA-256 of every file of ``paths``, folders included, in ``sha256sum`` format.
 
-    Names are relative to the manifest's folder, so ``sha256sum --check`` works there.
+    Names are relative to the manifest's folder: ``sha256sum --check`` works there. Hidden files
+    are left out.
     """
     files = sorted(
         file

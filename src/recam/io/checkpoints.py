@@ -1,4 +1,4 @@
-"""Checkpoints: tensors with the configuration of their network, without pickled code."""
+"""Checkpoints: tensors with the configuration of their network; pickled code is refused."""
 
 import io
 import pickle
@@ -18,22 +18,22 @@ CHECKPOINT_FORMAT = "recam-checkpoint-1"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelConfig:
-    """What a network is made of: enough to build it again before its tensors are loaded."""
+    """The configuration of a network, from which it is rebuilt before its tensors are loaded."""
 
-    method: str  # cam, recam, control or irn; or the segmenter's name
+    method: str  # cam, recam, control, irn, or the name of a segmenter
     backbone: str
     output_stride: int  # pixels
     classes: tuple[str, ...]  # foreground, in the order of their indices
     frozen_batch_norm: bool
     frozen_stem: bool
-    weight: float = 0.0  # of the softmax loss, for recam
-    rates: tuple[int, ...] = ()  # of the atrous branches, for segmenters
-    radius: int = 0  # of pairs of pixels, for irn; in cells of 4 pixels
-    longest_side: int = 0  # of the largest images that a segmenter was trained with, in pixels
+    weight: float = 0.0  # of the softmax loss; ReCAM
+    rates: tuple[int, ...] = ()  # dilations of the atrous branches; segmenters
+    radius: int = 0  # of pairs, in cells of 4 pixels; IRN
+    longest_side: int = 0  # of the largest training images, in pixels; segmenters
 
 
 def save_checkpoint(path: Path, tensors: Mapping[str, Tensor], model_config: ModelConfig) -> None:
-    """Plain tensors on the CPU and the model_config, loadable with ``weights_only=True``."""
+    """Write tensors, moved to the CPU, and their configuration; ``weights_only`` can load them."""
     save_state(
         path,
         {
@@ -45,12 +45,12 @@ def save_checkpoint(path: Path, tensors: Mapping[str, Tensor], model_config: Mod
 
 
 def load_checkpoint(path: Path) -> tuple[dict[str, Tensor], ModelConfig]:
-    """The tensors and the model_config. Raises UserError for any other file."""
+    """The tensors and the configuration. Raises UserError for a missing, damaged or other file."""
     content = load_state(path)
     if content is None:
         raise UserError(f"{path}: not found; run the step that makes it")
     if content.get("format") != CHECKPOINT_FORMAT:
-        raise UserError(f"{path}: not a checkpoint of ours; give one that a train step made")
+        raise UserError(f"{path}: not a recam checkpoint; pass one written by a train step")
     described = content["model_config"]
     if set(described) != {f.name for f in fields(ModelConfig)}:
         raise UserError(f"{path}: made by another version of recam; run the step that makes it")
@@ -60,15 +60,18 @@ def load_checkpoint(path: Path) -> tuple[dict[str, Tensor], ModelConfig]:
 
 
 def save_state(path: Path, content: Mapping[str, object]) -> None:
-    """``torch.save`` in one move."""
-    buffer = io.BytesIO()  # torch writing to disk itself would hide that a disk is full
+    """``torch.save``, written atomically."""
+    buffer = io.BytesIO()  # torch's own write would hide that the disk is full
     torch.save(dict(content), buffer)
     with replacing(path) as temporary:
         temporary.write_bytes(buffer.getbuffer())
 
 
 def load_state(path: Path) -> dict | None:
-    """What ``save_state`` wrote, or None where there is no file. Pickled code is refused."""
+    """The content that ``save_state`` wrote, on the CPU; None without a file.
+
+    Raises UserError for a damaged file and for one with pickled code.
+    """
     if not path.is_file():
         return None
     if not is_zipfile(path):

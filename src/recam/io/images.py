@@ -11,7 +11,7 @@ from recam.core.errors import UserError
 from recam.core.labels import IGNORE, MAX_CLASSES, class_colours
 from recam.io.atomic import replacing
 
-# What Pillow raises at files that are broken, foreign or far too large.
+# Pillow's exceptions for files that are damaged, no image, or far too large.
 UNREADABLE = (
     OSError,
     SyntaxError,
@@ -19,37 +19,37 @@ UNREADABLE = (
     UnidentifiedImageError,
     Image.DecompressionBombError,
 )
-DEEP_MODES = ("I", "F")  # Pillow's names for pixels of more than eight bits begin so
-REDUCTIONS = (1, 2, 4, 8)  # by which a JPEG can be decoded smaller
+DEEP_MODES = ("I", "F")  # first letters of Pillow's modes with more than eight bits a channel
+REDUCTIONS = (1, 2, 4, 8)  # of a JPEG while it is decoded
 IMAGE_SUFFIXES = (".jpg", ".png", ".jpeg", ".JPG", ".JPEG", ".PNG")
 
 
 def read_image(
     path: Path, *, at_least: tuple[int, int] | None = None
 ) -> UInt8[np.ndarray, "H W 3"]:
-    """An image as RGB, as it is stored: not turned by its EXIF note.
+    """An image as uint8 RGB, in its stored orientation: EXIF rotation is not applied.
 
-    Grey, CMYK and palette images become RGB; transparency is dropped. A JPEG is decoded at a half,
-    a quarter or an eighth where it still has twice the height and width of ``at_least``, as
-    Pillow's own thumbnails are; ``resized`` goes on from there. Raises UserError, with the file's
-    name, where it cannot be read or has more than eight bits, which Pillow would cut off.
+    Grey, CMYK and palette images become RGB; transparency is dropped. With ``at_least`` (height,
+    width) a JPEG is decoded at 1/2, 1/4 or 1/8 of its size if that keeps twice ``at_least``, as in
+    Pillow's thumbnails; ``resized`` continues from there. Raises UserError for an unreadable file
+    and for more than eight bits a channel, which Pillow would cut off.
     """
     try:
         with Image.open(path) as image:
             if image.mode.startswith(DEEP_MODES):
                 raise UserError(
-                    f"{path}: expected eight bits a channel, got mode {image.mode}; save it so"
+                    f"{path}: expected eight bits a channel, got mode {image.mode}; convert it"
                 )
             if at_least:
                 height, width = at_least
                 image.draft(None, (2 * width, 2 * height))  # does nothing to other formats
-            return np.array(image.convert("RGB"))  # a copy of its own, that may be written to
+            return np.array(image.convert("RGB"))  # a writable copy
     except UNREADABLE as error:
         raise UserError(f"{path}: not a readable image ({error}); replace or remove it") from error
 
 
 def image_size(path: Path) -> tuple[int, int]:
-    """Height and width in pixels, from the head of the file. Raises UserError as read_image."""
+    """Height and width in pixels, from the file header. Raises UserError for an unreadable file."""
     try:
         with Image.open(path) as image:
             return image.height, image.width
@@ -60,10 +60,11 @@ def image_size(path: Path) -> tuple[int, int]:
 def resized(
     image: UInt8[np.ndarray, "H W 3"], size: tuple[int, int], *, stored: tuple[int, int]
 ) -> UInt8[np.ndarray, "h w 3"]:
-    """What ``read_image`` gave of an image of the size ``stored``, at another height and width.
+    """Resize an image from ``read_image`` to ``size`` (height, width), bicubically.
 
-    A reduced JPEG may end with a part of a pixel, which counts as such: nothing is shifted.
-    The array is read-only.
+    ``stored`` is the height and width in the file. The last row and column of a reduced JPEG may
+    cover a fraction of a pixel; the fraction is taken into account, so nothing is shifted. The
+    array is read-only.
     """
     height, width = next(
         (stored[0] / n, stored[1] / n)
@@ -77,23 +78,24 @@ def resized(
 
 
 def write_image(path: Path, image: UInt8[np.ndarray, "H W 3"]) -> None:
-    """Write an RGB image as PNG."""
+    """Write a uint8 RGB image as PNG, atomically."""
     with replacing(path) as temporary:
         Image.fromarray(image).save(temporary, format="PNG")
 
 
 def read_mask(path: Path) -> UInt8[np.ndarray, "H W"]:
-    """A mask's ids from a palette or grey PNG. Raises UserError where the file is neither."""
+    """Read the uint8 ids of a palette or grey PNG. Raises UserError for any other file."""
     try:
         with Image.open(path) as image:
             if image.mode not in {"P", "L"}:
                 raise UserError(
-                    f"{path}: expected a palette or grey PNG of class ids, got mode {image.mode}"
+                    f"{path}: expected a palette or grey PNG of class ids, got mode {image.mode}; "
+                    "convert it"
                 )
             return np.array(image)
     except FileNotFoundError as error:
         raise UserError(
-            f"{path}: this mask is missing; add it or take its id off the split"
+            f"{path}: mask not found; add it, or remove its id from the split"
         ) from error
     except UNREADABLE as error:
         raise UserError(f"{path}: not a readable mask ({error}); replace it") from error
@@ -102,7 +104,7 @@ def read_mask(path: Path) -> UInt8[np.ndarray, "H W"]:
 def write_mask(
     path: Path, mask: UInt8[np.ndarray, "H W"], *, num_classes: int = MAX_CLASSES
 ) -> None:
-    """Write a mask as a palette PNG in the colours of so many classes; any viewer shows it."""
+    """Write a mask as a palette PNG in the colours of ``num_classes`` classes, atomically."""
     image = Image.fromarray(mask)
     image.putpalette(class_colours(num_classes).tobytes())
     with replacing(path) as temporary:
@@ -112,7 +114,10 @@ def write_mask(
 def check_mask(
     path: Path, mask: UInt8[np.ndarray, "H W"], *, size: tuple[int, ...], num_ids: int
 ) -> None:
-    """Raise UserError, naming the file, where a mask has another size or an id that is no class."""
+    """Raise UserError if a mask is not of ``size`` (height, width) or has an id above K.
+
+    ``num_ids`` is K+1; 255 is allowed.
+    """
     if mask.shape != tuple(size):
         raise UserError(
             f"{path}: is {mask.shape[1]}x{mask.shape[0]} pixels, its image {size[1]}x{size[0]}; "

@@ -8,10 +8,11 @@ from recam.runtime.distributed import is_first, wait_for_all
 
 
 class ResumableFolder:
-    """A folder that is filled file by file and appears under its name only when it is whole.
+    """A folder that is filled file by file and appears at ``path`` only when it is complete.
 
-    Work goes on in ``.<name>.partial`` beside it. A killed run leaves that behind; the next one
-    with the same key (a hash of parameters, inputs and code) keeps its files, another drops it.
+    Files go into ``.<name>.partial`` beside it, which survives a killed run. The next run with the
+    same ``key`` (a hash of parameters, inputs and code) keeps these files; a run with another key
+    deletes them.
     """
 
     def __init__(self, path: Path, *, key: str):
@@ -24,14 +25,14 @@ class ResumableFolder:
                 write_text(key_file, key)
             for unfinished in self.partial.glob(".*.tmp"):
                 unfinished.unlink()
-        wait_for_all()  # processes that fill it together
+        wait_for_all()  # all ranks fill the folder
 
     def has(self, name: str) -> bool:
-        """Whether a file was finished, now or before the run was killed."""
+        """Whether the file ``name`` is finished, by this run or by a killed one."""
         return (self.partial / name).is_file()
 
     def finish(self) -> None:
-        """Put the folder in its place."""
+        """Move the folder to ``path``, and replace what was there."""
         (self.partial / ".key").unlink()
         replace_with(self.path, self.partial)
 
@@ -41,5 +42,5 @@ class ResumableFolder:
         write_manifest(manifest, [self.path])
 
     def drop(self) -> None:
-        """Delete what was filled in: it was of use only while something else was made."""
+        """Delete the folder: its files were needed only during the step."""
         shutil.rmtree(self.partial)

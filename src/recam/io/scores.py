@@ -1,4 +1,4 @@
-"""Score maps on disk, one file an image: cams, and what refiners make of them."""
+"""Score maps on disk, one file for each image: cams and refined maps."""
 
 import zlib
 from collections.abc import Iterator, Mapping
@@ -13,7 +13,7 @@ from jaxtyping import Float, Integer
 from recam.core.errors import UserError
 from recam.io.atomic import replacing
 
-SCORE_STEPS = 200  # of a saved score, so that every threshold of a sweep falls on a step
+SCORE_STEPS = 200  # of a saved score: every threshold of a sweep is a step
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,10 +25,10 @@ class ScoredClasses:
 
 
 def save_scores(path: Path, scored: ScoredClasses) -> None:
-    """A compressed ``.npz`` of ``scores`` uint8 (n, H, W), in 200ths, and ``classes`` uint8 (n,).
+    """Write a compressed ``.npz``: ``scores`` uint8 (n, H, W) in 200ths, ``classes`` uint8 (n,).
 
-    Scores are rounded up, so that a score is above a threshold of so many 200ths exactly where it
-    was before. Raises UserError where a score is not finite.
+    Scores are rounded up: a saved score is above a threshold i/200 if and only if the score was.
+    Raises UserError for a score that is not finite.
     """
     _require_finite(path, scored.scores)
     saved = np.arange(SCORE_STEPS + 1, dtype=np.float32) / SCORE_STEPS
@@ -38,18 +38,21 @@ def save_scores(path: Path, scored: ScoredClasses) -> None:
 
 
 def load_scores(path: Path) -> ScoredClasses:
-    """Scores as float32: those of ``save_scores``, or float ones of one's own, taken as they are.
+    """Read float32 score maps: those of ``save_scores``, or float maps from another source.
 
-    Raises UserError for a missing or foreign file and for scores that are not finite or not in
-    [0, 1]; pickles are refused.
+    Raises UserError for a missing or foreign file, for pickles, and for scores that are not finite
+    or not in [0, 1].
     """
     with _opened(path) as arrays:
         scores, classes = arrays["scores"], arrays["classes"]
-        is_ours = scores.dtype == np.uint8
+        is_in_steps = scores.dtype == np.uint8
         scores = scores.astype(np.float32)
     if scores.ndim != 3 or len(scores) != len(classes):
-        raise UserError(f"{path}: has {scores.shape} scores for {len(classes)} classes; delete it")
-    if is_ours:
+        raise UserError(
+            f"{path}: expected one score map for each of {len(classes)} classes, got "
+            f"{scores.shape}; delete it"
+        )
+    if is_in_steps:
         scores /= SCORE_STEPS
     _require_finite(path, scores)
     if scores.size and (scores.min() < 0 or scores.max() > 1):
@@ -61,7 +64,7 @@ def load_scores(path: Path) -> ScoredClasses:
 
 
 def load_classes(path: Path) -> Integer[np.ndarray, "n"]:
-    """The classes of a file of scores alone, without unpacking the maps. Raises as load_scores."""
+    """The class indices of a file of score maps, without its maps. Raises as ``load_scores``."""
     with _opened(path) as arrays:
         return arrays["classes"].astype(np.int64)
 
@@ -74,7 +77,9 @@ def _opened(path: Path) -> Iterator[Mapping[str, np.ndarray]]:
     except FileNotFoundError as error:
         raise UserError(f"{path}: not found; run the step that makes it") from error
     except (OSError, ValueError, KeyError, TypeError, BadZipFile, EOFError, zlib.error) as error:
-        raise UserError(f"{path}: not a file of score maps; delete it and run its step") from error
+        raise UserError(
+            f"{path}: not a file of score maps; delete it and rerun its step"
+        ) from error
 
 
 def _require_finite(path: Path, scores: Float[np.ndarray, "n H W"]) -> None:

@@ -1,1 +1,1 @@
-"""What is trained for its maps: CAM and ReCAM."""
+"""Methods that produce class activation maps: CAM and ReCAM."""

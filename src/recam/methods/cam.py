@@ -47,7 +47,7 @@ class Cam(nn.Module):
 
 
 def peak_normalised(maps: Float[Tensor, "*B h w"]) -> Float[Tensor, "*B h w"]:
-    """Divide every map by its maximum over space (+ 1e-5): non-negative maps get a peak of 1."""
+    """Divide every map by its spatial maximum + 1e-5: the peak of a positive map becomes 1."""
     return maps / (maps.amax(dim=(-2, -1), keepdim=True) + EPSILON)
 
 
@@ -71,5 +71,5 @@ def multilabel_loss(logits: Float[Tensor, "B K"], labels: Bool[Tensor, "B K"]) -
 
 
 def bias_free_weights(num_classes: int, channels: int) -> nn.Parameter:
-    """A fresh linear layer's weights (K, C): uniform in ±1/sqrt(C), torch's default for layers."""
+    """Initial weights (K, C) of a linear layer: uniform in ±1/sqrt(C), torch's default."""
     return nn.Parameter(torch.empty(num_classes, channels).uniform_(-1, 1) / math.sqrt(channels))

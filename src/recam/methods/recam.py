@@ -1,9 +1,9 @@
 """Re-activation: train the maps themselves with softmax cross-entropy.
 
 Chen et al., "Class Re-Activation Maps for Weakly-Supervised Semantic Segmentation", CVPR 2022,
-arXiv 2203.00962, section 3.2. Binary cross-entropy lets a pixel answer to several classes at once:
-each sigmoid is judged alone. Softmax cross-entropy makes the classes compete. So each class's map
-cuts its own feature out of the image, and a second classifier V must tell which class it was.
+arXiv 2203.00962, section 3.2. Under binary cross-entropy a pixel may activate several classes at
+once, since each sigmoid is judged alone. Softmax cross-entropy makes the classes compete: each
+class's map pools a feature of its own from the image, and a second classifier V must classify it.
 
 Axes: B images, K foreground classes, C channels, H W pixels, h w feature grid.
 """
@@ -27,8 +27,8 @@ from recam.runtime.precision import to_float32, without_autocast
 
 Weights = Float[Tensor, "K C"]
 
-# Which weights make the final maps, from the first classifier W and the re-classifier V. The paper
-# says "in the same way as CAM"; the authors' code multiplies on VOC and takes W alone on COCO.
+# The weights of the final maps, from the classifier W and the re-classifier V. The paper says "in
+# the same way as CAM"; the authors' code multiplies the two on VOC and takes W alone on COCO.
 COMBINATIONS: dict[str, Callable[[Weights, Weights], Weights]] = {
     "product": lambda w, v: w * v,
     "reclassifier": lambda w, v: v,  # noqa: ARG005 one signature for all four
@@ -38,7 +38,7 @@ COMBINATIONS: dict[str, Callable[[Weights, Weights], Weights]] = {
 
 
 class ReCam(nn.Module):
-    """Re-activates a trained CAM, or anything else with a ``backbone`` and a ``classifier``."""
+    """Re-activation of a trained CAM or ReCAM: its backbone and classifier, and a re-classifier."""
 
     def __init__(self, cam: "Cam | ReCam", *, weight: float):
         super().__init__()
@@ -71,16 +71,16 @@ class ReCam(nn.Module):
 def pool_by_class(
     evidence: Float[Tensor, "B K h w"], features: Float[Tensor, "B C h w"]
 ) -> Float[Tensor, "B K C"]:
-    """For each class the mean over all positions of its map times the features.
+    """For each class the spatial mean of its map times the features.
 
-    One contraction; the authors' (B, K, C, h, w) product of the same value is never built.
+    One contraction of the same value as the authors' (B, K, C, h, w) product, which is not built.
     """
     positions = evidence.shape[2] * evidence.shape[3]
     return torch.einsum("bkhw,bchw->bkc", evidence, features) / positions
 
 
 def softmax_loss(logits: Float[Tensor, "B K K"], labels: Bool[Tensor, "B K"]) -> Float[Tensor, ""]:
-    """Row k holds the logits of class k's feature; its target is k. The loss L_sce of the paper.
+    """The loss L_sce of the paper: row k holds the logits of class k's feature, its target is k.
 
     The mean over images of the mean over each image's present classes; an image without a label
     adds 0. Absent classes do not change the loss.

@@ -1,1 +1,1 @@
-"""Networks and their first weights."""
+"""Backbones, segmenters and their initial weights."""

@@ -1,8 +1,8 @@
-"""Backbones: image in, feature grid out, whatever library the network comes from.
+"""Backbones: one interface to the networks of torchvision and timm.
 
-A backbone receives normalised images (B, 3, H, W) and returns features (B, C, h, w); it knows the
-mean and standard deviation its weights expect (of pixels scaled to [0, 1]), and offers an early,
-finer level for decoders.
+A backbone maps normalised images (B, 3, H, W) to features (B, C, h, w). It stores the mean and the
+standard deviation, of pixels in [0, 1], that its weights expect, and has an early, finer level for
+decoders.
 """
 
 from abc import ABC, abstractmethod
@@ -33,7 +33,7 @@ BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.SyncBatchNorm)
 
 
 class Backbone(nn.Module, ABC):
-    """What all backbones offer to the networks on top of them and to those who feed them."""
+    """The interface of all backbones."""
 
     channels: int  # of the final features
     skip_channels: int  # of the early level
@@ -41,7 +41,7 @@ class Backbone(nn.Module, ABC):
     level_strides: tuple[int, ...]  # pixels
     mean: tuple[float, float, float]
     std: tuple[float, float, float]
-    head_limit = 4  # tensors of a classification head that a file of weights may hold beyond ours
+    head_limit = 4  # extra tensors of a classification head that a weights file may hold
 
     def forward(self, images: Images) -> Features:
         """Final features (B, channels, h, w)."""
@@ -49,8 +49,8 @@ class Backbone(nn.Module, ABC):
 
     def normalise(self, pixels: Images) -> Images:
         """(pixels - mean) / std of pixels in [0, 1], in channels-last memory format."""
-        centre, spread = (pixels.new_tensor(v)[:, None, None] for v in (self.mean, self.std))
-        return ((pixels - centre) / spread).contiguous(memory_format=torch.channels_last)
+        mean, std = (pixels.new_tensor(v)[:, None, None] for v in (self.mean, self.std))
+        return ((pixels - mean) / std).contiguous(memory_format=torch.channels_last)
 
     @abstractmethod
     def with_skip(self, images: Images) -> tuple[Early, Features]:
@@ -58,24 +58,24 @@ class Backbone(nn.Module, ABC):
 
     @abstractmethod
     def levels(self, images: Images) -> list[Tensor]:
-        """The features of every level (B, c, h, w), the finest first."""
+        """The features (B, c, h, w) of every level, the finest first."""
 
     @abstractmethod
     def freeze_stem(self) -> None:
-        """Keep the first convolution and its norm as they are, affine parameters included."""
+        """Freeze the first convolution and its norm, affine parameters and statistics included."""
 
 
 class TorchvisionResNet(Backbone):
     """A torchvision ResNet without its head, at output stride 8, 16 or 32.
 
-    The stride is lowered by taking away the strides of the last stages. By default nothing is
-    dilated, as in the authors' network (strides 2, 2, 2, 1 for output stride 16).
+    A lower output stride removes the strides of the last stages. By default nothing is dilated, as
+    in the authors' network (strides 2, 2, 2, 1 for output stride 16).
 
-    Where ``dilated``, all 3x3 convolutions of a stage that lost strides, its own or an earlier
-    stage's, are dilated by as much: layer3 by 2 and layer4 by 4 at output stride 8, layer4 by 2 at
-    16 (Chen et al., "DeepLab", TPAMI 2018, section 3.1). That holds for the first block of a stage
-    too, as in DeepLabV2's network; torchvision's ``replace_stride_with_dilation`` gives that block
-    the dilation of the stage before.
+    ``dilated`` replaces removed strides, of a stage itself and of earlier stages, by dilation of
+    all its 3x3 convolutions: layer3 by 2 and layer4 by 4 at output stride 8, layer4 by 2 at 16
+    (Chen et al., "DeepLab", TPAMI 2018, section 3.1). The first block of a stage is dilated too, as
+    in DeepLabV2's network; torchvision's ``replace_stride_with_dilation`` gives that block the
+    dilation of the stage before.
     """
 
     mean = IMAGENET_MEAN
@@ -111,13 +111,16 @@ class TorchvisionResNet(Backbone):
         return features
 
     def freeze_stem(self) -> None:
-        """Keep conv1 and bn1 as they are, affine parameters and statistics included."""
+        """Freeze conv1 and bn1, affine parameters and statistics included."""
         self.stem.requires_grad_(requires_grad=False)
         freeze_batch_norm(self.stem)
 
 
 class TimmBackbone(Backbone):
-    """Any convolutional timm network by name, without its head."""
+    """A convolutional timm network by name, without its head.
+
+    Raises UserError if the network lacks ``output_stride``, a level at stride 4, or a feature grid.
+    """
 
     def __init__(self, name: str, *, output_stride: int):
         super().__init__()
@@ -131,7 +134,8 @@ class TimmBackbone(Backbone):
         self.level_strides = tuple(level["reduction"] for level in levels)
         if SKIP_STRIDE not in self.level_strides:
             raise UserError(
-                f"backbone {name}: has no level at stride {SKIP_STRIDE}; choose another"
+                f"backbone {name}: expected a level at stride {SKIP_STRIDE}, got "
+                f"{', '.join(map(str, self.level_strides))}; choose another backbone"
             )
         self._skip_index = self.level_strides.index(SKIP_STRIDE)
         self.skip_channels = self.level_channels[self._skip_index]
@@ -148,12 +152,12 @@ class TimmBackbone(Backbone):
         return early, final
 
     def levels(self, images: Images) -> list[Tensor]:
-        """The last features of each stride or stage, as timm lists them."""
+        """The last features of each level that timm lists."""
         indices = list(range(len(self.level_channels)))
         return self.network.forward_intermediates(images, indices=indices, norm=False)[1]
 
     def freeze_stem(self) -> None:
-        """Keep the first convolution and its norm as they are."""
+        """Freeze the first convolution and its norm."""
         for name, module in self.network.named_children():
             if name in {"conv_stem", "conv1", "bn1", "stem"}:
                 module.requires_grad_(requires_grad=False)
@@ -161,7 +165,7 @@ class TimmBackbone(Backbone):
 
 
 def backbone_of(model: nn.Module) -> Backbone:
-    """The backbone in a method or segmenter, which know it only as some network."""
+    """The backbone of a method or segmenter. Raises TypeError if it is not a ``Backbone``."""
     backbone = model.get_submodule("backbone")
     if not isinstance(backbone, Backbone):
         raise TypeError(f"expected a backbone of recam.models, got {type(backbone).__name__}")
@@ -175,9 +179,9 @@ def triple(values: Sequence[float]) -> tuple[float, float, float]:
 
 
 def freeze_batch_norm(model: nn.Module, *, affine: bool = False) -> None:
-    """Make every batch norm use its stored statistics, also in training.
+    """Make every batch norm use its stored statistics in training, too.
 
-    Its affine weights, scale and shift, train on unless ``affine`` freezes them too.
+    ``affine`` also freezes scale and shift; otherwise they are trained.
     """
     for module in model.modules():
         if isinstance(module, BATCH_NORMS):
@@ -187,21 +191,22 @@ def freeze_batch_norm(model: nn.Module, *, affine: bool = False) -> None:
 
 
 def share_batch_norms(model: nn.Module, *, device: torch.device) -> None:
-    """Let processes that train together take statistics over the whole batch, not over their parts.
+    """Compute the statistics of batch norms over the whole batch, not over each rank's shard.
 
-    Frozen batch norms have theirs already. Raises UserError on a CPU, where PyTorch cannot.
+    Frozen batch norms keep their stored statistics. Raises UserError on a CPU, where PyTorch has no
+    synchronised batch norm.
     """
     trained = [m for m in model.modules() if isinstance(m, BATCH_NORMS) and not _is_frozen(m)]
     if not trained:
         return
     if device.type == "cpu":
         raise UserError(
-            "devices: batch norms that train cannot be shared between processes on a CPU; set "
-            "devices: 1, or for a network without any in its head frozen_batch_norm: true"
+            "devices: trainable batch norms cannot be synchronised between processes on a CPU; set "
+            "devices: 1, or frozen_batch_norm: true if the head has no batch norm"
         )
     frozen = [name for name, m in model.named_modules() if _is_frozen(m)]
     convert_sync_batchnorm(model)
-    for name in frozen:  # converted as well, which forgets it
+    for name in frozen:  # the conversion drops the freeze
         _stay_in_eval(model.get_submodule(name).eval())
 
 
@@ -241,7 +246,7 @@ class _Level(TypedDict):
 
 @runtime_checkable
 class _TimmNetwork(Protocol):
-    """What timm's networks have and its ``create_model``, typed as any module, does not say."""
+    """The attributes of timm's networks, which ``create_model`` types as any module."""
 
     pretrained_cfg: _PretrainedConfig
     num_features: int
@@ -261,20 +266,20 @@ def _create_timm(name: str, *, output_stride: int) -> _TimmNetwork:
     create = partial(timm.create_model, name, num_classes=0, global_pool="")
     try:
         network = cast(_TimmNetwork, create(output_stride=output_stride))
-    except TypeError as error:  # families that cannot change their stride refuse the argument
+    except TypeError as error:  # raised by families with a fixed stride
         network = cast(_TimmNetwork, create())
         natural = network.feature_info[-1]["reduction"]
         if natural != output_stride:
             raise UserError(
-                f"backbone {name}: has output stride {natural} and no other, got {output_stride}; "
-                f"set output_stride: {natural} or choose another backbone"
+                f"backbone {name}: expected output stride {natural}, its only one, got "
+                f"{output_stride}; set output_stride: {natural} or choose another backbone"
             ) from error
     with torch.no_grad():
-        size = network.pretrained_cfg["input_size"]  # the one size that every network takes
+        size = network.pretrained_cfg["input_size"]  # the only size that every network accepts
         features = network.eval().forward_features(torch.zeros(1, *size))
     if features.ndim != 4 or features.shape[1] != network.num_features:
         raise UserError(
-            f"backbone {name}: gives features of shape {tuple(features.shape)}, expected a grid "
-            "(1, channels, h, w); choose a convolutional backbone"
+            f"backbone {name}: expected features of shape (1, channels, h, w), got "
+            f"{tuple(features.shape)}; choose a convolutional backbone"
         )
     return network.train()

@@ -1,4 +1,4 @@
-"""The small segmenter of the default, made for minutes on a CPU."""
+"""The default segmenter: a small DeepLab that trains in minutes on a CPU."""
 
 from typing import Protocol, runtime_checkable
 
@@ -15,7 +15,7 @@ SKIP = 32  # channels of the early level after reduction
 
 @runtime_checkable  # the tests check types at run time
 class TwoLevels(Protocol):
-    """A module that gives an early, finer level beside its features, as our backbones do."""
+    """A module with an early, finer level besides its features, such as a backbone."""
 
     def with_skip(self, images: Float[Tensor, "B 3 H W"], /) -> tuple[Tensor, Tensor]:
         """The early level, at stride 4, and the features."""
@@ -23,10 +23,10 @@ class TwoLevels(Protocol):
 
 
 class DeepLab(Segmenter):
-    """Atrous branches over the backbone's features, refined with its level at stride 4.
+    """Atrous branches on the backbone's features, and a decoder on its level at stride 4.
 
     The branches are summed as in DeepLabV2 (Chen et al., PAMI 2018); the decoder with an early
-    level is that of DeepLabV3+ (Chen et al., ECCV 2018), made narrow for small images.
+    level is that of DeepLabV3+ (Chen et al., ECCV 2018), narrowed for small images.
     """
 
     def __init__(
@@ -49,7 +49,7 @@ class DeepLab(Segmenter):
         self.classifier = nn.Conv2d(BRANCH, num_ids, kernel_size=1)
 
     def logits(self, images: Float[Tensor, "B 3 H W"]) -> Float[Tensor, "B N h w"]:
-        """Logits of background and classes at a stride of 4 pixels."""
+        """Logits of background and classes at stride 4."""
         early, features = self.backbone.with_skip(images)
         reduced = self.reduce(features)
         context = torch.stack([branch(reduced) for branch in self.branches]).sum(dim=0)

@@ -1,4 +1,4 @@
-"""DeepLabV2, the segmenter of most published results of weak supervision on VOC.
+"""DeepLabV2, the segmenter of most published results of weak supervision on PASCAL VOC.
 
 Chen et al., "DeepLab: Semantic Image Segmentation with Deep Convolutional Nets, Atrous
 Convolution, and Fully Connected CRFs", TPAMI 2018.
@@ -12,17 +12,17 @@ from torch.nn import functional
 from recam.models.segmenters import Segmenter, cross_entropy, resized
 from recam.runtime.precision import to_float32
 
-# Of the images, in training and in testing (section 4.1.2): as fractions, since sizes are whole
-# numbers also where an exporter only knows them by name.
+# Of images, in training and testing (section 4.1.2). Fractions keep sizes whole numbers, also when
+# an exporter traces them as symbols.
 SCALES = {"1": (1, 1), "0.75": (3, 4), "0.5": (1, 2)}
-HEAD_STD = 0.01  # of the head's first weights (the published network's fillers)
+HEAD_STD = 0.01  # of the head's initial weights (the published network's fillers)
 
 
 class DeepLabV2(Segmenter):
-    """Atrous spatial pyramid pooling (section 3.2) on any backbone, over three image scales.
+    """Atrous spatial pyramid pooling (section 3.2) on a backbone, over three image scales.
 
-    The head is one 3x3 convolution for each of ``rates`` (published: 6, 12, 18, 24), with padding
-    and dilation of that rate, straight from the features to the ids; their logits are summed.
+    The head is one 3x3 convolution for each of ``rates`` (published: 6, 12, 18, 24), padded and
+    dilated by that rate, from the features to the N = K+1 logits; their outputs are summed.
     """
 
     def __init__(self, backbone: nn.Module, *, channels: int, num_ids: int, rates: tuple[int, ...]):
@@ -31,17 +31,17 @@ class DeepLabV2(Segmenter):
         self.branches = nn.ModuleList(_branch(channels, num_ids, rate) for rate in rates)
 
     def logits(self, images: Float[Tensor, "B 3 H W"]) -> Float[Tensor, "B N h w"]:
-        """Logits of background and classes of the images as they are, on the backbone's grid."""
+        """Logits of background and classes at one scale, on the backbone's grid."""
         features = self.backbone(images)
         return torch.stack([branch(features) for branch in self.branches]).sum(dim=0)
 
     def loss(
         self, images: Float[Tensor, "B 3 H W"], masks: UInt8[Tensor, "B H W"]
     ) -> dict[str, Float[Tensor, ""]]:
-        """Cross-entropies of the three scales and of their maximum, as in the published network.
+        """The cross-entropies of the three scales and of their maximum, as published.
 
-        Each is the mean over the pixels that are not ignored, 0 if all are, on the grid of its
-        own logits, to which the masks are resized.
+        Each is the mean over the pixels that are not ignored, 0 if all are. Masks are resized to
+        the grid of the logits.
         """
         scaled = self._scaled_logits(images)
         grids = {f"ce_{scale}": logits for scale, logits in zip(SCALES, scaled, strict=True)}
@@ -73,12 +73,12 @@ def _branch(channels: int, num_ids: int, rate: int) -> nn.Conv2d:
 
 
 def _maximum(scaled: list[Tensor]) -> Float[Tensor, "B N h w"]:
-    """The pixelwise maximum, on the grid of the first."""
+    """The maximum over scales at every pixel, on the grid of the first scale."""
     size = scaled[0].shape[2:]
     return torch.stack([resized(logits, size) for logits in scaled]).amax(dim=0)
 
 
 def _resized_masks(masks: UInt8[Tensor, "B H W"], size: tuple[int, ...]) -> UInt8[Tensor, "B h w"]:
-    """The nearest pixel centre's id, as Pillow's NEAREST; of two equally near either one's."""
+    """The id of the nearest pixel centre, as Pillow's NEAREST; a tie may go to either pixel."""
     grid = masks[:, None].float()  # exact; not every device resizes bytes
     return functional.interpolate(grid, size=size, mode="nearest-exact")[:, 0].byte()

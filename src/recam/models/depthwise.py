@@ -1,8 +1,8 @@
-"""Depthwise convolutions with holes, whose gradients PyTorch computes slowly on a CPU.
+"""Faster CPU gradients for dilated depthwise convolutions.
 
-Where a mobile network keeps a fine grid, its last stages are dilated. PyTorch passes images through
-such a layer fast, and gradients back slowly: a quarter of a training step of the default
-experiment. Here each gradient is made of what is fast (``benchmarks/training.py``).
+The last stages of a mobile network are dilated to keep a fine grid. PyTorch's forward pass of such
+a layer is fast on a CPU, its backward pass slow: a quarter of a training step of the default
+experiment. Here both gradients are computed by fast operations (``benchmarks/training.py``).
 """
 
 from itertools import product
@@ -17,22 +17,22 @@ Grid = Float[Tensor, "B C h w"]
 
 
 class DilatedDepthwise(nn.Conv2d):
-    """A convolution of each channel by itself, of stride 1, size kept; torch's if it has a bias."""
+    """A depthwise convolution of stride 1 that keeps the size; with a bias it is torch's."""
 
     def forward(self, input: Tensor) -> Tensor:
-        """As torch's."""
+        """Compute as ``nn.Conv2d``; on a CPU in training, with the faster gradients."""
         is_training = self.training and torch.is_grad_enabled()
         if input.device.type != "cpu" or not is_training or self.bias is not None:
             return super().forward(input)
         weight = self.weight
-        if torch.is_autocast_enabled("cpu"):  # which does not look into functions of ours
+        if torch.is_autocast_enabled("cpu"):  # it does not reach into custom functions
             short = torch.get_autocast_dtype("cpu")
             input, weight = input.to(short), weight.to(short)
         return cast(Tensor, _Convolution.apply(input, weight, self.dilation[0]))
 
 
 def use_fast_depthwise_gradients(network: nn.Module) -> None:
-    """Let every layer of this kind compute its gradients so; its parameters stay as they are."""
+    """Swap every matching layer for ``DilatedDepthwise``; parameters are unchanged."""
     for module in network.modules():
         if type(module) is nn.Conv2d and _is_of_this_kind(module):
             module.__class__ = DilatedDepthwise
@@ -48,7 +48,7 @@ class _Convolution(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *gradients: Grid) -> tuple[Grid, Tensor, None]:
         (gradient,), (images, weight) = gradients, ctx.saved_tensors
-        # What a pixel gave to its neighbours, they give back: the same with the kernel turned.
+        # The gradient of the images is a convolution with the kernel rotated by 180 degrees.
         of_images = _convolved(gradient, weight.flip(2, 3), ctx.dilation)
         of_weight = _weight_gradient(images, gradient, side=weight.shape[2], dilation=ctx.dilation)
         return of_images, of_weight, None
@@ -60,7 +60,7 @@ def _convolved(images: Grid, weight: Tensor, dilation: int) -> Grid:
 
 
 def _weight_gradient(images: Grid, gradient: Grid, *, side: int, dilation: int) -> Tensor:
-    """Each weight's is the sum, over all pixels, of what it saw times what came back."""
+    """For each weight the sum over pixels of its input times the output's gradient."""
     seen, back = (grid.permute(0, 2, 3, 1) for grid in (images, gradient))  # channels are last
     height, width = images.shape[2:]
     found = images.new_zeros(side, side, images.shape[1])
@@ -74,7 +74,7 @@ def _weight_gradient(images: Grid, gradient: Grid, *, side: int, dilation: int) 
 
 
 def _overlap(shift: int, length: int) -> slice:
-    """Of one axis, what lies on it also after going back by ``shift``."""
+    """The part of an axis that stays on it after a move by -``shift``."""
     return slice(max(0, shift), min(length, length + shift))
 
 

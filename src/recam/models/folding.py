@@ -1,12 +1,11 @@
 """Batch norms folded into the convolutions before them, for inference only.
 
-With its statistics fixed a batch norm multiplies each channel by a number and adds another. The
-convolution before it can do both for nothing, by its weights and its bias: one pass less over the
-features of every layer.
+A batch norm with fixed statistics scales and shifts each channel. The weights and the bias of the
+convolution before it can do both: each layer makes one pass less over its features.
 
-Which norm comes after which convolution is seen while an image passes through the network, for
-layers need not be called in the order in which they are registered. What is seen is not all that
-may happen to features, so the folded network must give what the network gave.
+Layers need not run in the order of registration, so pairs of convolution and norm are recorded
+during a forward pass. A network may use features in ways that are not recorded; the folded network
+is therefore compared with the original.
 """
 
 from collections import Counter
@@ -22,18 +21,18 @@ from torch.nn.utils.parametrize import is_parametrized
 
 Network = TypeVar("Network", bound=nn.Module)
 
-IMAGE = (1, 3, 128, 128)  # of noise, what a network is tried with
+IMAGE = (1, 3, 128, 128)  # shape of the noise image for the comparison
 TOLERANCE = 1e-3  # of the largest value; rounding changes about 1e-5 of it
-NORMS = (nn.BatchNorm2d, BatchNormAct2d)  # which compute as expected; their subclasses may not
+NORMS = (nn.BatchNorm2d, BatchNormAct2d)  # without subclasses, which may compute otherwise
 HOOKS = ("_forward_hooks", "_forward_pre_hooks")  # of torch's modules
 
 
 def folded(network: Network, compute: Callable[[Network, Tensor], Tensor]) -> Network:
-    """A copy that computes the same with fewer batch norms, without gradients.
+    """A copy of a network in eval mode, with batch norms folded into convolutions and no gradients.
 
-    ``compute`` says what the network, which is in eval mode, makes of normalised images. Where
-    that would change by more than rounding, where there is nothing to fold and where the network
-    does not take the image it is tried with, the network itself comes back. It is never changed.
+    ``compute`` maps the network and normalised images to the output that must be kept. The network
+    itself is returned if the output would change by more than rounding, if nothing can be folded,
+    or if it rejects the size of the noise image. The network is never changed.
     """
     noise = torch.randn(IMAGE, generator=torch.Generator().manual_seed(0))
     image = noise.to(next(network.parameters())).contiguous(memory_format=torch.channels_last)
@@ -44,20 +43,20 @@ def folded(network: Network, compute: Callable[[Network, Tensor], Tensor]) -> Ne
             for convolution, norm in pairs:
                 _fold(copy, convolution, norm)
             difference = (compute(copy, image) - expected).abs().max()
-    except Exception:  # networks refuse sizes of images in many ways
+    except Exception:  # networks reject image sizes with many kinds of exceptions
         return network
-    is_same = difference <= TOLERANCE * expected.abs().max()  # not where something is not finite
+    is_same = difference <= TOLERANCE * expected.abs().max()  # False if a value is not finite
     return copy if pairs and is_same else network
 
 
 def _pairs(
     network: nn.Module, compute: Callable[[], Tensor]
 ) -> tuple[Tensor, list[tuple[nn.Conv2d, nn.BatchNorm2d]]]:
-    """What is computed, and every convolution whose result a batch norm gets, with that norm.
+    """The output, and every pair of a convolution and the batch norm that takes its result.
 
-    Both are called once, and no other convolution or batch norm gets that result.
+    Both are called once, and no other convolution or batch norm takes that result.
     """
-    calls: list[tuple[nn.Module, Tensor, Tensor]] = []  # tensors are kept: none takes another's id
+    calls: list[tuple[nn.Module, Tensor, Tensor]] = []  # tensors are kept, so that ids stay unique
 
     def note(module: nn.Module, given: tuple[Tensor, ...], result: Tensor) -> None:
         calls.append((module, given[0], result))
@@ -80,7 +79,7 @@ def _pairs(
 
 
 def _is_known(module: nn.Module) -> bool:
-    """Whether it is a layer that can be folded, if it is called as it should be."""
+    """Whether the type and state of a layer allow folding."""
     is_norm = isinstance(module, NORMS) and type(module) in NORMS
     return (
         (isinstance(module, nn.Conv2d) or (is_norm and module.running_mean is not None))
@@ -95,7 +94,7 @@ def _fold(network: nn.Module, convolution: nn.Conv2d, norm: nn.BatchNorm2d) -> N
     convolution.weight, convolution.bias = fuse_conv_bn_weights(
         convolution.weight, convolution.bias, mean, variance, norm.eps, norm.weight, norm.bias
     )
-    rest = nn.Sequential(*norm.children()).eval()  # timm's have an activation; torch's nothing
+    rest = nn.Sequential(*norm.children()).eval()  # timm's norms contain an activation
     names = [name for name, m in network.named_modules(remove_duplicate=False) if m is norm]
     for name in names:
         network.set_submodule(name, rest)

@@ -1,4 +1,4 @@
-"""What all segmenters are: image in, a score per class and pixel out; trained on masks."""
+"""The base class of segmenters, and the losses and counts that they share."""
 
 from abc import ABC, abstractmethod
 
@@ -13,11 +13,10 @@ from recam.runtime.precision import to_float32
 
 
 class Segmenter(nn.Module, ABC):
-    """A network on a ``backbone``, trained on masks, whoever made them; it gives probabilities.
+    """A network on a ``backbone``, trained on masks, that predicts N = K+1 probabilities a pixel.
 
-    A segmenter says how images become ``logits``; its loss and its maps follow from them. What it
-    calls foreground while it trains is counted beside what the masks do, so that a network which
-    calls everything background is noticed (``recam.pipeline.watch``).
+    A subclass defines ``logits``; loss and maps follow from them. Training counts the foreground
+    pixels of predictions and masks, for the watchdog in ``recam.pipeline.watch``.
     """
 
     def __init__(self) -> None:
@@ -26,12 +25,12 @@ class Segmenter(nn.Module, ABC):
 
     @abstractmethod
     def logits(self, images: Float[Tensor, "B 3 H W"]) -> Float[Tensor, "B N h w"]:
-        """Logits of background and classes, on a grid of the network's own."""
+        """Logits of background and classes, on the network's grid."""
 
     def loss(
         self, images: Float[Tensor, "B 3 H W"], masks: UInt8[Tensor, "B H W"]
     ) -> dict[str, Float[Tensor, ""]]:
-        """Cross-entropy averaged over the pixels that are not ignored; 0 if all are."""
+        """Cross-entropy at the size of the masks: see ``cross_entropy``."""
         logits = resized(to_float32(self.logits(images)), masks.shape[1:])
         self.foreground.add(logits, masks)
         return {"ce": cross_entropy(logits, masks)}
@@ -42,35 +41,35 @@ class Segmenter(nn.Module, ABC):
 
 
 class ForegroundCounts:
-    """How many of the judged pixels are of some class, in the masks and by the network."""
+    """Counts of foreground pixels in masks and predictions, ignored pixels left out."""
 
     def __init__(self) -> None:
-        self.counts: Tensor | None = None  # pixels: judged, in the masks, by the network
+        self.counts: Tensor | None = None  # pixels: judged, foreground in masks, in predictions
 
     @torch.no_grad()
     def add(self, logits: Float[Tensor, "B N H W"], masks: UInt8[Tensor, "B H W"]) -> None:
-        """Count a batch, without waiting for the device."""
+        """Add a batch; this does not synchronise with the device."""
         judged = masks != IGNORE
-        true = judged & (masks != BACKGROUND)
-        found = judged & (logits.argmax(dim=1) != BACKGROUND)
-        counts = torch.stack([judged.sum(), true.sum(), found.sum()])
+        in_masks = judged & (masks != BACKGROUND)
+        predicted = judged & (logits.argmax(dim=1) != BACKGROUND)
+        counts = torch.stack([judged.sum(), in_masks.sum(), predicted.sum()])
         self.counts = counts if self.counts is None else self.counts + counts
 
     def shares(self) -> tuple[float, float]:
-        """Since the last call: shares of foreground in the masks and by the network, 0 to 1."""
+        """Fractions of foreground in masks and predictions, of all ranks since the last call."""
         counts = all_reduce_sum(self.counts) if self.counts is not None else torch.zeros(3)
-        judged, true, found = counts.tolist()
+        judged, in_masks, predicted = counts.tolist()
         self.counts = None
-        return true / max(judged, 1), found / max(judged, 1)
+        return in_masks / max(judged, 1), predicted / max(judged, 1)
 
 
 def cross_entropy(
     logits: Float[Tensor, "B N H W"], masks: UInt8[Tensor, "B H W"]
 ) -> Float[Tensor, ""]:
-    """The mean over the pixels that are not ignored; 0 if all are.
+    """The mean over the pixels that are not ignored (255); 0 if all are.
 
-    Where several processes share the batch, the pixels of all count: the mean of what they return
-    is that of the whole batch.
+    If several ranks share the batch, the pixels of all are counted: the mean of the ranks' losses
+    is the loss of the whole batch.
     """
     targets = masks.long()
     total = functional.cross_entropy(logits, targets, ignore_index=IGNORE, reduction="sum")
@@ -78,5 +77,5 @@ def cross_entropy(
 
 
 def resized(grid: Float[Tensor, "B N h w"], size: tuple[int, ...]) -> Float[Tensor, "B N H W"]:
-    """Bilinear, corners not aligned."""
+    """Resize to ``size`` (height, width), bilinearly, corners not aligned."""
     return functional.interpolate(grid, size=size, mode="bilinear", align_corners=False)

@@ -1,4 +1,4 @@
-"""Segmenters of segmentation-models-pytorch (smp): its architectures over its encoders."""
+"""Segmenters of segmentation-models-pytorch (smp): its architectures on its encoders."""
 
 from collections.abc import Sequence
 from typing import Protocol, cast
@@ -23,7 +23,7 @@ from recam.models.backbones import (
 )
 from recam.models.segmenters import Segmenter
 
-# In pixels. DPT is left out: it needs vision transformers, which have no level at stride 4.
+# In pixels. DPT is left out: it needs vision transformers, which lack a level at stride 4.
 OUTPUT_STRIDES: dict[str, tuple[int, ...]] = {
     "unet": (32,),
     "unetplusplus": (32,),
@@ -39,16 +39,17 @@ OUTPUT_STRIDES: dict[str, tuple[int, ...]] = {
 }
 ARCHITECTURES = tuple(OUTPUT_STRIDES)
 STEMS = {"conv_stem", "conv1", "bn1", "stem", "patch_embed"}  # first modules of encoders
-TRIAL = (64, 96)  # height and width of the image that a new network is tried with
+TRIAL = (64, 96)  # height and width of the image on which a new network is tested
 
 
 class SmpEncoder(Backbone):
-    """An encoder of smp, in the words of our backbones: a torchvision ResNet or a timm network.
+    """An encoder of smp as a ``Backbone``: a torchvision ResNet or a timm network.
 
-    Its tensors are those of the same backbone of ours, less what comes after the last level.
+    Its tensors are those of the same network in ``recam.models.backbones``, without the layers
+    behind the last level.
     """
 
-    head_limit = 32  # some lack their network's last convolutions too: HRNet's are 30 tensors
+    head_limit = 32  # some also lack the last convolutions of the network: 30 tensors of HRNet
 
     def __init__(self, network: nn.Module, *, is_torchvision: bool):
         super().__init__()
@@ -68,20 +69,20 @@ class SmpEncoder(Backbone):
         self.skip_channels = self.level_channels[self._skip_index]
 
     def with_skip(self, images: Images) -> tuple[Early, Features]:
-        """The level at stride 4 and the last one."""
+        """The level at stride 4 and the last level."""
         levels = self.levels(images)
         return levels[self._skip_index], levels[-1]
 
     def levels(self, images: Images) -> list[Tensor]:
-        """The last features of each stride, as smp lists them, without the image itself."""
+        """The last features of each stride that smp lists, without the image."""
         return self.pyramid(images)[-len(self.level_channels) :]
 
     def pyramid(self, images: Images) -> list[Tensor]:
-        """What smp's decoders take: mostly the image, perhaps an empty level, then the levels."""
+        """The input of smp's decoders: usually the image, an empty level for some, the levels."""
         return self.network(images)
 
     def freeze_stem(self) -> None:
-        """Keep the first convolution and its norm as they are."""
+        """Freeze the first convolution and its norm."""
         for name, module in self.network.named_modules():
             child = name.removeprefix("model.").removeprefix("model.")  # timm's may be wrapped
             if child in STEMS or (child.startswith("stem_") and "." not in child):
@@ -90,21 +91,21 @@ class SmpEncoder(Backbone):
 
 
 class SmpSegmenter(Segmenter):
-    """An architecture of smp over a backbone by the name it has elsewhere in this project.
+    """An architecture of smp on an encoder, which is named as in the catalogue of backbones.
 
-    ``output_stride`` is that of the encoder's last level, in pixels. DeepLabV3 and DeepLabV3+ have
-    8 or 16, PAN 16 or 32, PSPNet 8, 16 or 32 (over all stages of the encoder, as published, where
-    smp alone would take three); strides are traded for dilation. All others have 32. Encoders that
-    cannot be dilated, such as Swin, have 32 only.
+    ``output_stride`` is that of the encoder's last level, in pixels: 8 or 16 for DeepLabV3 and
+    DeepLabV3+, 16 or 32 for PAN, 8, 16 or 32 for PSPNet, 32 for all others and for encoders that
+    cannot be dilated, such as Swin. Removed strides become dilation. PSPNet uses all five stages of
+    the encoder, as published; smp's default is three.
 
-    Raises UserError for a stride that the architecture cannot have and for a backbone that does
-    not work with it on images of any size.
+    Raises UserError for a stride that the architecture lacks, and for a backbone that does not work
+    with it on images of any size.
     """
 
     def __init__(self, architecture: str, backbone: str, *, output_stride: int, num_ids: int):
         super().__init__()
         self.name = f"smp/{architecture}"
-        self.least_cells = 8 if architecture == "pan" else 1  # it halves the last level thrice
+        self.least_cells = 8 if architecture == "pan" else 1  # it halves the last level three times
         _require_stride(architecture, output_stride)
         try:
             network = _create(architecture, backbone, output_stride=output_stride, num_ids=num_ids)
@@ -114,7 +115,7 @@ class SmpSegmenter(Segmenter):
             self.decoder = network.get_submodule("decoder")
             self.head = network.get_submodule("segmentation_head")
             self._try_out(num_ids)
-        except Exception as error:  # smp and timm refuse in many ways, often only when they run
+        except Exception as error:  # smp and timm raise many kinds, often only in the forward pass
             reason = str(error).partition("\n")[0] or "no reason given"
             raise UserError(
                 f"segmenter {self.name}: does not work with backbone {backbone} at output stride "
@@ -125,9 +126,9 @@ class SmpSegmenter(Segmenter):
     def logits(self, images: Float[Tensor, "B 3 H W"]) -> Float[Tensor, "B N H W"]:
         """Logits of background and classes for every pixel.
 
-        Images whose sides are no multiples of the output stride, or for PAN less than 8 times as
-        long, are padded at the right and at the bottom with zeros, the mean colour. Raises
-        UserError where a batch is too small for the norms of a network in training.
+        Images are padded at the right and at the bottom with zeros, the mean colour, to multiples
+        of the output stride, for PAN at least 8 times that stride. Raises UserError if a training
+        batch is too small for the batch norms.
         """
         height, width = images.shape[2:]
         backbone = self.backbone
@@ -141,8 +142,8 @@ class SmpSegmenter(Segmenter):
             if "more than 1 value per channel" not in str(error):
                 raise
             raise UserError(
-                f"segmenter {self.name}: cannot normalise over a batch of {len(images)} at this "
-                "size; train with at least 2 images at once"
+                f"segmenter {self.name}: expected a batch of at least 2 images for batch norm, got "
+                f"{len(images)}; raise batch_size, or lower gradient_accumulation_steps"
             ) from error
         return logits[:, :, :height, :width]
 
@@ -158,14 +159,14 @@ def _require_stride(architecture: str, output_stride: int) -> None:
     possible = OUTPUT_STRIDES[architecture]
     if output_stride not in possible:
         raise UserError(
-            f"segmenter smp/{architecture}: has output stride {' or '.join(map(str, possible))} "
-            f"and no other, got {output_stride}; set output_stride: {possible[-1]} or choose "
-            "another segmenter"
+            f"segmenter smp/{architecture}: expected output stride "
+            f"{' or '.join(map(str, possible))}, got {output_stride}; set output_stride: "
+            f"{possible[-1]} or choose another segmenter"
         )
 
 
 def _create(architecture: str, backbone: str, *, output_stride: int, num_ids: int) -> nn.Module:
-    import segmentation_models_pytorch as smp  # noqa: PLC0415 only where it is used
+    import segmentation_models_pytorch as smp  # noqa: PLC0415 slow to import
 
     options: dict[str, int | bool] = {}
     if architecture == "pspnet":
@@ -173,7 +174,7 @@ def _create(architecture: str, backbone: str, *, output_stride: int, num_ids: in
     elif len(OUTPUT_STRIDES[architecture]) > 1:
         options["encoder_output_stride"] = output_stride
     if backbone.startswith("swin"):
-        options["strict_img_size"] = False  # timm then makes the windows' masks for every image
+        options["strict_img_size"] = False  # timm then computes the window masks for each image
     return smp.create_model(
         architecture,
         encoder_name=backbone if backbone in TORCHVISION else f"tu-{backbone}",

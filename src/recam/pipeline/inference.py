@@ -1,4 +1,4 @@
-"""Maps of whole images: several scales, each with its mirror image, in batches of equal size."""
+"""Maps of whole images, averaged over scales and mirror images, in batches of equal size."""
 
 from collections import defaultdict
 from collections.abc import Callable, Iterator
@@ -22,11 +22,11 @@ Maps = Callable[[Tensor], Tensor]  # normalised images (B, 3, H, W) -> maps (B, 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EqualSizeBatch:
-    """Some images of one size, with their positions in the list they come from."""
+    """Images of one size, with their positions in the list of paths."""
 
     positions: tuple[int, ...]
     pixels: Float[Tensor, "B 3 H W"]  # in [0, 1]
-    stored: tuple[tuple[int, int], ...]  # height and width in the files: larger where shrunk
+    stored: tuple[tuple[int, int], ...]  # height and width in the files
 
 
 def equal_size_batches(
@@ -34,18 +34,18 @@ def equal_size_batches(
     *,
     batch_size: int,
     longest_side: int | None = None,
-    faults: list[UserError] | None = None,
+    errors: list[UserError] | None = None,
 ) -> Iterator[EqualSizeBatch]:
-    """All images, grouped by size, so that nothing is padded and nothing runs alone needlessly.
+    """Yield all images in batches of one size, so that no image is padded.
 
-    Images longer than ``longest_side`` are shrunk to it, one by one while they are read. The next
-    batch is read while the caller works on one. What is wrong with a broken image is raised where
-    its batch would have come, or there added to ``faults`` where that is given.
+    Images longer than ``longest_side`` pixels are shrunk to it while they are read. The next batch
+    is prefetched. The UserError of an unreadable image is raised in place of its batch, or appended
+    to ``errors`` if that is given.
     """
     by_size: dict[tuple[int, int], list[int]] = defaultdict(list)
     stored: dict[int, tuple[int, int]] = {}
     for position, path in enumerate(paths):
-        with _noting(faults):
+        with _collecting(errors):
             stored[position] = image_size(path)
             by_size[shrunk_size(stored[position], longest_side)].append(position)
 
@@ -56,7 +56,7 @@ def equal_size_batches(
     )
     for batch, broken in read_ahead(lambda args: _read(*args, stored=stored), batches):
         for error in broken:
-            with _noting(faults):
+            with _collecting(errors):
                 raise error
         if batch:
             yield batch
@@ -65,17 +65,20 @@ def equal_size_batches(
 def averaged_maps(
     maps: Maps, images: Float[Tensor, "B 3 H W"], *, scales: tuple[float, ...]
 ) -> Float[Tensor, "B K H W"]:
-    """The mean over scales and mirror images, at the size of the images."""
+    """The mean of maps over scales and mirror images, at the size of the images.
+
+    Raises ValueError without a scale.
+    """
     size = images.shape[2:]
     total: Tensor | None = None
     for scale in scales:
         scaled = _rescaled(images, scale)
-        # Both views in one batch: the mirror image's maps are mirrored back and added.
+        # Both views in one batch; the maps of the mirror image are mirrored back.
         plain, mirrored = maps(torch.cat([scaled, scaled.flip(3)])).chunk(2)
         both = functional.interpolate(plain + mirrored.flip(3), size=size, mode="bilinear")
         total = both if total is None else total + both
     if total is None:
-        raise ValueError("at least one scale is needed")
+        raise ValueError("scales: expected at least one, got none")
     return total / (2 * len(scales))
 
 
@@ -89,9 +92,10 @@ def maps_of_images(
     device: torch.device,
     precision: torch.dtype = torch.float32,
 ) -> Iterator[tuple[int, Float[Tensor, "K H W"]]]:
-    """The averaged maps of every image with its position in ``paths``, one after the other.
+    """Yield the position in ``paths`` and the averaged maps of every image, ordered by size.
 
-    ``normalise`` maps pixels in [0, 1] to the input of the network: ``Backbone.normalise``.
+    ``normalise`` maps pixels in [0, 1] to the input of the network, as ``Backbone.normalise`` does.
+    Raises UserError for an unreadable image.
     """
     for batch in equal_size_batches(paths, batch_size=batch_size):
         with torch.inference_mode():
@@ -102,7 +106,7 @@ def maps_of_images(
 
 
 def shrunk_size(size: tuple[int, int], longest_side: int | None) -> tuple[int, int]:
-    """Height and width, reduced alike so that neither is above ``longest_side`` (nor below 1)."""
+    """Height and width, scaled down alike to at most ``longest_side`` and at least 1 pixel."""
     longest = max(size)
     if longest_side is None or longest <= longest_side:
         return size
@@ -113,11 +117,11 @@ def shrunk_size(size: tuple[int, int], longest_side: int | None) -> tuple[int, i
 def _read(
     paths: dict[int, Path], size: tuple[int, int], *, stored: dict[int, tuple[int, int]]
 ) -> tuple[EqualSizeBatch | None, list[UserError]]:
-    """A batch of those images that can be read, by position, and what is wrong with the others."""
+    """A batch of the readable images, or None, and the errors of the others."""
     images: dict[int, Tensor] = {}
     broken: list[UserError] = []
     for position, path in paths.items():
-        with _noting(broken):
+        with _collecting(broken):
             image = read_image(path, at_least=size)
             images[position] = _shrunk(image, size, stored=stored[position])
     if not images:
@@ -150,10 +154,10 @@ def _rescaled(images: Tensor, scale: float) -> Tensor:
 
 
 @contextmanager
-def _noting(faults: list[UserError] | None) -> Iterator[None]:
+def _collecting(errors: list[UserError] | None) -> Iterator[None]:
     try:
         yield
     except UserError as error:
-        if faults is None:
+        if errors is None:
             raise
-        faults.append(error)
+        errors.append(error)

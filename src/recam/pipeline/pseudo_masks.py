@@ -1,4 +1,4 @@
-"""From cams to pseudo masks: maps are fitted to their images, a threshold is set, masks are cut."""
+"""Pseudo masks from cams: propagation of the maps, a threshold, and a cut."""
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
@@ -22,16 +22,16 @@ from recam.refine.interface import Need, Propagate
 from recam.runtime.progress import progress
 
 MIB = 1 << 20
-Picture = UInt8[np.ndarray, "H W 3"]
+RGBImage = UInt8[np.ndarray, "H W 3"]
 
 T = TypeVar("T")
 R = TypeVar("R")
 
 
 def in_threads(work: Callable[[list[T]], R], batches: list[list[T]], *, what: str) -> Iterator[R]:
-    """Results in order, made on all of torch's threads, one batch a thread, with progress.
+    """Yield ``work(batch)`` in order, with progress; each of torch's threads works on one batch.
 
-    One image a core is far faster than all cores on one small image.
+    One small image on each core is far faster than all cores on one image.
     """
     sizes = [len(batch) for batch in batches]
     workers = torch.get_num_threads()
@@ -47,10 +47,10 @@ def in_threads(work: Callable[[list[T]], R], batches: list[list[T]], *, what: st
 def alike_batches(
     cams: dict[Path, Path], *, batch_size: int, need: Need | None = None, memory: int = 0
 ) -> list[list[tuple[Path, Path]]]:
-    """Pairs of cams and image, in batches of one size and one number of classes.
+    """Group (CAM file, image) pairs into batches of equal image size and class count.
 
-    A batch has ``batch_size`` images or as many as ``memory`` bytes are enough for, where there
-    is a ``need``. Raises UserError where they are not enough for one.
+    A batch has at most ``batch_size`` images; with ``need``, the bytes of one image, at most as
+    many as fit into ``memory`` bytes. Raises UserError if one image does not fit.
     """
     alike: dict[tuple[int, int, int], list[tuple[Path, Path]]] = defaultdict(list)
     for file, image in cams.items():
@@ -61,7 +61,7 @@ def alike_batches(
         fitting = memory // needed if needed else batch_size
         if not fitting:
             raise UserError(
-                f"{pairs[0][1]}: its random walk takes {needed / MIB:.0f} MiB, memory allows "
+                f"{pairs[0][1]}: its random walk needs {needed / MIB:.0f} MiB, memory is "
                 f"{memory // MIB}; raise memory, or lower irn_radius"
             )
         step = min(batch_size, fitting)
@@ -69,18 +69,18 @@ def alike_batches(
     return batches
 
 
-def load_cams(file: Path, image: Picture, *, num_classes: int) -> ScoredClasses:
-    """The maps of an image. Raises UserError where they are of another image or other classes."""
+def load_cams(file: Path, image: RGBImage, *, num_classes: int) -> ScoredClasses:
+    """The score maps of an image. Raises UserError for another size or a class index beyond K-1."""
     scored = load_scores(file)
     if scored.scores.shape[1:] != image.shape[:2]:
         raise UserError(
-            f"{file}: has maps of {scored.scores.shape[1:]} pixels, its image has "
-            f"{image.shape[:2]}; make the cams anew"
+            f"{file}: expected maps of {image.shape[:2]} pixels, as its image, got "
+            f"{scored.scores.shape[1:]}; make the cams again"
         )
     if len(scored.classes) and scored.classes.max() >= num_classes:
         raise UserError(
-            f"{file}: has a map of class {scored.classes.max()}, the data set has {num_classes} "
-            "classes, numbered from 0; make the cams anew"
+            f"{file}: expected class indices below {num_classes}, got {scored.classes.max()}; make "
+            "the cams again"
         )
     return scored
 
@@ -89,11 +89,11 @@ def propagate_maps(
     batch: list[tuple[Path, Path]],
     folder: Path,
     *,
-    spread: Propagate,
+    propagate: Propagate,
     num_classes: int,
     device: torch.device,
 ) -> None:
-    """Fit the cams of a batch of ``alike_batches`` to their images and save them in ``folder``."""
+    """Propagate the cams of a batch of ``alike_batches`` and save the maps in ``folder``."""
     images = [read_image(path) for _, path in batch]
     loaded = [
         load_cams(file, image, num_classes=num_classes)
@@ -102,26 +102,26 @@ def propagate_maps(
     scores = torch.from_numpy(np.stack([scored.scores for scored in loaded])).to(device)
     if scores.shape[1]:
         with torch.inference_mode():
-            scores = spread(scores, pixels_of(images, device))
-    for (file, _), scored, spread_scores in zip(batch, loaded, scores.cpu().numpy(), strict=True):
-        save_scores(folder / file.name, ScoredClasses(scores=spread_scores, classes=scored.classes))
+            scores = propagate(scores, pixels_of(images, device))
+    for (file, _), scored, own in zip(batch, loaded, scores.cpu().numpy(), strict=True):
+        save_scores(folder / file.name, ScoredClasses(scores=own, classes=scored.classes))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cut:
-    """How masks are cut from maps that follow the image."""
+    """The parameters of the cut of masks from propagated maps."""
 
-    background: float  # the background's score against them
-    margin: float  # pixels whose best score is no farther from the cut are ignored
-    crf: Crf | None  # sharpens them first
+    background: float  # background score, 0 to 1
+    margin: float  # pixels with a best score within this distance of the threshold are ignored
+    crf: Crf | None  # refines the maps first
 
     @property
     def threshold(self) -> float:
-        """The cut through the scores that are saved: after a CRF 0.5, where classes draw level."""
+        """The cut through the saved scores: the background score, or 0.5 after a CRF."""
         return EVEN if self.crf else self.background
 
     def numbers(self) -> dict[str, float]:
-        """What evaluation must know, and what a reader may want to."""
+        """The scores of the cut, for evaluation and for readers."""
         return {"background": self.background, "threshold": self.threshold, "margin": self.margin}
 
 
@@ -134,9 +134,9 @@ def cut_masks(
     num_classes: int,
     device: torch.device,
 ) -> None:
-    """From a batch of ``alike_batches`` to final scores and masks, both under the files' names.
+    """Write final scores and masks of a batch of ``alike_batches``, named as its files.
 
-    Masks are cut from the scores as they are saved.
+    Masks are cut from the saved, rounded scores.
     """
     loaded = [load_scores(file) for file, _ in batch]
     final = np.stack([scored.scores for scored in loaded])
@@ -157,22 +157,21 @@ def cut_masks(
 
 
 def yen_threshold(counts: Int64[np.ndarray, "levels"]) -> float:
-    """A background score that needs no truth, from how often each level is a pixel's best score.
+    """A background score without ground truth, from the histogram of best scores over levels.
 
     Yen, Chang & Chang, "A New Criterion for Automatic Multilevel Thresholding", IEEE Transactions
-    on Image Processing, 1995: the two sides of the cut, each as a distribution over levels, are to
-    be as spread out as can be, by the correlation that stands there for entropy. Raises UserError
-    where nothing was counted.
+    on Image Processing, 1995: the cut maximises the sum of the entropic correlations of the two
+    distributions over levels, below and above it. Raises UserError for an empty histogram.
     """
     if not counts.any():
-        raise UserError("threshold: yen needs an image that shows a class, got none; set fixed")
-    # Not scikit-image's: in single precision it finds noise where few pixels of many are on top.
+        raise UserError("threshold: yen expects an image with a class, got none; set fixed")
+    # Not scikit-image's: in single precision its criterion is noise if few pixels have high scores.
     share = counts / counts.sum()
     low, low_squares = share.cumsum()[:-1], (share**2).cumsum()[:-1]
     high, high_squares = (v[::-1].cumsum()[::-1][1:] for v in (share, share**2))
     both = (low > 0) & (high > 0)
     if not both.any():
-        return float(counts.argmax() / LEVELS)  # nothing to tell apart: all is background
+        return float(counts.argmax() / LEVELS)  # one level only: everything becomes background
     criterion = np.full(LEVELS, -np.inf)
     sides = low[both] * high[both]
     criterion[both] = np.log(sides**2 / (low_squares[both] * high_squares[both]))
@@ -180,9 +179,10 @@ def yen_threshold(counts: Int64[np.ndarray, "levels"]) -> float:
 
 
 def score_histogram(files: Iterable[Path]) -> Int64[np.ndarray, "levels"]:
-    """How many pixels have their best score on each level; images without a class do not count.
+    """The number of pixels with their best score on each level, over files of score maps.
 
-    Level l holds scores in ((l-1)/100, l/100], as in a threshold sweep.
+    Level l holds scores in ((l-1)/100, l/100], as in a threshold sweep. Images without a class do
+    not count.
     """
     counts = np.zeros(LEVELS + 1, np.int64)
     for file in files:

@@ -12,7 +12,7 @@ import pandas as pd
 from recam.core.errors import UserError
 from recam.data.layout import WeakSplit
 from recam.pipeline.evaluation import (
-    Truth,
+    GroundTruth,
     confusion_table,
     counts_table,
     curve_table,
@@ -120,9 +120,9 @@ def _require_maps(folder: Path, split: WeakSplit) -> None:
         )
 
 
-def _truth(masks: Path, split: WeakSplit) -> tuple[Truth, dict[str, str | int]]:
+def _truth(masks: Path, split: WeakSplit) -> tuple[GroundTruth, dict[str, str | int]]:
     """Ground truth of a split, and for how many of its images there is some."""
-    truth = Truth(ids=split.ids, masks=masks, classes=split.classes)
+    truth = GroundTruth(ids=split.ids, masks=masks, classes=split.classes)
     images, of = len(truth.scored_ids()), len(split.ids)
     if not images:
         logger.info("no ground truth for split %s: nothing to score", split.name)

@@ -1,4 +1,4 @@
-"""Masks of whole images by a trained segmenter: several scales, mirrored, perhaps with a CRF."""
+"""Masks of whole images by a trained segmenter: scales, mirror images and an optional CRF."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -25,19 +25,19 @@ def masks_of_images(
     batch_size: int,
     crf: Crf | None = None,
     longest_side: int | None = None,
-    faults: list[UserError] | None = None,
+    errors: list[UserError] | None = None,
     precision: torch.dtype = torch.float32,
 ) -> Iterator[tuple[int, UInt8[np.ndarray, "H W"]]]:
-    """The mask of every image, at the size of its file, with its position in ``paths``.
+    """Yield the position in ``paths`` and the mask of every image, at the size of its file.
 
-    All is computed where the network's weights are.
-    The network, and the CRF where there is one, see images no longer than ``longest_side``; their
-    probabilities are enlarged. Broken images: see ``equal_size_batches``.
+    Everything runs on the device of the network's weights. The network and the CRF work on images
+    shrunk to ``longest_side`` pixels, and the probabilities are enlarged afterwards. Unreadable
+    images: see ``equal_size_batches``.
     """
     backbone = backbone_of(model)
     device = next(model.parameters()).device
     batches = equal_size_batches(
-        paths, batch_size=batch_size, longest_side=longest_side, faults=faults
+        paths, batch_size=batch_size, longest_side=longest_side, errors=errors
     )
     for batch in batches:
         with torch.inference_mode():
@@ -57,9 +57,9 @@ def masks_of_images(
 def mask_of_probabilities(
     probabilities: Float[Tensor, "N h w"], *, size: tuple[int, int]
 ) -> UInt8[Tensor, "H W"]:
-    """Each pixel's best class, after the probabilities were enlarged to ``size``, bilinearly.
+    """The most probable id of every pixel, after bilinear enlargement to ``size``.
 
-    Classes are enlarged one by one: memory does not grow with their number.
+    Classes are enlarged one by one, so memory does not depend on their number.
     """
     if tuple(probabilities.shape[1:]) == size:
         return probabilities.argmax(dim=0).to(torch.uint8)

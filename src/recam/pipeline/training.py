@@ -1,7 +1,7 @@
-"""One training loop, for anything with ``loss(*batch)``, that can be killed and goes on.
+"""The training loop for every network with ``loss(*batch)``; a killed run can be resumed.
 
-Several processes may run it together, each on its shard of every batch: their averaged gradients
-are those of the whole batch (``recam.runtime.distributed``).
+Several processes can share it, each with its shard of every batch: the averaged gradients are those
+of the whole batch (``recam.runtime.distributed``).
 """
 
 import logging
@@ -27,29 +27,29 @@ from recam.runtime.precision import autocast
 from recam.runtime.progress import progress
 
 POLYNOMIAL_POWER = 0.9  # of the learning rate's decay to zero, per step (authors' code)
-CHECK_EVERY = 50  # steps between looks at a running epoch, each of which waits for the device
-BIASES = ".bias"  # in learning rates: the biases among what is left
+CHECK_EVERY = 50  # steps between checks of a running epoch; each waits for the device
+BIASES = ".bias"  # key of the learning rate of biases outside named attributes
 
 logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Recipe:
-    """The numbers of a training run."""
+    """The hyperparameters of a training run."""
 
     epochs: int
     learning_rates: dict[str, float]  # by group; see ``parameter_groups``
     momentum: float
     weight_decay: float
-    batch_size: int = 1  # of all processes together, for progress, which counts images
+    batch_size: int = 1  # of all processes together; for progress in images
     lr_step_interval: int = 1  # steps between changes of the learning rate
-    gradient_accumulation_steps: int = 1  # a batch passes the network in this many equal parts
-    precision: torch.dtype = torch.float32  # of convolutions and products of matrices
+    gradient_accumulation_steps: int = 1  # equal parts of a batch, one forward pass each
+    precision: torch.dtype = torch.float32  # of autocast
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EpochLoss:
-    """One line of a training curve: the mean of one loss over an epoch."""
+    """A point of a training curve: the mean of one loss over an epoch."""
 
     epoch: int
     loss: str
@@ -67,12 +67,13 @@ def train(
     key: str,
     watch: Callable[[int, int], None] | None = None,
 ) -> list[EpochLoss]:
-    """Train in place with SGD and polynomial decay; return the curve.
+    """Train in place with SGD and polynomial decay; return the training curve.
 
-    After every epoch all that is needed to go on is kept in ``state`` under ``key``; a run that
-    finds its own key there goes on and ends with the numbers of an unbroken one. Every CHECK_EVERY
-    steps ``watch`` gets the steps done and in all; it may raise to end the run. Raises UserError
-    where a loss is not finite or a batch cannot be divided.
+    ``batches`` gives the (images, targets) batches of an epoch, counted from 1. After every epoch
+    the training state is saved in ``state`` with ``key``; a run with the same key resumes from it
+    and gives the same numbers as an uninterrupted run. Every CHECK_EVERY steps ``watch`` is called
+    with the step and the number of steps, and may raise to end the run. Raises UserError if a loss
+    is not finite or a batch cannot be divided.
     """
     if processes() > 1:
         share_batch_norms(model, device=device)
@@ -98,22 +99,22 @@ def train(
 
 
 def epochs_done(state: Path, *, key: str) -> int:
-    """How far the run of that key had come when it was last seen."""
+    """The number of epochs in the saved state of the run with ``key``; 0 without one."""
     content = load_state(state) or {}
     return content["curve"][-1][0] if content.get("key") == key else 0
 
 
 def write_curve(path: Path, curve: list[EpochLoss]) -> None:
-    """A training curve as CSV: epoch, loss, value."""
+    """Write a training curve as CSV with columns epoch, loss, value."""
     lines = [f"{line.epoch},{line.loss},{line.value:.6f}\n" for line in curve]
     write_text(path, "epoch,loss,value\n" + "".join(lines))
 
 
 def parameter_groups(model: nn.Module, learning_rates: dict[str, float]) -> list[dict]:
-    """Trainable parameters by the attribute they belong to, each group with its learning rate.
+    """Trainable parameters, grouped by attribute of the model, with the groups' learning rates.
 
-    Those of no named attribute are in "", but for their biases where ".bias" is named: these have
-    a group of their own without weight decay, as published for DeepLab's head.
+    Group "" holds the parameters of other attributes. With a rate for ".bias", their biases form a
+    group without weight decay, as published for DeepLab's head.
     """
     groups: dict[str, list[nn.Parameter]] = {name: [] for name in learning_rates}
     for name, parameter in model.named_parameters():
@@ -121,7 +122,7 @@ def parameter_groups(model: nn.Module, learning_rates: dict[str, float]) -> list
             owner = name.split(".")[0]
             rest = BIASES if BIASES in groups and name.endswith(BIASES) else ""
             groups[owner if owner in groups else rest].append(parameter)
-    own = {BIASES: {"weight_decay": 0.0}}  # the others have the optimizer's
+    own = {BIASES: {"weight_decay": 0.0}}  # other groups use the optimizer's
     rates = learning_rates.items()
     return [{"params": groups[name], "lr": rate, **own.get(name, {})} for name, rate in rates]
 
@@ -145,7 +146,7 @@ class _WithLosses(Protocol):
 
 
 class _Losses(nn.Module):
-    """A model's losses by name, in the precision asked for."""
+    """A model's losses by name, under autocast."""
 
     def __init__(self, model: nn.Module, precision: torch.dtype, device: torch.device):
         super().__init__()
@@ -154,16 +155,16 @@ class _Losses(nn.Module):
         self.device = device
 
     def forward(self, images: Tensor, targets: Tensor) -> dict[str, Tensor]:
-        """Of this process's part of a batch."""
+        """The losses of this rank's part of a batch."""
         with autocast(self.precision, self.device):
             return cast(_WithLosses, self.model).loss(images, targets)
 
 
 def _shared(losses: _Losses) -> _Losses | DistributedDataParallel:
-    """Where several processes train, gradients are averaged over them while they pass back."""
+    """Average gradients over all ranks during the backward pass."""
     if processes() == 1:
         return losses
-    # Some networks of timm have layers behind those that are used here.
+    # Some timm networks have layers behind the ones used here.
     return DistributedDataParallel(losses, find_unused_parameters=True)
 
 
@@ -194,7 +195,7 @@ def _run_epoch(
         schedule.optimizer.step()
         schedule.step()
         count += 1
-        done = schedule.last_epoch  # it counts the steps of the run
+        done = schedule.last_epoch  # counts steps
         if done % CHECK_EVERY == 0:
             _finite_means(sums, count)
             if watch is not None:
@@ -205,7 +206,7 @@ def _run_epoch(
 def _kept(
     losses: _Losses | DistributedDataParallel, *, more: bool
 ) -> AbstractContextManager[object]:
-    """Where more parts of a batch follow, their gradients wait for the last one's to be shared."""
+    """Skip the averaging over ranks if more parts of the batch follow."""
     if more and isinstance(losses, DistributedDataParallel):
         return losses.no_sync()
     return nullcontext()
@@ -229,7 +230,8 @@ def _finite_means(sums: dict[str, Tensor], count: int) -> dict[str, float]:
     for name, mean in means.items():
         if not math.isfinite(mean):
             raise UserError(
-                f"the loss {name} is {mean}: training diverged; lower the learning rate"
+                f"loss {name}: expected a finite mean, got {mean}; training diverged, so lower the "
+                "learning rate"
             )
     return means
 
@@ -247,7 +249,7 @@ def _resume(state: Path, *, key: str, kept: dict, epochs: int) -> list[EpochLoss
         part.load_state_dict(content[name])
     curve = [EpochLoss(epoch=e, loss=name, value=value) for e, name, value in content["curve"]]
     if _epochs_of(curve) < epochs:
-        logger.info("going on after epoch %d of an unfinished run", _epochs_of(curve))
+        logger.info("resuming after epoch %d", _epochs_of(curve))
     return curve
 
 

@@ -4,32 +4,36 @@ from recam.core.errors import UserError
 from recam.models.segmenters import Segmenter
 
 PERCENT = 100.0
-COLLAPSED = 0.01  # of the foreground in the masks: a network that finds less finds nothing
-WARM_UP = 500  # steps in which a network may call everything background, at least
-LONG_WARM_UP = 0.05  # of all steps, in a long run; in a short one half of them are enough
+COLLAPSED = 0.01  # of the masks' foreground: a network that predicts less has collapsed
+WARM_UP = 500  # steps in which a network may predict only background, at least
+LONG_WARM_UP = 0.05  # of all steps, in a long run; in a short one half of all steps
 
 
 class Watch:
-    """Stops a training run whose network calls everything background. Raises UserError then."""
+    """Ends a training run whose network predicts only background, by a UserError.
+
+    ``remedy`` ends the message: how to get better masks.
+    """
 
     def __init__(self, model: Segmenter, *, remedy: str):
         self.model = model
         self.remedy = remedy
-        self.last: int | None = None  # at which step it was called before
+        self.last: int | None = None  # step of the previous call
 
     def __call__(self, step: int, steps: int) -> None:
-        """Look at what was found since the last call, after so many steps of so many.
+        """Check the predictions since the last call, at ``step`` of ``steps``.
 
-        What was found before the first call, or before the network had warmed up, is not judged.
+        Predictions before the first call and during the warm-up are not judged. Raises UserError if
+        the predicted foreground is below 1 % of the masks' foreground.
         """
-        true, found = self.model.foreground.shares()
+        in_masks, predicted = self.model.foreground.shares()
         since, self.last = self.last, step
         warm_up = min(max(WARM_UP, int(LONG_WARM_UP * steps)), steps // 2)
-        if since is None or since < warm_up or found >= COLLAPSED * true:
+        if since is None or since < warm_up or predicted >= COLLAPSED * in_masks:
             return
         raise UserError(
-            f"after {step} of {steps} steps the segmenter calls {PERCENT * found:.2f} % of the "
-            f"pixels something else than background, its masks {PERCENT * true:.2f} %: either its "
-            "learning rate is too high, so lower lr_head, lr_head_bias and lr; or its masks are of "
-            f"no use, so look at some and {self.remedy}"
+            f"after {step} of {steps} steps the segmenter predicts {PERCENT * predicted:.2f} % "
+            f"foreground, and its masks have {PERCENT * in_masks:.2f} %: if the learning rate is "
+            "too high, lower lr_head, lr_head_bias and lr; if the masks are bad, inspect some and "
+            f"{self.remedy}"
         )

@@ -1,1 +1,1 @@
-"""From maps to maps that follow the image."""
+"""Refinement of score maps by image colours and learned edges."""

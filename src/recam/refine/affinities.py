@@ -1,8 +1,8 @@
-"""Which pixels of a grid are neighbours, and how alike they are by the edges between them.
+"""Pairs of neighbouring pixels on a grid, and their affinities by the edges between them.
 
 Section 4.4 of Ahn, Cho & Kwak, "Weakly Supervised Learning of Instance Segmentation with
-Inter-pixel Relations" (IRN), CVPR 2019: two pixels belong together unless an edge lies between
-them, so their affinity is 1 - max of the edges on the path from one to the other.
+Inter-pixel Relations" (IRN), CVPR 2019: the affinity of two pixels is 1 - max of the edges
+on the path between them.
 """
 
 from functools import cache
@@ -19,9 +19,9 @@ Offset = tuple[int, int]  # rows down, columns to the right
 
 @cache
 def pair_offsets(radius: int) -> tuple[Offset, ...]:
-    """From a pixel to each neighbour nearer than ``radius``, one of every two opposite offsets.
+    """The offsets from a pixel to its neighbours nearer than ``radius`` cells, half of them.
 
-    These are the neighbours to the right in its row and all those in the rows below.
+    Of two opposite offsets one is kept: to the right in the same row, and all in the rows below.
     """
     reach = range(1 - radius, radius)
     return tuple(
@@ -34,7 +34,7 @@ def pair_offsets(radius: int) -> tuple[Offset, ...]:
 
 @cache
 def path(offset: Offset) -> tuple[Offset, ...]:
-    """The pixels between (0, 0) and ``offset``, both included: all less than 1 off the line."""
+    """The pixels from (0, 0) to ``offset``, both included: those less than 1 from the line."""
     dy, dx = offset
     return tuple(
         (y, x)
@@ -45,7 +45,7 @@ def path(offset: Offset) -> tuple[Offset, ...]:
 
 
 def pair_sources(grid: Num[Tensor, "B h w"], *, radius: int) -> Num[Tensor, "B y x"]:
-    """The pixels that have all their neighbours in the grid, for which pairs are made."""
+    """The pixels with all neighbours inside the grid: the first pixel of every pair."""
     margin = radius - 1
     height, width = grid.shape[1:]
     return grid[:, : max(0, height - margin), margin : max(margin, width - margin)]
@@ -67,7 +67,7 @@ def pair_affinities(
 ) -> Float[Tensor, "B offsets y x"]:
     """Affinities in [0, 1] of each pixel of ``pair_sources`` with its neighbours.
 
-    The gradient goes to the strongest edge on each path, to the first of equal ones.
+    The gradient goes to the strongest edge on each path, and among equal edges to the first.
     """
     margin = radius - 1
     sources = pair_sources(edges, radius=radius)
@@ -80,7 +80,7 @@ def pair_affinities(
         numbers = torch.arange(edges[0].numel(), device=edges.device).view(edges.shape[1:])
         starts = pair_sources(numbers[None], radius=radius)
     affinities = []
-    for offset in pair_offsets(radius):  # one by one, as the indices of all take most memory
+    for offset in pair_offsets(radius):  # one by one: indices of all take most of the memory
         pixels = path(offset)
         in_window = [y * (2 * margin + 1) + margin + x for y, x in pixels]
         steps = torch.tensor([y * width + x for y, x in pixels], device=edges.device)
@@ -93,7 +93,7 @@ def pair_affinities(
 def grid_affinities(
     edges: Float[Tensor, "B h w"], *, radius: int
 ) -> Float[Tensor, "B offsets h w"]:
-    """Affinities of every pixel of a grid with its neighbours; those beyond its border have 0."""
+    """Affinities in [0, 1] of every pixel with its neighbours; 0 for those beyond the border."""
     margin = radius - 1
     walled = functional.pad(edges, (margin, margin, 0, margin), value=1.0)
     return pair_affinities(walled, radius=radius)

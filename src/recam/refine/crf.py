@@ -18,8 +18,8 @@ from torch import Tensor
 from recam.refine.lattice import AllPairs, Grid, Lattice
 
 EXACT_UP_TO = 64 * 64  # pixels; all pairs of them take 67 MB
-COLOURS = 255  # kernels measure colours in units of 8-bit images, pixels range from 0 to 1
-LEAST_PROBABILITY = 1e-5  # keeps energies finite, as the authors' users do
+COLOURS = 255  # kernels measure colours in steps of 8-bit images; pixels range from 0 to 1
+LEAST_PROBABILITY = 1e-5  # keeps energies finite; the value in public uses of the authors' code
 
 GaussianFilter = AllPairs | Grid | Lattice
 
@@ -47,11 +47,12 @@ class CrfKernels:
 
 
 class DenseCrf:
-    """The filters of images of one size, made once for any number of unaries.
+    """A dense CRF on images of one size; its filters serve any number of unaries.
 
-    ``pixels`` range from 0 to 1; no image sees another. Images of at most ``exact_up_to`` pixels
-    are filtered by all pairs of them, larger ones by the permutohedral lattice, as the authors'
-    program does; what that costs in agreement is measured in ``benchmarks/refinement.py``.
+    ``pixels`` range from 0 to 1; images are independent. Images of at most ``exact_up_to`` pixels
+    are filtered over all pairs, larger ones by the permutohedral lattice, as in the authors'
+    program; ``benchmarks/refinement.py`` measures the agreement of the two. Raises ValueError for
+    pixels that are not finite.
     """
 
     def __init__(
@@ -78,9 +79,11 @@ class DenseCrf:
     def posteriors(
         self, unary: Float[Tensor, "B *sets N H W"], *, iterations: int
     ) -> Float[Tensor, "B *sets N H W"]:
-        """Every pixel's distribution over the N labels, from energies (-log of probabilities).
+        """Every pixel's distribution over the N labels after ``iterations`` rounds of mean field.
 
-        Each set of labels is a field of its own; all are filtered together.
+        ``unary`` holds energies, -log of probabilities. Each set is an independent field; all sets
+        are filtered together. Raises ValueError for maps of another size or energies that are not
+        finite.
         """
         if unary.shape[-2:] != self.shape:
             raise ValueError(f"unary: expected maps of {self.shape}, got {unary.shape[-2:]}")
@@ -99,9 +102,10 @@ class DenseCrf:
 def unary_of_labels(
     masks: Integer[Tensor, "*sets H W"], *, num_labels: int, certainty: float
 ) -> Float[Tensor, "*sets num_labels H W"]:
-    """Energies that give a pixel's label the probability ``certainty``; the others share the rest.
+    """Energies by which a pixel's label has probability ``certainty``; the others share the rest.
 
-    Labels are 0 to ``num_labels`` - 1. A single label has the energy -log(certainty).
+    Labels are 0 to ``num_labels`` - 1. A single label has energy -log(certainty). Raises ValueError
+    for other labels and for a certainty that is not between 0 and 1.
     """
     if not 0 < certainty < 1:
         raise ValueError(f"certainty: expected a number between 0 and 1, got {certainty}")

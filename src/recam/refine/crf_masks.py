@@ -1,4 +1,4 @@
-"""What the dense CRF does for masks: it sharpens scores, and it finds pixels that are sure."""
+"""Uses of the dense CRF: refining score maps, and selecting confident pixels for IRN."""
 
 from dataclasses import dataclass
 
@@ -10,12 +10,12 @@ from recam.core.labels import BACKGROUND, IGNORE
 from recam.refine.crf import CrfKernels, DenseCrf, unary_of_labels, unary_of_probabilities
 from recam.refine.interface import TINY
 
-EVEN = 0.5  # the crf_refined score of a class that is as likely as the background
+EVEN = 0.5  # the refined score of a class as likely as the background
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Crf:
-    """A dense CRF's kernels and how many rounds of mean field are run."""
+    """The kernels of a dense CRF and its number of mean-field iterations."""
 
     kernels: CrfKernels
     iterations: int
@@ -28,11 +28,11 @@ def crf_refined(
     background: float,
     crf: Crf,
 ) -> Float[Tensor, "B n H W"]:
-    """Scores after a CRF in which the background has a constant score, 0.5 where they draw level.
+    """Score maps in [0, 1] after a CRF in which the background has a constant score.
 
-    Probabilities are proportional to scores. With posteriors Q the result is
-    Q_c / (Q_background + max Q): the best class of a pixel is above 0.5 exactly where it is more
-    likely than the background, and classes keep their order.
+    Unary probabilities are proportional to scores. With posteriors Q the result is
+    Q_c / (Q_background + max Q): the best class of a pixel is above 0.5 if and only if it is more
+    likely than the background, and the order of classes is kept.
     """
     rivals = _with_background(scores, background)
     unary = unary_of_probabilities(rivals / rivals.sum(dim=1, keepdim=True).clamp(min=TINY))
@@ -52,11 +52,11 @@ def confident_labels(
     certainty: float,
     crf: Crf,
 ) -> UInt8[Tensor, "B H W"]:
-    """Sure pixels to train IRN with: 0 background, i the i-th map, 255 unsure.
+    """Confident pixels, on which IRN trains: 0 background, i the i-th map, 255 ignored.
 
-    Ahn, Cho & Kwak, CVPR 2019, section 4.2: masks are cut at two background scores and a CRF is run
-    on each. What is an object in spite of the high score, ``foreground``, is sure; so is what is
-    background even with the low one, ``background``.
+    Ahn, Cho & Kwak, CVPR 2019, section 4.2: masks are cut at two background scores, and a CRF
+    refines each with ``certainty`` as the probability of a pixel's label. Foreground at the high
+    score ``foreground`` is confident, and so is background at the low score ``background``.
     """
     count = scores.shape[1] + 1
     unaries = [
@@ -68,11 +68,11 @@ def confident_labels(
     field = DenseCrf(pixels, kernels=crf.kernels)
     found = field.posteriors(torch.stack(unaries, dim=1), iterations=crf.iterations)
     strict, generous = found.argmax(dim=2).unbind(dim=1)
-    unsure = torch.where(strict + generous == BACKGROUND, BACKGROUND, IGNORE)
-    return torch.where(strict != BACKGROUND, strict, unsure).to(torch.uint8)
+    rest = torch.where(strict + generous == BACKGROUND, BACKGROUND, IGNORE)
+    return torch.where(strict != BACKGROUND, strict, rest).to(torch.uint8)
 
 
 def _with_background(scores: Tensor, background: float) -> Float[Tensor, "B n_and_1 H W"]:
-    """The maps with one before them: the background's, the same at every pixel."""
+    """Put a constant map of the background before the score maps."""
     rival = scores.new_full((len(scores), 1, *scores.shape[2:]), background)
     return torch.cat([rival, scores], dim=1)

@@ -1,10 +1,10 @@
-"""IRN: a network that learns from confident pixels where the borders of objects are.
+"""IRN: a network that learns the borders of objects from confident pixels.
 
 Ahn, Cho & Kwak, "Weakly Supervised Learning of Instance Segmentation with Inter-pixel Relations",
-CVPR 2019. Pairs of nearby pixels that are surely of the same class, or surely not, teach it two
-things over the features of a frozen backbone: edges, which a path between pixels of different
-classes must cross, and displacements, from each pixel to the centre of its object. Masks need the
-edges only (section 5.2); displacements tell objects of one class apart.
+CVPR 2019. Pairs of nearby confident pixels, of the same class or of different classes, supervise
+two heads on the features of a frozen backbone: edges, which a path between pixels of different
+classes must cross, and displacements from each pixel to the centre of its object. Masks need the
+edges only (section 5.2); displacements separate objects of one class.
 """
 
 from collections.abc import Iterable, Sequence
@@ -27,17 +27,17 @@ from recam.refine.affinities import (
 from recam.runtime.distributed import all_reduce_sum, processes
 from recam.runtime.precision import to_float32
 
-EDGE_WIDTH = 32  # channels of each level in the edge head; this and what follows: authors' code
-FINE_WIDTH = 64  # channels of the first fine level in the displacement head, then twice as many
+EDGE_WIDTH = 32  # channels of each level in the edge head; this and the next five: authors' code
+FINE_WIDTH = 64  # channels of the first fine level in the displacement head; doubled at each next
 WIDTH = 256  # channels of its coarse levels
-GROUP, GROUPS = 8, 16  # channels normalised together, in no more groups than these
+GROUP, GROUPS = 8, 16  # group norm: channels in a group, and the largest number of groups
 EPSILON = 1e-5  # keeps logarithms and quotients finite
 MOMENTUM = 0.1  # of the running mean of displacements
 
 
 @runtime_checkable  # the tests check types at run time
 class Levels(Protocol):
-    """A backbone that gives the features of every level, the finest first."""
+    """A backbone with the features of every level, the finest first."""
 
     level_channels: tuple[int, ...]
     level_strides: tuple[int, ...]
@@ -52,7 +52,10 @@ class Levels(Protocol):
 
 
 class Irn(nn.Module):
-    """Edges and displacements at a stride of 4 pixels; ``radius`` is that of training pairs."""
+    """Edges and displacements at stride 4, on a frozen backbone.
+
+    ``radius`` is the reach of training pairs, in cells of 4 pixels.
+    """
 
     def __init__(self, backbone: Levels, *, radius: int):
         super().__init__()
@@ -64,18 +67,18 @@ class Irn(nn.Module):
         self.displacement_head = DisplacementHead(backbone.level_channels, backbone.level_strides)
 
     def train(self, mode: bool = True) -> "Irn":
-        """Train the heads; the backbone stays as it is, batch norms included."""
+        """Set the mode of the heads; the backbone stays in eval mode, batch norms included."""
         super().train(mode)
         self.backbone.eval()
         return self
 
     def edges(self, images: Float[Tensor, "B 3 H W"]) -> Float[Tensor, "B h w"]:
-        """How surely a pixel is a border, in [0, 1], from an image and its mirror image."""
+        """Edge probabilities in [0, 1], averaged over normalised images and their mirror images."""
         plain, mirrored = self.edge_head(self._levels(torch.cat([images, images.flip(3)]))).chunk(2)
         return ((plain + mirrored.flip(2)) / 2).sigmoid()
 
     def displacements(self, images: Float[Tensor, "B 3 H W"]) -> Float[Tensor, "B 2 h w"]:
-        """From each pixel to the centre of its object: rows down, columns to the right."""
+        """Displacements, in cells, to the centre of each cell's object: rows, then columns."""
         return self.displacement_head(self._levels(images))
 
     def loss(
@@ -83,12 +86,13 @@ class Irn(nn.Module):
     ) -> dict[str, Float[Tensor, ""]]:
         """The losses of sections 4.3 and 4.4 over all pairs of the batch; their sum is minimised.
 
-        ``masks`` hold confident pixels, 255 elsewhere. A kind of pairs that does not occur gives 0.
+        ``masks`` hold the ids of confident pixels, 255 elsewhere. The loss of a kind of pairs
+        without any pair is 0.
         """
         features = self._levels(images)
         edges = self.edge_head(features).sigmoid()
         displacements = self.displacement_head(features)
-        pairs = sure_pairs(reduced(masks, size=edges.shape[1:]), radius=self.radius)
+        pairs = confident_pairs(reduced(masks, size=edges.shape[1:]), radius=self.radius)
         affinities = pair_affinities(edges, radius=self.radius)
         attraction, repulsion = (affinities + EPSILON).log(), (1 + EPSILON - affinities).log()
         differences, offsets = displacement_differences(displacements, radius=self.radius)
@@ -105,15 +109,15 @@ class Irn(nn.Module):
 
 
 def edges_of(irn: Irn, pixels: Float[Tensor, "B 3 H W"]) -> Float[Tensor, "B h w"]:
-    """Edge probabilities of images whose pixels are in [0, 1]."""
+    """Edge probabilities in [0, 1] of images whose pixels are in [0, 1], at stride 4."""
     return irn.edges(irn.backbone.normalise(pixels))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pairs:
-    """Which neighbours are surely both of one object class, both background, or different.
+    """Pairs of confident pixels: of one object class, of background, or of different classes.
 
-    Pairs stand as ``pair_targets`` orders them.
+    Pairs are in the order of ``pair_targets``.
     """
 
     object: Bool[Tensor, "B offsets y x"]
@@ -121,22 +125,22 @@ class Pairs:
     different: Bool[Tensor, "B offsets y x"]
 
 
-def sure_pairs(masks: UInt8[Tensor, "B h w"], *, radius: int) -> Pairs:
-    """Pairs of confident pixels; ignored ones (255) are in none. Section 4.2."""
+def confident_pairs(masks: UInt8[Tensor, "B h w"], *, radius: int) -> Pairs:
+    """The pairs of a grid of ids, without those that have an ignored pixel (255). Section 4.2."""
     first, second = pair_sources(masks, radius=radius)[:, None], pair_targets(masks, radius=radius)
-    sure = (first != IGNORE) & (second != IGNORE)
+    both = (first != IGNORE) & (second != IGNORE)
     same, empty = first == second, first == BACKGROUND
     return Pairs(
-        object=sure & same & ~empty, background=sure & same & empty, different=sure & ~same
+        object=both & same & ~empty, background=both & same & empty, different=both & ~same
     )
 
 
 def displacement_differences(
     displacements: Float[Tensor, "B 2 h w"], *, radius: int
 ) -> tuple[Float[Tensor, "B 2 offsets y x"], Float[Tensor, "2 offsets 1 1"]]:
-    """By how much the displacements of two neighbours differ, and the offset between the two.
+    """The difference of two neighbours' displacements, and the offset between the neighbours.
 
-    In one object both point to the same centre, so the two are the same (section 4.3).
+    Inside one object both point to the same centre, so the two are equal (section 4.3).
     """
     rows_and_columns = [
         pair_sources(d, radius=radius)[:, None] - pair_targets(d, radius=radius)
@@ -158,15 +162,15 @@ class EdgeHead(nn.Module):
         self.join = nn.Conv2d(EDGE_WIDTH * len(channels), 1, kernel_size=1)
 
     def forward(self, features: list[Tensor]) -> Float[Tensor, "B h w"]:
-        """One logit for each cell of the grid."""
+        """One logit for each cell, in float32."""
         return to_float32(self.join(_joined(self.levels, features))[:, 0])
 
 
 class DisplacementHead(nn.Module):
     """Displacements (B, 2, h, w) at stride 4; coarse levels are joined first.
 
-    In training their running mean is kept; otherwise it is taken off them, so that they are zero
-    on average over a data set (section 4.3).
+    Training keeps a running mean of the displacements. In eval mode it is subtracted, so that their
+    mean over a data set is zero (section 4.3).
     """
 
     def __init__(self, channels: tuple[int, ...], strides: tuple[int, ...]):
@@ -190,7 +194,7 @@ class DisplacementHead(nn.Module):
         self.register_buffer("mean", torch.zeros(2))
 
     def forward(self, features: list[Tensor]) -> Float[Tensor, "B 2 h w"]:
-        """In cells of the grid: rows down, columns to the right."""
+        """Displacements in cells, float32: rows down, then columns to the right."""
         fine, coarse = features[: len(self.fine)], features[len(self.fine) :]
         joined = self.up(_joined(self.coarse, coarse))
         finest = [level(f) for level, f in zip(self.fine, fine, strict=True)]
@@ -228,7 +232,7 @@ def _joined(levels: Iterable[nn.Module], features: list[Tensor]) -> Tensor:
 
 
 def _fitted(grids: list[Tensor]) -> Tensor:
-    """Grids of one stride side by side: what scaling added at the right and below is cut off."""
+    """Concatenate grids of one stride; rows and columns that scaling added are cut off."""
     height, width = (min(grid.shape[axis] for grid in grids) for axis in (2, 3))
     return torch.cat([grid[:, :, :height, :width] for grid in grids], dim=1)
 
@@ -240,5 +244,5 @@ def reduced(masks: UInt8[Tensor, "B H W"], *, size: Sequence[int]) -> UInt8[Tens
 
 
 def _mean(values: Tensor, which: Bool[Tensor, "..."]) -> Float[Tensor, ""]:
-    """Over the pairs of all processes that share the batch, as ``cross_entropy`` over pixels."""
+    """The mean over the pairs of all ranks that share the batch (see ``cross_entropy``)."""
     return (values * which).sum() * processes() / (all_reduce_sum(which.sum()) + EPSILON)

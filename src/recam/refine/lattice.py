@@ -14,16 +14,16 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from torch.nn import functional
 
-REACH = 5  # standard deviations; further away a weight is below exp(-12.5), 4e-6
-TILE = 64  # pixels of a row that one product of matrices computes
+REACH = 5  # standard deviations; farther away a weight is below exp(-12.5), 4e-6
+TILE = 64  # pixels of a row in one matrix product
 
 
 class AllPairs:
-    """The sums to the letter. Holds B x n x n weights: 4 bytes each, 340 MB for 96 x 96 pixels."""
+    """The exact sums. Holds B x n x n weights: 4 bytes each, 340 MB for 96 x 96 pixels."""
 
     def __init__(self, features: Float[Tensor, "B d n"]):
         points = features.transpose(1, 2).contiguous()
-        # Differences one by one: the shorter way by products loses digits where points are close.
+        # Explicit differences: the faster way by products loses digits for points that are close.
         distances = torch.cdist(points, points, compute_mode="donot_use_mm_for_euclid_dist")
         self.weights = distances.square_().mul_(-0.5).exp_()
 
@@ -33,7 +33,7 @@ class AllPairs:
 
 
 class Grid:
-    """The sums where features are a pixel's column and row over ``sigma`` (pixels): row by row."""
+    """The exact sums for features that are a pixel's column and row over ``sigma`` (pixels)."""
 
     def __init__(self, height: int, width: int, *, sigma: float, device: torch.device):
         self.shape = (height, width)
@@ -41,7 +41,7 @@ class Grid:
         self.bands = [_band(reach, sigma=sigma).to(device) for reach in reaches]
 
     def __call__(self, values: Float[Tensor, "B n c"]) -> Float[Tensor, "B n c"]:
-        """The sum at every pixel, of every column of values; pixels row by row."""
+        """The sum at every pixel, for every column of ``values``; pixels are ordered row by row."""
         clouds, pixels, columns = values.shape
         rows = values.transpose(1, 2).reshape(-1, *self.shape)
         for band in self.bands:
@@ -53,14 +53,14 @@ class Lattice:
     """The sums by the permutohedral lattice of Adams, Baek & Davis, Eurographics 2010, section 3.
 
     A point's value is shared among the d + 1 vertices of the simplex around it, vertices exchange
-    values with their neighbours along d + 1 directions, and the point collects what its vertices
-    then hold. The sums come out up to a factor that all points share.
+    values with their neighbours along d + 1 directions, and the point collects the values of its
+    vertices. The sums are exact up to a factor that all points share and an approximation error.
 
-    Only vertices around a point are kept, as published: what would pass through the holes between
-    them is lost, which is most of what sets the sums apart from the exact ones.
+    Only vertices around a point are kept, as published. Values do not pass through the holes
+    between them, which is the main approximation error.
 
-    Time and memory grow with the number of points times d squared and with values' columns: about
-    220 MB for a photograph of 480 x 640 pixels, d = 5 and 3 columns.
+    Time and memory are proportional to the number of points, d squared and the columns of values:
+    about 220 MB for a photograph of 480 x 640 pixels, d = 5 and 3 columns.
     """
 
     def __init__(self, features: Float[Tensor, "B d n"]):
@@ -73,7 +73,7 @@ class Lattice:
         )
         self.members = (order % number).int()  # points of the first vertex, of the second, ...
         self.member_weights = weights.flatten()[order]
-        # Where each vertex's members begin; the last one, that stands for a hole, has none.
+        # The first member of each vertex; the last vertex stands for a hole and has no member.
         self.starts = functional.pad(counts.cumsum(0), (1, 0)).int()
         simplices = torch.empty_like(order).scatter_(0, order, owners)
         self.simplices = simplices.view(dims + 1, number).T.int().contiguous()
@@ -89,7 +89,7 @@ class Lattice:
             mode="sum",
             per_sample_weights=self.member_weights,
         )
-        for neighbours in self.neighbours:  # in one direction after another
+        for neighbours in self.neighbours:  # one direction after another
             received = functional.embedding_bag(neighbours, held, mode="sum")
             held = torch.add(held, received, alpha=0.5)  # weights 1/4, 1/2, 1/4, doubled
         sums = functional.embedding_bag(
@@ -109,7 +109,7 @@ def _filtered_rows(rows: Tensor, band: Tensor) -> Tensor:
     reach = (len(band) - TILE) // 2
     padded = functional.pad(rows, (reach, reach + -length % TILE))
     tiles = padded.unfold(-1, len(band), TILE)  # overlapping
-    filtered = tiles.reshape(-1, len(band)) @ band  # one product instead of one a row
+    filtered = tiles.reshape(-1, len(band)) @ band  # one matrix product instead of one for each row
     return filtered.view(*tiles.shape[:-1], TILE).flatten(-2)[..., :length]
 
 
@@ -153,9 +153,10 @@ def _lifted(features: Float[Tensor, "d n"]) -> Float[Tensor, "vertices n"]:
 def _radices(
     base: Int[Tensor, "vertices n"], *, clouds: int
 ) -> tuple[Int[Tensor, "vertices 1"], Int[Tensor, " vertices"], list[int], int]:
-    """What makes one number of a vertex's coordinates, without the last, which follows from them.
+    """The radices that encode a vertex's coordinates as one integer, and the range of the codes.
 
-    Coordinates range d around the base; neighbours d further. Last, how many numbers that takes.
+    The last coordinate follows from the others. Coordinates range d around the base, and those of
+    neighbours d more.
     """
     size = len(base)
     margin = 2 * size
@@ -171,7 +172,7 @@ def _radices(
 
 
 def _neighbours(vertices: Int[Tensor, " m"], step: int) -> Int[Tensor, "m_and_hole 2"]:
-    """The vertices one step ahead and behind; where there is none, the hole, number m."""
+    """The vertices one step ahead and behind; number m, the hole, for a missing one."""
     hole = len(vertices)
     wanted = vertices + step
     ahead = torch.searchsorted(vertices, wanted).clamp_(max=hole - 1)

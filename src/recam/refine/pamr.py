@@ -1,10 +1,10 @@
-"""Pixel-adaptive refinement: scores flow between neighbours that look alike.
+"""Pixel-adaptive refinement (PAMR): scores propagate between neighbours of similar colour.
 
 PAMR of Araslanov & Roth, "Single-Stage Semantic Segmentation from Image Labels", CVPR 2020,
 section 3.3: a pixel's new score is the mean of its neighbours' scores, weighted by a softmax of
 -|I_i - I_j| / (0.1 sigma_i), where sigma_i is the standard deviation of the colours around i (the
 authors' code; their equation 5 writes sigma squared and no 0.1). Weights of a pixel sum to 1, so a
-constant background score stays what it is, and thresholds can be chosen after refining.
+constant background score is unchanged and thresholds can be chosen after refinement.
 """
 
 from dataclasses import dataclass
@@ -22,7 +22,7 @@ Offset = tuple[int, int]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pamr:
-    """The numbers of PAMR: distances of neighbours in pixels, and rounds."""
+    """The parameters of PAMR: distances of neighbours, in pixels, and iterations."""
 
     dilations: tuple[int, ...]
     iterations: int
@@ -35,10 +35,10 @@ def pamr(
     dilations: tuple[int, ...],
     iterations: int,
 ) -> Float[Tensor, "B n H W"]:
-    """Refine score maps by the colours of their image, any finite range.
+    """Refine score maps, of any finite range, by the colours of their image.
 
-    The eight neighbours at each distance in ``dilations`` (pixels) take part; the image's edge is
-    repeated outwards. The result stays within the range of the scores given.
+    The neighbours of a pixel are the eight at each distance in ``dilations`` (pixels); the image is
+    padded by its border pixels. The result stays within the range of ``scores``.
     """
     ring = [(dy, dx) for dy in (-1, 0, 1) for dx in (-1, 0, 1) if (dy, dx) != (0, 0)]
     offsets = [(d * dy, d * dx) for d in dilations for dy, dx in ring]
@@ -69,7 +69,7 @@ def _padded(grid: Tensor, margin: int) -> Tensor:
 
 
 def _shifted(padded: Tensor, offset: Offset, margin: int) -> Tensor:
-    """The grid as seen from ``offset`` away: a view, nothing is copied."""
+    """The grid moved by ``offset``: a view without a copy."""
     dy, dx = offset
     height, width = (length - 2 * margin for length in padded.shape[2:])
     return padded[:, :, margin + dy : margin + dy + height, margin + dx : margin + dx + width]

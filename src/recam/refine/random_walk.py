@@ -1,12 +1,13 @@
-"""The random walk of IRN: scores spread over the image and stop at edges.
+"""The random walk of IRN: scores propagate over the image and stop at edges.
 
 Ahn, Cho & Kwak, CVPR 2019, section 5.2: with affinities A between neighbours (a pixel's own is 1)
 one step takes the mean of the neighbours' scores weighted by A to the power beta, and the walk
 takes 2^8 steps. The authors square the dense matrix of all pairs of pixels eight times: for an
-image of 480 x 640 pixels it has 1.4 GiB. Here scores are stepped, over neighbours only, and fewer
-steps do: the walk of t steps is a mixture of Chebyshev polynomials of one step, weighted by how
-probable it is that t flips of a coin end up so far from even, and far ends are never reached
-(Sachdeva & Vishnoi, "Faster Algorithms via Approximation Theory", 2014, theorem 3.3).
+image of 480 x 640 pixels it has 1.4 GiB. Here each step is sparse, over neighbours only, and fewer
+steps suffice: a walk of t steps is a mixture of Chebyshev polynomials of one step. The weight of
+T_k is the probability that the numbers of heads and tails in t coin flips differ by k, which is
+negligible for large k (Sachdeva & Vishnoi, "Faster Algorithms via Approximation Theory", 2014,
+theorem 3.3).
 """
 
 from dataclasses import dataclass
@@ -20,14 +21,14 @@ from torch.nn import functional
 from recam.refine.affinities import STRIDE, grid_affinities, pair_offsets
 from recam.refine.interface import TINY
 
-NEGLIGIBLE = 1e-6  # probability of all that is left out of the mixture
+NEGLIGIBLE = 1e-6  # total weight of the omitted polynomials
 BYTES = 4  # of a float32
-EDGE_COPIES = 8  # grids of edges, paths and sums that are alive at once, beside the weights
+EDGE_COPIES = 8  # grids of edges, paths and sums held at once, besides the weights
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Walk:
-    """The numbers of IRN's random walk: reach in cells of 4 pixels, beta, and steps."""
+    """The parameters of IRN's random walk: radius in cells of 4 pixels, beta (power), steps."""
 
     radius: int
     power: float
@@ -42,10 +43,10 @@ def random_walk(
     power: float,
     steps: int,
 ) -> Float[Tensor, "B n h w"]:
-    """Scores after ``steps`` steps, having left pixels in proportion to 1 - edge.
+    """Scores, multiplied by 1 - edge, after ``steps`` steps of the walk.
 
-    Neighbours are nearer than ``radius`` cells; ``power`` is beta. Non-negative scores stay so but
-    for rounding, and none exceeds the largest given.
+    Neighbours are nearer than ``radius`` cells; ``power`` is beta. Up to rounding, non-negative
+    scores stay non-negative and none exceeds the largest input.
     """
     weights = transition_weights(edges, radius=radius, power=power)
     offsets = _all_offsets(radius)
@@ -72,15 +73,15 @@ def walked(
     power: float,
     steps: int,
 ) -> Float[Tensor, "B n H W"]:
-    """Scores of pixels after the random walk on the coarser grid of ``edges``.
+    """Scores of pixels after the random walk on the coarser grid of ``edges``, in [0, 1].
 
-    Cells take the mean of their pixels, pixels are interpolated between cells. The largest score of
-    each image becomes 1 (authors' code); an image without any score keeps its zeros.
+    A cell's score is the mean over its pixels; afterwards pixels are interpolated between cells.
+    The largest score of each image becomes 1 (authors' code); an image of zeros stays zero.
     """
     size = scores.shape[2:]
     cells = functional.adaptive_avg_pool2d(scores, (edges.shape[1], edges.shape[2]))
     cells = random_walk(cells, edges, radius=radius, power=power, steps=steps).clamp(min=0)
-    # By the stride and not to the size: the last cells may reach beyond the image.
+    # By the stride, not to the size: the last cells may extend beyond the image.
     fine = functional.interpolate(cells, scale_factor=float(STRIDE), mode="bilinear")
     fine = fine[:, :, : size[0], : size[1]]
     return fine / fine.amax(dim=(1, 2, 3), keepdim=True).clamp(min=TINY)
@@ -89,9 +90,9 @@ def walked(
 def transition_weights(
     edges: Float[Tensor, "B h w"], *, radius: int, power: float
 ) -> Float[Tensor, "B offsets h w"]:
-    """The weight of each neighbour in a pixel's mean: the pixel itself, then those of ``radius``.
+    """The weights of a pixel and of its neighbours within ``radius`` in one step of the walk.
 
-    Every pixel's weights sum to 1. The order is that of ``pair_offsets``, then their opposites.
+    Every pixel's weights sum to 1. The order: the pixel, ``pair_offsets``, their opposites.
     """
     affinities = grid_affinities(edges, radius=radius).pow_(power)
     weights = torch.cat(
@@ -100,12 +101,12 @@ def transition_weights(
     count = affinities.shape[1]
     height, width = edges.shape[1:]
     for index, (dy, dx) in enumerate(pair_offsets(radius)):
-        # What a pixel is to its neighbour, the neighbour is to it.
+        # Affinity is symmetric: the neighbour's weight for the pixel is the same.
         there = slice(dy, height), slice(max(0, dx), min(width, width + dx))
         here = slice(0, height - dy), slice(max(0, -dx), min(width, width - dx))
         weights[:, 1 + count + index, *there] = affinities[:, index, *here]
-    # In double precision: an error in the sum would be there in each of 256 steps. One by one, as
-    # torch would make a copy of all weights in double precision first.
+    # In double precision: an error in the sum would enter each of 256 steps. One by one, since
+    # torch would first copy all weights in double precision.
     total = torch.zeros_like(edges, dtype=torch.float64)
     for weight in weights.unbind(1):
         total += weight
@@ -113,10 +114,10 @@ def transition_weights(
 
 
 def chebyshev_shares(steps: int) -> list[float]:
-    """The share of each Chebyshev polynomial T_0, T_1, ... in x^steps.
+    """The weights of the Chebyshev polynomials T_0, T_1, ... in x^steps.
 
-    It is the probability that ``steps`` flips of a coin give that many more heads than tails or
-    tails than heads. Polynomials from where no more than 1e-6 is left are left out.
+    The weight of T_k is the probability that the numbers of heads and tails in ``steps`` coin flips
+    differ by k. The list ends as soon as the omitted weights sum to at most 1e-6.
     """
     shares = [0.0] * (steps + 1)
     for heads in range(steps + 1):
@@ -130,7 +131,7 @@ def chebyshev_shares(steps: int) -> list[float]:
 
 
 def walk_bytes(height: int, width: int, *, num_scores: int, radius: int) -> int:
-    """Memory that the walk over one grid of h x w cells takes at most."""
+    """The most bytes that the walk takes for one grid of height x width cells."""
     return BYTES * height * width * (2 * len(_all_offsets(radius)) + EDGE_COPIES + 5 * num_scores)
 
 

@@ -1,4 +1,4 @@
-"""What ``python -m recam.predict`` and ``recam.export`` share: messages, mistakes, exit codes."""
+"""Messages, user errors and exit codes of ``recam.predict`` and ``recam.export``."""
 
 import logging
 from collections.abc import Callable
@@ -11,9 +11,9 @@ logger = logging.getLogger(__name__)
 
 
 def run_command(work: Callable[[], int], *, stopped: str) -> int:
-    """Do the work and give its exit code; 1 for a user's mistake, 130 for Ctrl-C.
+    """Run ``work`` and return its exit code: 1 for a user error, 130 for Ctrl-C.
 
-    ``stopped`` says, after Ctrl-C, what became of the files.
+    ``stopped`` ends the message after Ctrl-C: the state of the output files.
     """
     logging.basicConfig(level=logging.WARNING, format="%(message)s", force=True)
     logging.getLogger("recam").setLevel(logging.INFO)
@@ -24,7 +24,7 @@ def run_command(work: Callable[[], int], *, stopped: str) -> int:
     except OSError as error:
         if not error.strerror:
             raise
-        logger.error("%s: %s; change that and run again", error.filename, error.strerror)
+        logger.error("%s: %s; fix this and run again", error.filename, error.strerror)
     except KeyboardInterrupt:
         logger.error("stopped; %s", stopped)
         return STOPPED

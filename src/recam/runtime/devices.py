@@ -1,4 +1,4 @@
-"""Devices by name, and those that steps which run side by side leave to each other."""
+"""Device selection, and locks so that concurrent steps use different GPUs."""
 
 import os
 import tempfile
@@ -12,18 +12,22 @@ from recam.core.errors import UserError
 from recam.runtime.distributed import processes
 from recam.runtime.threads import usable_cores
 
-# Locks of GPUs that this process, or those it starts, work on; they end with it.
+# Locks on the GPUs of this process and of its children; they end with this process.
 _held: list[FileLock] = []
 
 
 @cache
 def make_device(name: str, *, threads: int | None = None) -> torch.device:
-    """``auto`` is a GPU where there is one, else the CPU, which works with so many threads.
+    """The device called ``name``: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
 
-    Of several GPUs one that no other step here has taken; of several processes that work together
-    each has its own. The number of threads is the order of sums, and so part of what makes results
-    the same; so is TF32, in which GPUs round the factors of products of single precision to 10
-    bits: it is switched off. Asked again, a process gets the same device.
+    ``auto`` is a GPU if torch sees one, otherwise the CPU. Among several GPUs, ``auto`` and
+    ``cuda`` choose one that no concurrent step has locked; in a process group each process has its
+    own. Further calls in a process return the same device. Raises UserError if ``name`` needs a GPU
+    and torch sees none.
+
+    Two settings fix floating-point rounding: ``threads`` of the CPU, since their number is the
+    order of sums, and TF32, which rounds float32 factors to 10 bits of mantissa and is switched
+    off.
     """
     torch.backends.cuda.matmul.allow_tf32 = False
     torch.backends.cudnn.allow_tf32 = False
@@ -44,9 +48,10 @@ def make_device(name: str, *, threads: int | None = None) -> torch.device:
 
 
 def how_many(devices: int | str, *, device: str) -> int:
-    """The number of processes for ``devices: auto`` or a number, each with a device of its own.
+    """The number of processes for ``devices``: ``auto`` or a number.
 
-    On a CPU each takes cores. Raises UserError where there are fewer than asked for.
+    Each process has a GPU of its own, or cores of the CPU; ``auto`` is every GPU, or one process on
+    the CPU. Raises UserError if there are fewer GPUs or cores than ``devices``.
     """
     on_gpus = device != "cpu" and torch.cuda.is_available()
     if on_gpus and ":" in device:
@@ -57,15 +62,17 @@ def how_many(devices: int | str, *, device: str) -> int:
     if devices == "auto":
         return there if on_gpus else 1
     if int(devices) > there:
-        raise UserError(f"devices: asked for {devices}, but {what}; lower devices")
+        raise UserError(
+            f"devices: expected at most {there}, as {what}, got {devices}; lower devices"
+        )
     return int(devices)
 
 
 def take(count: int, *, of: int, folder: Path | None = None) -> list[int]:
-    """The numbers of so many GPUs of this machine, until this process ends.
+    """Lock ``count`` of this machine's ``of`` GPUs until this process ends; return their numbers.
 
-    Those that no other process here has taken this way come first. Where too few are free some are
-    shared: GPUs can be, as long as their memory lasts.
+    GPUs without a lock come first. If too few are free, locked ones are shared, which works as long
+    as their memory suffices. ``folder`` holds the lock files.
     """
     if of == 1:
         return [0]
@@ -79,7 +86,7 @@ def take(count: int, *, of: int, folder: Path | None = None) -> list[int]:
 
 
 def visible_gpus() -> list[str]:
-    """The names, as in CUDA_VISIBLE_DEVICES, of the GPUs that torch sees."""
+    """The names of the GPUs that torch sees, as in CUDA_VISIBLE_DEVICES."""
     return _names(torch.cuda.device_count())
 
 
@@ -98,6 +105,6 @@ def _is_ours(lock: FileLock) -> bool:
 
 
 def loader_workers(device: torch.device) -> int:
-    """Processes that load images: none on a CPU, which trains on all its cores; 8 beside a GPU."""
-    beside = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))  # processes on this machine, by torchrun
+    """The number of loader processes: 0 on a CPU, whose cores all train, and up to 8 for a GPU."""
+    beside = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))  # torchrun's processes on this machine
     return 0 if device.type == "cpu" else min(8, max(1, usable_cores() // beside))

@@ -1,7 +1,7 @@
-"""The share of a step's work that is this process's, where several processes do it together.
+"""Data-parallel helpers: rank, sharding, barriers and sums over `torch.distributed`.
 
-They are started by torchrun, or by the step itself where `devices` asks for several. Alone, all of
-the work is this process's, and nothing is exchanged.
+Processes are started by torchrun, or by the step itself for `devices` above 1. Outside a process
+group the helpers act as for a single process.
 """
 
 from collections.abc import Iterator, Sequence
@@ -11,45 +11,45 @@ from typing import TypeVar
 
 from torch import Tensor, distributed
 
-# Until one that waits gives the others up: what they do may take long, and whoever started them
-# stops all when one ends.
+# The time limit of a barrier. A rank may work for long, and the launcher stops all ranks when one
+# fails.
 PATIENCE = timedelta(days=7)
 
 T = TypeVar("T")
 
 
 def processes() -> int:
-    """How many work together."""
+    """The number of processes in the group; 1 outside a group."""
     return distributed.get_world_size() if _is_joined() else 1
 
 
 def is_first() -> bool:
-    """Whether this one is the first of them, which writes what all have made."""
+    """Whether this process has rank 0, which writes the output of all."""
     return not _is_joined() or distributed.get_rank() == 0
 
 
 def shard(items: Sequence[T]) -> list[T]:
-    """What of it this process does: every n-th, so that none has all the hard ones.
+    """The shard of this rank: every n-th item, so that hard items are spread evenly.
 
-    Give all there is, and leave out afterwards what is done already: all must share the same.
+    All ranks must pass the same items: shard first, then drop the items that are done already.
     """
     return list(items[distributed.get_rank() :: processes()] if _is_joined() else items)
 
 
 def wait_for_all() -> None:
-    """Go on when all have come here."""
+    """A barrier: return when every rank has called it."""
     if _is_joined():
         distributed.barrier()
 
 
 def is_first_after_all() -> bool:
-    """Wait until all have come here, then as ``is_first``."""
+    """Wait for all ranks, then return ``is_first()``."""
     wait_for_all()
     return is_first()
 
 
 def all_reduce_sum(values: Tensor) -> Tensor:
-    """The sum of what each process has there, for all of them; no gradient passes."""
+    """The sum of ``values`` over all ranks, on every rank; detached from the graph."""
     if not _is_joined():
         return values
     total = values.detach().clone()
@@ -59,10 +59,10 @@ def all_reduce_sum(values: Tensor) -> Tensor:
 
 @contextmanager
 def process_group() -> Iterator[None]:
-    """Work together with the processes that torchrun has started beside this one.
+    """Join the process group that torchrun has set up, and leave it at the end of the block.
 
-    After a mistake nothing is taken leave of: the others may wait for this one, and would be waited
-    for. It is to end at once, and whoever started them ends the others.
+    On an exception the process group is left as it is: destroying it would wait for ranks that wait
+    for this one. The process ends, and the launcher stops the others.
     """
     distributed.init_process_group(timeout=PATIENCE)
     yield

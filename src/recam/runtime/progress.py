@@ -1,6 +1,6 @@
-"""Progress that suits its reader: a bar for a step run by hand, plain lines in a log.
+"""Progress: a bar for a step run by hand, plain lines in a log.
 
-Under an engine, steps run side by side on one terminal, where bars would overwrite each other.
+Steps that an engine runs concurrently share one terminal, where bars would overwrite each other.
 """
 
 import logging
@@ -23,9 +23,10 @@ logger = logging.getLogger(__name__)
 def progress(
     items: Iterable[T], *, total: int, what: str, unit: str, each: int | Iterable[int] = 1
 ) -> Iterator[T]:
-    """Pass items through, telling how many of ``total`` are done, how fast, and what is left.
+    """Yield the items, and report how many of ``total`` units are done, the rate and the time left.
 
-    Items count ``each`` units, such as the images of a batch; so does ``total``.
+    An item counts ``each`` units, such as the images of a batch: one number for all items, or one
+    for each. ``what`` and ``unit`` name the work and its unit in the report.
     """
     sizes = repeat(each) if isinstance(each, int) else each
     if _has_a_terminal_to_itself():
@@ -46,6 +47,6 @@ def progress(
 
 
 def _has_a_terminal_to_itself() -> bool:
-    is_first = os.environ.get("LOCAL_RANK", "0") == "0"  # of several processes, by torchrun
+    is_first = os.environ.get("LOCAL_RANK", "0") == "0"  # set by torchrun
     logs = any(isinstance(h, logging.FileHandler) for h in logging.getLogger().handlers)
-    return sys.stderr.isatty() and not logs and is_first  # engines always ask for a log file
+    return sys.stderr.isatty() and not logs and is_first  # engines always set a log file

@@ -1,4 +1,4 @@
-"""Threads beside the caller's: they read what it needs next and write what it has done."""
+"""Threads that prefetch inputs and write outputs."""
 
 import os
 from collections import deque
@@ -14,10 +14,10 @@ Made = TypeVar("Made")
 def read_ahead(
     make: Callable[[Item], Made], items: Iterable[Item], *, ahead: int = 1
 ) -> Iterator[Made]:
-    """What ``make`` returns for every item, in order; the next ``ahead`` are made meanwhile.
+    """Yield ``make(item)`` for every item, in order, and prefetch the next ``ahead`` results.
 
-    One thread makes them. What ``make`` raises is raised where its result would have come. A caller
-    that stops early waits for the item in work; the others are dropped.
+    One thread calls ``make``. An exception of ``make`` is raised in place of its result. A caller
+    that stops early waits for the running call; queued calls are cancelled.
     """
     coming: deque[Future[Made]] = deque()
     with ThreadPoolExecutor(max_workers=1) as thread:
@@ -37,11 +37,11 @@ def read_ahead(
 def writing_behind(
     *, threads: int | None = None, waiting: int = 8
 ) -> Iterator[Callable[[Callable[[], object]], None]]:
-    """A function that has others called in threads, and waits while ``waiting`` are undone.
+    """A function that queues calls for a pool of threads, at most ``waiting`` at a time.
 
-    There are four threads, or as many as cores where these are fewer, unless it is told. What one
-    of the others raises is raised by a later call, or at the end of the block. The end waits for
-    all, also where the block fails: what was handed over is done.
+    By default there are as many threads as cores, at most four. An exception of a queued call is
+    raised by a later call, or at the end of the block. The end waits for all queued calls, also
+    after an exception: every one of them runs.
     """
     undone: deque[Future[object]] = deque()
     with ThreadPoolExecutor(max_workers=threads or min(4, usable_cores())) as pool:
@@ -57,7 +57,7 @@ def writing_behind(
 
 
 def usable_cores() -> int:
-    """Those that a cluster or a container leaves to this process, where the system tells."""
+    """The number of cores that this process may use, as a cluster or a container limits them."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1

@@ -95,7 +95,7 @@ class Refinement:
         work = partial(
             propagate_maps,
             folder=folder.partial,
-            spread=make_propagator(numbers.refiner, of_refiner),
+            propagate=make_propagator(numbers.refiner, of_refiner),
             num_classes=len(self.classes),
             device=self.device,
         )
