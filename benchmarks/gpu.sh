@@ -5,7 +5,8 @@
 #   benchmarks/gpu.sh [--device cpu] [--out FILE]     # there: one Markdown file
 #
 # The machine has torch, torchvision, timm and numpy; other packages come from .gpu-site if it lacks them. Each part has a
-# time limit, and a part that fails does not stop the others. PYTHON chooses the interpreter.
+# time limit, and a part that fails does not stop the others, but the
+# script exits with 1. PYTHON chooses the interpreter.
 set -uo pipefail
 cd "$(dirname "$0")/.."
 
@@ -28,7 +29,7 @@ if [ "${1:-}" = pack ]; then
   # shellcheck disable=SC2086
   "$PYTHON" -m pip download --quiet --no-deps --only-binary=:all: --python-version "$PYTHON_VERSION" \
     --constraint constraints.txt --dest $SITE $PACKED || exit 1
-  git rev-parse --short HEAD > $SITE/COMMIT
+  git describe --always --dirty > $SITE/COMMIT
   du --human-readable --summarize $SITE
   exit
 fi
@@ -67,11 +68,13 @@ END
 
 say() { printf '%s\n' "$@" >> "$out"; }
 
+failed=0
 part() { # title, seconds, the command: its output is Markdown
   local title=$1 seconds=$2 start=$SECONDS status=0
   shift 2
   say "" "## $title" ""
   timeout --kill-after 5 "$seconds" "$@" >> "$out" 2> "$site/errors" || status=$?
+  [ $status = 0 ] || failed=1
   say ""
   if [ $status = 124 ]; then say "**Stopped** after its limit of $seconds s."; fi
   if [ $status != 0 ] && [ $status != 124 ]; then
@@ -92,7 +95,7 @@ tests() { # pytest's summary, in a block
 export -f tests
 export PYTHON TESTS device
 
-commit=$(git rev-parse --short HEAD 2> /dev/null || cat $SITE/COMMIT 2> /dev/null || echo unknown)
+commit=$(git describe --always --dirty 2> /dev/null || cat $SITE/COMMIT 2> /dev/null || echo unknown)
 : > "$out"
 say "# On a GPU" "" "\`benchmarks/gpu.sh --device $device\`, commit $commit, $(date --utc --iso-8601=minutes)." ""
 "$PYTHON" - "$device" $MODULES >> "$out" << 'END'
@@ -118,3 +121,4 @@ part "A small run, fp32 beside bf16" $((ALL - SPEED - SECONDS)) "$PYTHON" benchm
 part "Speed" $((ALL - SECONDS)) "$PYTHON" benchmarks/run.py $ROWS --device "$device" --rounds $rounds
 say "" "All of it took $SECONDS s."
 cat "$out"
+exit $failed

@@ -139,11 +139,10 @@ def _training(section: str, method: str = "") -> Work:
         make: Any = make_segmenter if section == "train_seg" else make_classifier
         model = make(config).train().to(device).to(memory_format=torch.channels_last)
         optimizer = SGD(model.parameters(), lr=1e-4, momentum=params[section]["momentum"])
-        on_gpu = device.type == "cuda"
         at_once = params[section]["batch_size"] // params[section].get(
             "gradient_accumulation_steps", 1
         )
-        count = at_once if on_gpu else IMAGES_ON_CPU
+        count = at_once if device.type == "cuda" else IMAGES_ON_CPU
         side, classes = params[section]["crop"], len(config.classes)
         images = torch.randn(count, 3, side, side).to(device).to(memory_format=torch.channels_last)
         targets = torch.zeros(count, classes, dtype=torch.bool)

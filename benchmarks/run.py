@@ -41,7 +41,7 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=1, help="of the CPU")
     args = parser.parse_args()
     for name in args.topics:
-        if (topic := name.partition("/")[0]) not in TOPICS:
+        if (topic := topic_of(name)) not in TOPICS:
             parser.error(f"there is no topic {topic!r}; expected some of {', '.join(TOPICS)}")
     if not args.topics:
         print("\n".join(f"{topic:<12}{summary(topic)}" for topic in TOPICS))
@@ -59,9 +59,14 @@ def summary(topic: str) -> str:
 
 def by_topic(names: Sequence[str]) -> Iterator[tuple[str, list[str]]]:
     """Each topic with its works, all of them where none is named."""
-    for topic in dict.fromkeys(name.partition("/")[0] for name in names):
-        chosen = [name.partition("/")[2] for name in names if name.partition("/")[0] == topic]
+    for topic in dict.fromkeys(topic_of(name) for name in names):
+        chosen = [name.partition("/")[2] for name in names if topic_of(name) == topic]
         yield topic, chosen if all(chosen) else (asked(topic) or "").split()
+
+
+def topic_of(name: str) -> str:
+    """The topic of `TOPIC/WORK`."""
+    return name.partition("/")[0]
 
 
 def measured(topic: str, works: list[str], options: Sequence[str]) -> bool:
@@ -82,7 +87,9 @@ def measured(topic: str, works: list[str], options: Sequence[str]) -> bool:
         answers.append(answer)
     for line in [verdict for answer in answers for verdict in verdicts(answer)]:
         print(f"\n{line}")
-    command = ["python", "benchmarks/run.py", *sys.argv[1:]]
+    others = set(TOPICS) - {topic}
+    words = [word for word in sys.argv[1:] if topic_of(word) not in others]
+    command = ["python", "benchmarks/run.py", *words]
     machines = dict.fromkeys(answer["machine"] for answer in answers)
     print(f"\n`{shlex.join(command)}` on {'; '.join(machines) or 'a machine where all failed'}.\n")
     return len(answers) == len(works)

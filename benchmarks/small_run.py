@@ -119,7 +119,7 @@ def train_seg(data: Path, out: Path) -> tuple[Paths, Callable[[], str]]:
 
 
 def evaluate(data: Path, out: Path) -> tuple[Paths, Callable[[], str]]:
-    """The mIoU of pseudo masks and predictions."""
+    """The mIoU of cams, pseudo masks and predictions, in %."""
     paths = {"data": data, "truth": data / "SegmentationClass", "checkpoint": out / "seg.pt"}
     paths |= {name: out / name for name in ("cams", "scores", "predictions")}
     paths |= {"cut": out / "cut.json", "metrics": out / "metrics.json"}
@@ -129,7 +129,7 @@ def evaluate(data: Path, out: Path) -> tuple[Paths, Callable[[], str]]:
     def mious() -> str:
         found = _json(out / "metrics.json")
         return ", ".join(
-            f"{name} {part['miou']:.3f}" for name, part in found.items() if "miou" in part
+            f"{name} {part['miou']:.1f}" for name, part in found.items() if "miou" in part
         )
 
     return paths, mious
