@@ -2,11 +2,13 @@
 
 import json
 import re
+import shutil
 import subprocess
 import sys
 
 import pytest
-from experiment import METHODS, ROOT, set_up, small_params, snakemake, write_params
+import yaml
+from experiment import METHODS, ROOT, command, set_up, small_params, snakemake, write_params
 
 
 def jobs_to_run(folder):
@@ -95,6 +97,73 @@ def test_a_mistake_in_params_is_named_before_anything_runs(tmp_path, change, mes
     assert run.returncode != 0
     assert message in run.stdout
     assert "Traceback" not in run.stdout
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        (
+            "  lr: 0.02\n",
+            "  lr: 0.02\n  lr: 0.9\n",
+            ": train_recam.lr occurs twice (first in line ",
+        ),
+        ("epochs: 1", "epochs: 1.0", ": train_cam.epochs: expected a whole number"),
+        (
+            "epochs: 1",
+            "epochs: 01",
+            ": train_cam.epochs: 01 is read differently by Snakemake and DVC",
+        ),
+        ("lr: 0.03", "lr: .nan", ": train_cam.lr: expected a finite number"),
+        (
+            "random_seeds:",
+            "__use_yte__: true\nrandom_seeds:",
+            ":1: __use_yte__ would let this file",
+        ),
+    ],
+)
+def test_a_file_that_is_not_plain_yaml_is_refused_with_its_line(tmp_path, old, new, message):
+    set_up(tmp_path, small_params())
+    file = tmp_path / "params.yaml"
+    text = file.read_text()
+    assert old in text
+    file.write_text(text.replace(old, new, 1))
+    run = snakemake(tmp_path, "--dry-run")
+    assert run.returncode != 0
+    assert f"params.yaml{message}" in re.sub(
+        r"params\.yaml:\d+: (?!__)", "params.yaml: ", run.stdout
+    )
+    assert "Traceback" not in run.stdout
+
+
+def test_code_in_params_is_not_run(tmp_path):
+    set_up(tmp_path, small_params())
+    file = tmp_path / "params.yaml"
+    trap = f"__use_yte__: true\n__definitions__:\n  - open('{tmp_path}/trap', 'w').close()\n"
+    file.write_text(trap + file.read_text())
+    assert snakemake(tmp_path, "--dry-run").returncode != 0
+    assert not (tmp_path / "trap").exists()
+
+
+def test_a_preset_becomes_the_parameters_and_keeps_their_comments(tmp_path):
+    set_up(tmp_path, small_params())
+    for name in ("params.yaml", "presets"):
+        source = ROOT / name
+        (shutil.copytree if source.is_dir() else shutil.copy)(source, tmp_path / name)
+    run = command(tmp_path, sys.executable, "workflow/params.py", "preset", "presets/voc12.yaml")
+    assert run.returncode == 0, run.stdout
+    text = (tmp_path / "params.yaml").read_text()
+    assert text.splitlines()[:2] == (ROOT / "params.yaml").read_text().splitlines()[:2]
+    params = yaml.safe_load(text)
+    assert params["train_cam"]["backbone"] == "resnet50"
+    assert params["train_cam"]["batch_size"] == 16
+    assert params["make_cams"]["scales"] == [1.0, 0.5, 1.5, 2.0]
+    (tmp_path / "wrong.yaml").write_text("train_cam: {epoch: 3}\n")
+    run = command(tmp_path, sys.executable, "workflow/params.py", "preset", "wrong.yaml")
+    assert run.returncode == 1
+    assert run.stdout == (
+        "wrong.yaml:1: train_cam.epoch is not a parameter; did you mean epochs?\n"
+    )
+    assert (tmp_path / "params.yaml").read_text() == text
 
 
 def test_steps_without_a_network_start_without_torch():

@@ -58,11 +58,10 @@ def collect(
     """Find or download the data set, and draw its masks with ``workers`` processes (at least 1).
 
     ``source`` is "auto" or a folder. Its subfolders ``annotations``, ``train2014`` and ``val2014``
-    (or ``images/train2014``, ...) are used in place, its archives unpacked into ``originals``, where
-    missing parts are downloaded and masks are drawn. The splits
-    ``train`` and ``val_labelled`` have the images with annotations, ``train_all`` and ``val`` all
-    images, by ascending image id. Raises UserError for missing or malformed files and for numbers
-    of images or classes other than ``counts``.
+    (or ``images/train2014``, ...) are used in place; archives, downloads and masks go to
+    ``originals``. The splits ``train`` and ``val_labelled`` have the images with annotations,
+    ``train_all`` and ``val`` all images, by ascending image id. Raises UserError for missing or
+    malformed files, and for numbers of images or classes other than ``counts``.
     """
     given = folder_of(source)
     folders = {
