@@ -211,6 +211,12 @@ def _parser() -> argparse.ArgumentParser:
     )
     add("--checkpoint", type=Path, required=True, help="trained segmenter, segmenter.pt")
     add("--out", type=Path, default=Path("masks"), help="folder for the masks (default: masks)")
+    _add_numbers(parser)
+    return parser
+
+
+def _add_numbers(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
     add(
         "--precision",
         choices=("auto", *BITS),
@@ -251,7 +257,6 @@ def _parser() -> argparse.ArgumentParser:
         help="refine masks by a dense CRF, which is slower, with the numbers evaluate.crf_... of "
         "this params.yaml",
     )
-    return parser
 
 
 def _count(text: str) -> int:
