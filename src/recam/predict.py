@@ -230,12 +230,8 @@ def _add_numbers(parser: argparse.ArgumentParser) -> None:
         help="auto (a GPU if available), cpu, cuda or cuda:1",
     )
     add("--threads", type=_count, help="CPU threads (default: all cores)")
-    add(
-        "--batch_size",
-        type=_count,
-        default=4,
-        help="images in a batch, all of one size (default: 4)",
-    )
+    size = "images in a batch, all of one size (default: 4)"
+    add("--batch_size", type=_count, default=4, help=size)
     add(
         "--scales",
         type=_scale,
