@@ -20,7 +20,6 @@ from recam.core.errors import UserError
 from recam.core.labels import BACKGROUND, class_colours, class_names_with_background
 from recam.io.atomic import write_text
 from recam.io.images import IMAGE_SUFFIXES, read_image, write_image, write_mask
-from recam.models.folding import folded
 from recam.pipeline.inference import shrunk_size
 from recam.pipeline.segmentation import masks_of_images
 from recam.refine.crf_masks import Crf
@@ -61,7 +60,7 @@ def _predict(args: argparse.Namespace) -> int:
     _claim(args.out, model_config.classes, images)
     errors: list[UserError] = []
     paths = list(images.values())
-    model = folded(model.to(device), lambda network, images: network.logits(images))
+    model.to(device)
     masks = masks_of_images(
         model,
         paths,

@@ -10,7 +10,6 @@ from recam.catalogue.methods import load_classifier, maps_of
 from recam.data.layout import load_weak_split, require_classes
 from recam.io.resumable import ResumableFolder
 from recam.models.backbones import backbone_of
-from recam.models.folding import folded
 from recam.pipeline.cams import write_cams
 from recam.runtime.devices import make_device
 from recam.runtime.distributed import is_first_after_all
@@ -39,7 +38,7 @@ def main(paths: Paths, numbers: MakeCams, machine: Machine) -> None:
     split = load_weak_split(paths.data, numbers.split)
     model, classes = load_classifier(paths.checkpoint)
     require_classes(classes, split.classes, source=paths.checkpoint)
-    model = folded(model.to(device), lambda network, images: network.backbone(images))
+    model.to(device)
     key = fingerprint(paths, numbers, machine, inputs=(paths.data, paths.checkpoint))
     folder = ResumableFolder(paths.cams, key=key)
     write_cams(

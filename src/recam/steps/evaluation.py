@@ -8,7 +8,6 @@ from recam.catalogue.segmenters import load_segmenter
 from recam.data.layout import WeakSplit, require_classes
 from recam.io.atomic import write_text
 from recam.io.resumable import ResumableFolder
-from recam.models.folding import folded
 from recam.pipeline.predictions import write_predictions
 from recam.pipeline.scoring import RunScores
 from recam.report.style import STAGES
@@ -39,7 +38,7 @@ def predict(
     images = dict(zip(seg_split.ids, seg_split.images, strict=True))
     shown = slice(numbers.examples)  # of the training images, for the picture
     images |= dict(zip(maps_split.ids[shown], maps_split.images[shown], strict=True))
-    model = folded(model.to(device), lambda network, images: network.logits(images))
+    model.to(device)
     write_predictions(
         model,
         images,
