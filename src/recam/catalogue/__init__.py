@@ -1,5 +1,5 @@
-"""The only room that maps names to things, one catalogue a file: add a line there for a new thing.
+"""Names to code: one dictionary a file. An addition is one line here.
 
-There are several files so that a new refiner, say, is no reason to train anything again: a step
-depends on the catalogues it uses, not on all of them.
+A step depends on the catalogues that it imports, not on all of them, so that a new refiner, say,
+trains nothing again.
 """

@@ -1,4 +1,4 @@
-"""Data sets by name: made ones are drawn, real ones linked; each ends as a folder in VOC layout."""
+"""Data sets by name: made ones are drawn, real ones linked, all into a folder in VOC layout."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -16,11 +16,11 @@ from recam.runtime.threads import usable_cores
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sources:
-    """Where data come from."""
+    """The place of the originals."""
 
-    source: str  # where the originals lie, or auto
-    originals: Path  # folder for what has to be fetched, unpacked or converted
-    longest_side: int | None = None  # pixels of the user's own images; larger ones are shrunk
+    source: str  # path of the originals, or auto
+    originals: Path  # folder for downloaded, unpacked and converted files
+    longest_side: int | None = None  # pixels of the user's own images; larger ones are downscaled
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,7 +43,7 @@ class Maker:
 
 
 def fill(root: Path, name: str, sources: Sources, numbers: Made | None) -> None:
-    """Put the data set ``name`` into the new folder ``root``. Raises UserError where it cannot."""
+    """Write the data set ``name`` into the new folder ``root``. Raises UserError if it cannot."""
     if name in REAL:
         link_collection(root, REAL[name](sources))
         return

@@ -1,4 +1,4 @@
-"""Methods by name: networks that are trained with labels and give maps."""
+"""Methods by name: networks that train on image-level labels and give maps."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -11,7 +11,8 @@ from recam.io.checkpoints import ModelConfig, load_checkpoint
 from recam.methods.cam import Cam
 from recam.methods.recam import ReCam
 
-# How each method goes on from a trained CAM; `control` trains as long as `recam`, without its loss.
+# From a trained CAM to the network of each method; `control` trains as long as `recam`, with
+# CAM's loss.
 METHODS: dict[str, Callable[[Cam | ReCam, float], Cam | ReCam]] = {
     "cam": lambda cam, weight: cam,  # noqa: ARG005 one signature for all
     "control": lambda cam, weight: cam,  # noqa: ARG005
@@ -35,7 +36,7 @@ def load_classifier(path: Path) -> tuple[Cam | ReCam, tuple[str, ...]]:
 
 
 def maps_of(model: Cam | ReCam, *, combine: str) -> Callable[[Tensor], Tensor]:
-    """The function from normalised images to maps; ``combine`` matters to re-activated models."""
+    """The function from normalised images to maps; only ReCAM uses ``combine``."""
     if isinstance(model, ReCam):
         return lambda images: model.maps(images, combine=combine)
     return model.maps

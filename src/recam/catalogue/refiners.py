@@ -1,4 +1,4 @@
-"""Refiners: how maps are fitted to their images, and the network that some of them need."""
+"""Refiners by name, and the network that some of them need."""
 
 import math
 from collections.abc import Callable

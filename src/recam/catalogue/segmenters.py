@@ -1,4 +1,4 @@
-"""Segmenters by name: networks that are trained with masks and give a score for every class."""
+"""Segmenters by name: networks that train on masks and give logits of every class."""
 
 from collections.abc import Callable
 from pathlib import Path

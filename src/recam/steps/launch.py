@@ -65,7 +65,7 @@ def _run_together(count: int, machine: Machine) -> None:
             local_addr="localhost",
             max_restarts=0,
         )
-        os.environ[REPORTED] = str(Path(folder, "told"))
+        os.environ[REPORTED] = str(Path(folder, "reported"))
         try:
             elastic_launch(config, sys.executable)(*sys.argv)
         except ChildFailedError as error:
