@@ -1,11 +1,11 @@
-# What people, CI and the README call. `make run` and `make test` create the environment if need be.
+# Commands for people, CI and the README. Every target but `clean` creates the environment if it is missing.
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.installed
 export PATH := $(abspath $(BIN)):$(PATH)
 
-# Columns of `dvc exp show` that would hide the others: other metrics, and checksums of files.
+# Columns dropped from `dvc exp show`: other metrics, and checksums of files.
 HIDDEN := .*(_std|correct|_for_|oracle|threshold$$|split|images|\.of$$|\.cam\.|\.supervised\.|ratio).*|(data|results|src|workflow|Snakefile).*
 
 .PHONY: install run report test check check-data matrix preset schema dvc.yaml record adopt experiments bench tables docs format clean
@@ -48,33 +48,33 @@ check: $(READY) ## style, types, layers, the graph
 
 DATA ?= data
 
-check-data: $(READY) ## what a data set holds and what is wrong with it: make check-data DATA=folder
+check-data: $(READY) ## statistics, warnings and errors of a data set: make check-data DATA=folder
 	python workflow/scripts/check_data.py --data $(DATA) --report logs/check-data
 
 PRESET ?= voc12
 
-preset: $(READY) ## params.yaml with the numbers of a preset: make preset PRESET=voc12
+preset: $(READY) ## write a preset into params.yaml: make preset PRESET=voc12
 	python workflow/params.py preset presets/$(PRESET).yaml
 
-schema: $(READY) ## the schema of params.yaml for editors, from the sections
+schema: $(READY) ## write the schema of params.yaml, for editors
 	python workflow/params.py schema
 
-dvc.yaml: $(READY) ## the graph for DVC, from the Snakefile
+dvc.yaml: $(READY) ## write dvc.yaml from the Snakefile
 	python workflow/engines.py write
 
-record: $(READY) ## tell DVC what Snakemake made, where the end of a run could not
+record: $(READY) ## record Snakemake's results in DVC, if the end of a run could not
 	python workflow/engines.py record
 
-adopt: $(READY) ## tell Snakemake what DVC made or brought back
+adopt: $(READY) ## make Snakemake accept results that DVC made or restored
 	python workflow/engines.py adopt
 
-experiments: $(READY) ## what DVC's experiments changed, and ReCAM's mIoU
+experiments: $(READY) ## table of DVC's experiments: changed parameters and mIoU of ReCAM
 	@COLUMNS=160 dvc exp show --no-pager --only-changed --drop 'Created|State|Executor|$(HIDDEN)'
 
-matrix: $(READY) ## what each engine runs next, after every possible change
+matrix: $(READY) ## table of the steps that each engine runs after every possible change
 	python workflow/matrix.py
 
-bench: $(READY) ## timings, as ratios measured side by side
+bench: $(READY) ## benchmarks: ratios of times measured side by side
 	python benchmarks/run.py training segmenters maps refinement images
 
 tables: $(READY) ## the tables and drawings of README and docs/, from docs/results
@@ -88,6 +88,6 @@ format: $(READY)
 	ruff check --fix .
 	snakefmt Snakefile workflow/rules
 
-clean: ## all that steps have made, but not what was fetched: that is data/originals
+clean: ## delete the outputs of all steps, but not the downloads in data/originals
 	rm -rf results logs .snakemake
 	find data -mindepth 1 -maxdepth 1 ! -name originals -exec rm -rf {} +

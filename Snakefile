@@ -1,4 +1,4 @@
-# The experiment, told as a graph of steps. Numbers live in params.yaml, work in workflow/scripts.
+# The experiment as a graph of steps. Its numbers are in params.yaml, its code in workflow/scripts.
 from snakemake.utils import min_version
 
 min_version("9.0")
@@ -20,7 +20,7 @@ report: "workflow/report/first_page.rst"
 check_params()
 check_source()
 
-# GPUs that a step asks for. On this machine as many steps run at once as there are GPUs for them.
+# GPUs that a step requests. On one machine the number of GPUs limits the steps that run at once.
 GPU = gpus()
 if workflow.nodes is None and gpus_here():
     workflow.register_resource("gpu", gpus_here())
@@ -31,17 +31,17 @@ WITH_MAPS = [method for method in METHODS if method != names.SUPERVISED]
 RETRAINED = [method for method in names.METHODS if method != "cam"]  # from a trained CAM
 RUN = "results/seed{seed}/{method}"
 
-# What the picture shows: the first replicate of every method.
+# Results shown in the picture: the first replicate of every method.
 PICTURED = [
     *expand(f"{RUN}/{{folder}}", seed=SEEDS[0], method=WITH_MAPS, folder=["cams", "pseudo"]),
     *expand(f"{RUN}/predictions", seed=SEEDS[0], method=METHODS),
 ]
 
-# Real images stay where they are: `data` links to them, and DVC keeps their checksums only.
+# Real images stay in place: `data` holds links to them, and DVC keeps only their checksums.
 PICTURES = "made" if config["download"]["dataset"] in names.MADE else "linked"
 
-# What training may see: images and image-level labels. A folder goes in as ancient(), for its time
-# tells nothing; the list of checksums beside it is what a change of content changes.
+# Inputs allowed in training: images and image-level labels. Folders are ancient(): their times mean
+# nothing, and a change of content shows in the list of checksums beside them.
 WEAK = [
     ancient("data/JPEGImages"),
     ancient("data/ImageSets"),
@@ -49,12 +49,12 @@ WEAK = [
     "data/classes.txt",
     "data/images.sha256",
 ]
-# What only `evaluate`, the picture and the fully supervised upper bound may see.
+# Ground truth, for `evaluate`, the picture and the fully supervised upper bound only.
 TRUTH = ancient("data/SegmentationClass")
 TRUTH_MANIFEST = "data/SegmentationClass.sha256"
 
 
-# A cluster's nodes may have no network, so this step stays where Snakemake runs.
+# Cluster nodes may have no network, so this step runs on the host of Snakemake.
 localrules:
     download,
 
@@ -88,7 +88,7 @@ rule download:
         "python {input.script} --data data --check {output.check} --log {log} {params.download}"
 
 
-# Of steps that could begin, the one with most behind it goes first: that is what `priority` says.
+# Of all ready steps the one with the most work after it starts first, by its `priority`.
 rule train_cam:
     input:
         script="workflow/scripts/train_cam.py",
@@ -170,7 +170,7 @@ rule make_cams:
         " --manifest {output.manifest} --log {log} {params.machine} {params.make_cams}"
 
 
-# Trains nothing where the refiner needs no network, so that the graph is the same for all of them.
+# Writes a placeholder if the refiner needs no network, so that all refiners share one graph.
 rule train_irn:
     input:
         script="workflow/scripts/train_irn.py",
@@ -378,8 +378,8 @@ rule draw:
         " {output.errors} --log {log} {params.draw}"
 
 
-# What `make report` adds: what the run cost, and where its numbers come from. Not part of the
-# experiment, for it differs from machine to machine and from day to day.
+# Cost and provenance for `make report`. Not part of the experiment, since both differ between
+# machines and runs.
 rule describe:
     output:
         cost=report(
@@ -400,8 +400,8 @@ rule describe:
         "python workflow/report.py describe > {log}"
 
 
-# Every output of every step, not only the last: Snakemake takes no notice of a missing file in the
-# middle, and a step that failed would leave a stale end result that the next run calls up to date.
+# Every output of every step, not only the last: Snakemake ignores a missing intermediate file, and
+# after a failed step the next run would take a stale end result for up to date.
 rule all:
     default_target: True
     input:

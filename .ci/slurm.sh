@@ -3,7 +3,7 @@
 #
 #   source .venv/bin/activate && .ci/slurm.sh
 #
-# It needs root, the Debian packages below and `pip install 'recam[slurm]'`. Slurm writes nothing outside of that folder.
+# It needs root, the Debian packages below and `pip install 'recam[slurm]'`. Slurm writes only to that folder.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -18,7 +18,7 @@ python -c "import snakemake_executor_plugin_slurm" 2> /dev/null ||
 
 folder=$(mktemp -d)
 chmod 755 "$folder"
-export SLURM_CONF="$folder/slurm.conf" # from here on no command reaches another Slurm
+export SLURM_CONF="$folder/slurm.conf" # from here on every command uses this Slurm
 daemons=()
 tidy_up() {
   status=$?
@@ -29,12 +29,12 @@ tidy_up() {
 }
 trap tidy_up EXIT
 
-start() { # a daemon, its words in a log
+start() { # a daemon, with its output in a log
   "$@" > "$folder/$(basename "$1").out" 2>&1 &
   daemons+=($!)
 }
 
-# The node claims more than it has; nothing here enforces it. It has no GPU.
+# The node declares more cores and memory than it has; Slurm does not enforce them. It has no GPU.
 host=$(hostname -s)
 cat > "$SLURM_CONF" << CONF
 ClusterName=trial
@@ -65,7 +65,7 @@ PartitionName=all Nodes=ALL Default=YES MaxTime=7-0
 CONF
 mkdir "$folder/state" "$folder/spool" "$folder/bin"
 
-# Jobs forget SLURM_CONF before they call srun (a habit of the plugin).
+# The plugin unsets SLURM_CONF before a job calls srun.
 printf '#!/bin/sh\nSLURM_CONF=%s exec %s "$@"\n' "$SLURM_CONF" "$(command -v srun)" > "$folder/bin/srun"
 chmod 755 "$folder/bin/srun"
 export PATH="$folder/bin:$PATH"
@@ -91,7 +91,7 @@ folder.mkdir()
 set_up(folder, small_params())
 PYTHON
 cd "$folder/run"
-# There is no accounting database here, and a small step takes seconds.
+# This Slurm has no accounting database, and small steps take seconds.
 run=(snakemake --workflow-profile profiles/slurm --slurm-status-command squeue --slurm-init-seconds-before-status-checks 5)
 
 echo "== a run on the CPU"

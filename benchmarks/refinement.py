@@ -42,7 +42,7 @@ KERNELS = {
 VOC, SMALL = (375, 500), (128, 128)  # height and width
 LABELS, ITERATIONS, CERTAINTY = 3, 10, 0.7
 AT_ONCE = 4  # images that a GPU refines together
-FLIPPED, BLOCK = 0.3, 7  # of the labels, and pixels: blocks of that side are drawn anew
+FLIPPED, BLOCK = 0.3, 7  # of the labels, and pixels: blocks of that side are redrawn
 NOISE = 5  # of 255, standard deviation of the colours
 PIXELS_OF_ALL_PAIRS = 1 << 14  # 1 GiB of weights
 

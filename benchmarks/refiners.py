@@ -1,9 +1,9 @@
 """Refiners side by side on the cams of finished runs: mIoU of their maps, and time.
 
 `python benchmarks/refiners.py RUNS --table FILE.csv` runs train_irn and make_pseudo on the cams in
-RUNS (a folder with params.yaml, data/ and results/seed*/METHOD/cams) as the graph would, once for
-every refiner, and scores the maps against the true masks. IRN trains on all images; the first of
-them are refined and scored. `make readme` shows what was found.
+RUNS (a folder with params.yaml, data/ and results/seed*/METHOD/cams) as the graph does, once for
+every refiner, and scores the maps against the ground truth. IRN trains on all images; the first of
+them are refined and scored. `make tables` shows the results in the docs.
 """
 
 import argparse
@@ -51,7 +51,7 @@ def main() -> None:
 
 
 def measured(run: Path, *, params: Params, count: int) -> Iterator[dict[str, Any]]:
-    """A row for each refiner and way to find the background's score, on the cams of one run."""
+    """A row for each refiner and choice of the background score, on the cams of one run."""
     data = run.parents[2] / "data"
     split = load_weak_split(data, params["evaluate"]["maps_split"])
     ids = split.ids[:count]
@@ -114,11 +114,11 @@ class Work:
         return self._step("make_pseudo", paths | asked)
 
     def cut(self) -> dict[str, float]:
-        """Where the masks were cut."""
+        """The threshold at which the masks were cut."""
         return json.loads((self.folder / "cut.json").read_text(encoding="utf-8"))
 
     def yen(self) -> float:
-        """Where Yen's criterion cuts the maps that were made."""
+        """Yen's threshold of the maps that were made."""
         return yen_threshold(score_histogram((self.folder / "scores").glob("*.npz")))
 
     def _step(self, name: str, given: Params) -> float:

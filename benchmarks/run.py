@@ -33,7 +33,7 @@ Answer = dict[str, Any]
 
 
 def main() -> None:
-    """Measure the chosen topics, one after the other; exit with 1 where a work failed."""
+    """Measure the chosen topics, one after the other; exit with 1 if a work failed."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("topics", nargs="*", metavar="TOPIC", help=", ".join(TOPICS))
     parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
@@ -58,7 +58,7 @@ def summary(topic: str) -> str:
 
 
 def by_topic(names: Sequence[str]) -> Iterator[tuple[str, list[str]]]:
-    """Each topic with its works, all of them where none is named."""
+    """Each topic with its works, all of them if none is named."""
     for topic in dict.fromkeys(topic_of(name) for name in names):
         chosen = [name.partition("/")[2] for name in names if topic_of(name) == topic]
         yield topic, chosen if all(chosen) else (asked(topic) or "").split()
@@ -70,17 +70,17 @@ def topic_of(name: str) -> str:
 
 
 def measured(topic: str, works: list[str], options: Sequence[str]) -> bool:
-    """Print the table of a topic, a line as soon as it is known; whether all of it was measured."""
+    """Print the table of a topic, each line at once; return True if all works were measured."""
     print(f"### {topic}\n")
     print_row(COLUMNS)
     print_row([mark or "---" for mark in COLUMNS.values()])
     answers: list[Answer] = []
     for work in works:
-        told = asked(topic, work, *options)
-        if told is None:
+        output = asked(topic, work, *options)
+        if output is None:
             print_row([work, "failed", *[""] * (len(COLUMNS) - 2)])
             continue
-        answer: Answer = json.loads(told)
+        answer: Answer = json.loads(output)
         add_memory(answer, topic, work, options)
         for row in rows(answer):
             print_row(row)
@@ -96,7 +96,7 @@ def measured(topic: str, works: list[str], options: Sequence[str]) -> bool:
 
 
 def asked(topic: str, *arguments: str) -> str | None:
-    """The output of a topic's own process; None where it failed."""
+    """The output of a topic's own process; None if it failed."""
     command = [sys.executable, str(HERE / f"{topic}.py"), *arguments]
     done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False)  # noqa: S603 ours
     return None if done.returncode else done.stdout
@@ -108,8 +108,8 @@ def add_memory(answer: Answer, topic: str, work: str, options: Sequence[str]) ->
         return
     for form, found in answer["forms"].items():
         if "memory" not in found and "fault" not in found:
-            told = asked(topic, work, *options, "--memory", form)
-            found["memory"] = {"fault": "failed"} if told is None else json.loads(told)
+            output = asked(topic, work, *options, "--memory", form)
+            found["memory"] = {"fault": "failed"} if output is None else json.loads(output)
 
 
 def print_row(values: Sequence[str] | dict[str, str]) -> None:
@@ -137,7 +137,7 @@ def rows(answer: Answer) -> Iterator[list[str]]:
 
 
 def note(ours: Answer, its: Answer, *, is_first: bool) -> str:
-    """How near ours comes to the device's limit, and how many labels of a form equal ours."""
+    """Our share of the device's limit, and the share of a form's labels that equal ours."""
     notes = [f"ours {ours['share']:.0%} of {ours['limit']}"] if is_first and "share" in ours else []
     return ", ".join(notes + ([f"{its['equal']:.2%} of labels equal"] if "equal" in its else []))
 
@@ -169,7 +169,7 @@ def memory_ratio(answer: Answer, form: str) -> str:
 
 
 def ratio_of(answer: Answer, form: str, what: str) -> float | None:
-    """A form's median time or its memory over ours; None where one is not known."""
+    """A form's median time or its memory over ours; None if one is unknown."""
     found = answer["forms"][form]
     if what == "time":
         return found["ratios"][1] if "ratios" in found else None
@@ -193,7 +193,7 @@ def verdicts(answer: Answer) -> Iterator[str]:
 
 
 def short(value: float) -> str:
-    """Two decimals where they matter."""
+    """A number with two decimals if it is small."""
     return f"{value:.2f}" if value < 10 else f"{value:,.0f}"
 
 

@@ -27,7 +27,7 @@ OURS = ("deeplab", "deeplabv2", "smp/deeplabv3plus")
 
 
 def is_gpu(device: torch.device) -> bool:
-    """Whether the published sizes can be measured; on a CPU they would take minutes."""
+    """True if the published sizes are measured; on a CPU they would take minutes."""
     return device.type == "cuda"
 
 

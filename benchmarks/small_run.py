@@ -34,7 +34,7 @@ Paths = dict[str, Any]
 
 
 def main() -> None:
-    """Run every step in each precision; exit with 1 where one failed, without those after it."""
+    """Run every step in each precision; exit with 1 after the first that fails."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--device", default="auto")
     args = parser.parse_args()
@@ -48,7 +48,7 @@ def main() -> None:
 
 
 def run(params: Params, device: str, folder: Path) -> bool:
-    """Print the table; whether all steps ended well."""
+    """Print the table; return True if all steps succeeded."""
     heads = [f"{precision}, {what}" for what in ("s", "result") for precision in PRECISIONS]
     print(f"| step | {' | '.join(heads)} |\n| --- |{' ---: |' * len(heads)}", flush=True)
     for step in SMALL:

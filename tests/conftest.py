@@ -14,7 +14,7 @@ from hypothesis import settings  # noqa: E402
 from PIL import Image  # noqa: E402
 
 torch.set_num_threads(1)
-# The same examples in every run, however slow or busy the machine is.
+# The same examples in every run, on any machine.
 settings.register_profile("recam", derandomize=True, deadline=None, max_examples=50)
 settings.load_profile("recam")
 
@@ -80,13 +80,13 @@ def made_once(tmp_path_factory, worker_id):
 
 @pytest.fixture(scope="session")
 def finished(made_once):
-    """The small experiment, run by Snakemake from nothing, and committed. Nobody changes it."""
+    """The small experiment, run from scratch by Snakemake and committed; read-only."""
     return made_once("finished", experiment.first_run)
 
 
 @pytest.fixture
 def tree(finished, tmp_path):
-    """The finished experiment once more, for a test to change."""
+    """A copy of the finished experiment, for a test to change."""
     return experiment.copied(finished, tmp_path / "experiment")
 
 

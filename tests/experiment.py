@@ -56,7 +56,7 @@ def write_params(folder, params):
 
 
 def set_up(folder, params):
-    """A checkout of its own, so that nothing of the developer's is touched."""
+    """A separate checkout, so that the developer's files stay untouched."""
     for name in PARTS:
         source = ROOT / name
         if source.is_dir():
@@ -70,13 +70,13 @@ def set_up(folder, params):
 
 
 def commit(folder, message):
-    """Commit all to git that is not ignored."""
+    """Commit all files that git does not ignore."""
     for words in (["add", "--all"], ["commit", "--quiet", "--message", message]):
         subprocess.run(["git", *words], cwd=folder, check=True)
 
 
 def copied(folder, target):
-    """The experiment once more, with the times of its files, by which engines know them."""
+    """A copy of the experiment that keeps the times of files, which engines compare."""
     shutil.copytree(folder, target, symlinks=True)
     return target
 
@@ -87,7 +87,7 @@ def environment():
 
 
 def command(folder, *words):
-    """Run a command there; what it printed is in stdout, errors too."""
+    """Run a command there; stdout has its output and its errors."""
     return subprocess.run(
         [str(word) for word in words],
         cwd=folder,
@@ -110,12 +110,12 @@ def dvc(folder, *options):
 
 
 def engines(folder, verb):
-    """Let one engine know of the other."""
+    """Run a verb of workflow/engines.py there."""
     return command(folder, sys.executable, "workflow/engines.py", verb)
 
 
 def first_run(folder):
-    """The small experiment, run by Snakemake from nothing and committed."""
+    """The small experiment, run from scratch by Snakemake and committed."""
     folder.mkdir(parents=True)
     set_up(folder, small_params())
     run = snakemake(folder)

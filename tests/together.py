@@ -94,7 +94,7 @@ def made(make, kind, classes):
 
 
 def model_config_of(kind, classes):
-    """What it is made of."""
+    """The small configuration of that kind."""
     return ModelConfig(
         method=kind,
         backbone="resnet18",

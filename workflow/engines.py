@@ -1,9 +1,9 @@
 """Keep Snakemake and DVC agreeing about one experiment; the Snakefile is the source of both.
 
-check    fails where dvc.yaml is not what the Snakefile and params.yaml say
+check    fails if dvc.yaml does not match the Snakefile and params.yaml
 write    writes dvc.yaml
-record   tells DVC what Snakemake made: dvc.lock and the cache (every Snakemake run ends with it)
-adopt    tells Snakemake what DVC holds to be good; for after dvc repro, exp, checkout or pull
+record   records Snakemake's results in dvc.lock and the cache (every Snakemake run ends with it)
+adopt    makes Snakemake accept DVC's results, after dvc repro, exp, checkout or pull
 """
 
 import json
@@ -22,33 +22,33 @@ from recam.io.atomic import write_text
 DVC_YAML = Path("dvc.yaml")
 PLOTS = Path("workflow/plots.yaml")
 HEADER = "# Written from the Snakefile by `make dvc.yaml`: change the Snakefile, not this file.\n"
-# Outputs by their names in the Snakefile: small texts that Git keeps; DVC's cache keeps all others.
+# Names of outputs in the Snakefile: Git keeps these small text files, DVC's cache all others.
 KEPT_BY_GIT = ("metrics", "plots")
-# Links to originals that are the user's: DVC must not copy them. `cache: false` is not enough for
-# that, since DVC keeps all outputs with its record of the run, unless they persist.
+# Links to the user's original files: DVC must not copy them. `cache: false` alone is not enough:
+# the run cache stores every output that is not persistent.
 LINKED = "linked"
-# The stage that DVC runs first when numbers or the graph changed: it refuses wrong numbers at once,
-# and a dvc.yaml that is stale.
+# DVC runs this stage first after a change of parameters or graph. It fails on invalid parameters
+# and on a stale dvc.yaml.
 GUARD = {"cmd": "python workflow/engines.py check", "deps": ["Snakefile", "workflow", "src"]}
-STALE = "dvc.yaml is not what the Snakefile and params.yaml say; run `make dvc.yaml`, then again"
+STALE = "dvc.yaml does not match the Snakefile and params.yaml; run `make dvc.yaml`, then again"
 
-# What mends what DVC complains of, where DVC does not say it.
-MENDED_BY = {
+# Remedies for errors of DVC whose messages name none.
+REMEDIES = {
     "is not a git repository": "run `git init`",
-    "not inside of a DVC repository": "run `git checkout .dvc`, or `dvc init` for a new beginning",
+    "not inside of a DVC repository": "run `git checkout .dvc`, or `dvc init` to start afresh",
     "merge conflict": "choose a side: `git checkout --ours dvc.lock`, or `--theirs`",
-    "acquire lock": "wait for the other dvc, or end it",
+    "acquire lock": "wait for the other dvc process, or stop it",
 }
 
-Status = dict[str, list[Any]]  # stage -> what of it changed, as `dvc status --json` tells
+Status = dict[str, list[Any]]  # stage -> its changes, as in `dvc status --json`
 
 
 class EngineError(Exception):
-    """Why an engine could not do what it was asked, in one sentence."""
+    """An engine failed; the message is one sentence."""
 
 
 def rendered(jobs: list[Job], config: dict[str, Any]) -> str:
-    """The text of dvc.yaml. Raises InexpressibleError, naming the rule and what to do."""
+    """The text of dvc.yaml. Raises InexpressibleError, which names the rule and the remedy."""
     stages = {"check_graph": GUARD | {"params": list(config)}}
     stages |= {job.name: _stage(job, config) for job in jobs}
     document = {"stages": stages, "plots": yaml.safe_load(PLOTS.read_text(encoding="utf-8"))}
@@ -75,22 +75,22 @@ def _stage(job: Job, config: dict[str, Any]) -> dict[str, Any]:
 
 
 class _Plain(yaml.SafeDumper):
-    """Writes every list out: no anchors, which only a machine likes."""
+    """Writes every list in full, without anchors, so that dvc.yaml is easy to read."""
 
     def ignore_aliases(self, data: object) -> bool:  # noqa: ARG002
         return True
 
 
 def is_stale(text: str) -> bool:
-    """Whether dvc.yaml differs from what it should be."""
+    """True if dvc.yaml is missing or differs from ``text``."""
     return not DVC_YAML.is_file() or DVC_YAML.read_text(encoding="utf-8") != text
 
 
 def record() -> str:
-    """Commit to DVC the steps that Snakemake made, and no others. Returns a sentence about it.
+    """Commit to DVC the steps that Snakemake ran, and no others. Returns a one-sentence summary.
 
-    Only what Snakemake ran itself, with the code, numbers and inputs that lie here now, and whose
-    outputs nobody altered since: a stale or foreign result is never called good.
+    A step is committed only if Snakemake ran it with the present code, parameters and inputs, and
+    its outputs are unchanged since. Stale and foreign results are never recorded.
     """
     jobs, config = load_jobs()
     text = rendered(jobs, config)
@@ -102,21 +102,21 @@ def record() -> str:
     steps = [stage for stage in changed if stage in made]
     left = sorted(set(changed) - made)
     if steps:
-        # DVC reads and writes its whole lock for every stage that is named. Where none is it does
-        # so once, and looks at all of them: less work where most have changed and all may be kept.
+        # DVC reads and writes the whole lock once per named stage, but only once if none is named.
+        # Committing all stages is faster if most have changed and none must be left out.
         is_all = not left and 2 * len(steps) > len(jobs)
         _dvc("commit", "--force", "--quiet", *([] if is_all else steps))
-    said = ["dvc.yaml written anew"] if rewritten else []
+    said = ["dvc.yaml rewritten"] if rewritten else []
     said.append(f"steps recorded in dvc.lock: {len(set(steps) - {'check_graph'})}")
     said += [f"not up to date: {_listed(left)}"] if left else []
     return f"DVC: {'; '.join(said)}."
 
 
 def adopt() -> str:
-    """Make Snakemake see as up to date what DVC holds to be so. Returns a sentence about it.
+    """Mark DVC's up-to-date steps as up to date in Snakemake. Returns a one-sentence summary.
 
-    A step is adopted with all that it stands on; what follows a stale step will be run anyway.
-    Code that changed is touched, since Snakemake looks only at inputs newer than the results.
+    A step is adopted only if all steps before it are; later steps of a stale one run again.
+    Changed code is touched, since Snakemake checks only inputs newer than the results.
     """
     jobs, config = load_jobs()
     if is_stale(rendered(jobs, config)):
@@ -133,7 +133,7 @@ def adopt() -> str:
         _snakemake(*touch, "--", *good)
     said = [f"steps adopted from DVC: {len(good)} of {len(jobs)}"]
     said += (
-        [f"to be run: {_listed(stale)} (`dvc status` tells why; `dvc pull` brings what was shared)"]
+        [f"to be run: {_listed(stale)} (`dvc status` says why; `dvc pull` fetches shared results)"]
         if stale
         else []
     )
@@ -141,12 +141,12 @@ def adopt() -> str:
 
 
 def dvc_status() -> Status:
-    """Every stage of which DVC holds that it is not up to date, and why."""
+    """Every stage that is out of date according to DVC, with the reasons."""
     return json.loads(_dvc("status", "--json"))
 
 
 def _changed_inputs(changed: Status) -> list[str]:
-    """Inputs, of stages that ran before, whose content is another now."""
+    """Inputs with changed content, of stages that ran before."""
     return [
         path
         for reasons in changed.values()
@@ -158,7 +158,7 @@ def _changed_inputs(changed: Status) -> list[str]:
 
 
 def _with_followers(jobs: list[Job], changed: Iterable[str]) -> list[str]:
-    """The jobs among the changed stages, and all that use what they make, in the graph's order."""
+    """Jobs of the changed stages and all jobs after them, in the order of the graph."""
     stale = set(changed)
     outputs = {path for job in jobs if job.name in stale for _, path in job.outputs}
     while more := [j for j in jobs if j.name not in stale and not outputs.isdisjoint(j.inputs)]:
@@ -179,9 +179,9 @@ def _dvc(*arguments: str) -> str:
     if run.returncode:
         lines = [line.strip() for line in run.stderr.splitlines() if line.strip()]
         errors = [line.removeprefix("ERROR: ") for line in lines if line.startswith("ERROR: ")]
-        sentence = [*errors[-1:], *lines[:1], "it did not say why"][0].rstrip(".")
-        mends = [f"; {mend}" for sign, mend in MENDED_BY.items() if sign in sentence][:1]
-        raise EngineError("".join([f"`dvc {arguments[0]}` failed: {sentence}", *mends]))
+        sentence = [*errors[-1:], *lines[:1], "no reason given"][0].rstrip(".")
+        remedy = [f"; {text}" for sign, text in REMEDIES.items() if sign in sentence][:1]
+        raise EngineError("".join([f"`dvc {arguments[0]}` failed: {sentence}", *remedy]))
     return run.stdout
 
 
@@ -190,7 +190,7 @@ def _snakemake(*arguments: str) -> None:
     run = subprocess.run(command, capture_output=True, text=True, check=False)
     if "cannot be locked" in run.stdout + run.stderr:
         raise EngineError(
-            "Snakemake is at work here, or was killed and left its lock; wait for it, or run"
+            "Snakemake is running here, or was killed and left its lock; wait for it, or run"
             " `snakemake --unlock`, then again"
         )
     if run.returncode:
@@ -198,7 +198,7 @@ def _snakemake(*arguments: str) -> None:
 
 
 def main(verb: str) -> str:
-    """Do what the verb says and tell of it."""
+    """Run the verb and return a one-sentence summary."""
     if verb == "record":
         return record()
     if verb == "adopt":
@@ -209,7 +209,7 @@ def main(verb: str) -> str:
         return "dvc.yaml written."
     if is_stale(text):
         raise EngineError(STALE)
-    return "dvc.yaml is what the Snakefile says."
+    return "dvc.yaml matches the Snakefile."
 
 
 if __name__ == "__main__":
@@ -218,5 +218,5 @@ if __name__ == "__main__":
     try:
         print(main(sys.argv[1]))
     except (EngineError, GraphError, InexpressibleError) as error:
-        after = "; mend it, then `make record`" if sys.argv[1] == "record" else ""
+        after = "; fix it, then `make record`" if sys.argv[1] == "record" else ""
         sys.exit(f"DVC: not recorded: {error}{after}" if after else f"{sys.argv[1]}: {error}")

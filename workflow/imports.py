@@ -1,7 +1,7 @@
-"""Which files of this project a script imports, directly or through others.
+"""Files of this project that a script imports, directly or indirectly.
 
-Neither engine sees imports, yet code is an input: a change to a library file must rerun the steps
-that use it, and no others. Reading the imports keeps the rules' inputs true without a list.
+Code is an input, but neither engine sees imports: a change to a library file must rerun the steps
+that use it, and no others. Reading the imports keeps the inputs of the rules complete.
 """
 
 import ast
@@ -12,7 +12,7 @@ LIBRARY = Path("src")
 
 
 def imported_files(script: str) -> list[str]:
-    """The project's own files that a script needs, itself not among them, sorted, as paths."""
+    """Sorted paths of the project's files that a script imports, without the script itself."""
     found: set[Path] = set()
     waiting = [Path(script)]
     while waiting:
@@ -28,7 +28,7 @@ def _imported_by(file: Path) -> frozenset[Path]:
 
 
 def _names(file: Path) -> set[str]:
-    """Dotted names in import statements, with what is taken from a module as a further part."""
+    """Dotted names in import statements; ``from a import b`` gives ``a`` and ``a.b``."""
     names: set[str] = set()
     for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
@@ -39,7 +39,7 @@ def _names(file: Path) -> set[str]:
 
 
 def _files(name: str, *, beside: Path) -> set[Path]:
-    """The module's file and those of the packages around it, where they are the project's own."""
+    """Files of a module and of its parent packages, if they belong to the project."""
     parts = name.split(".")
     candidates = {beside / f"{name}.py"}
     for length in range(1, len(parts) + 1):

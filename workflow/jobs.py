@@ -1,7 +1,7 @@
-"""The jobs of the Snakefile, as Snakemake sees them now.
+"""The present jobs of the Snakefile, from Snakemake's own graph.
 
-All that we use of Snakemake's private interface stands in this file; pyproject.toml pins the minor
-version that it was written for.
+Only this file uses Snakemake's private interface; pyproject.toml pins the minor version that it was
+written for.
 """
 
 import logging
@@ -24,9 +24,9 @@ from snakemake.settings.types import (
 
 FIELDS = Formatter().parse
 ANY_SIZE = 10**15  # bytes; inputs are compared by content, however large they are
-WITHIN = "__"  # make_pseudo__refiner: what Snakemake cannot name make_pseudo.refiner
-UNSPOKEN = "seen"  # what Snakemake must know of a folder, and DVC finds out by itself
-SPOKEN = {"input", "output", "params", "wildcards", "log"}  # what a command line may name
+WITHIN = "__"  # make_pseudo__refiner, since Snakemake allows no name make_pseudo.refiner
+UNSPOKEN = "seen"  # the state of a folder: Snakemake needs it, DVC computes it itself
+SPOKEN = {"input", "output", "params", "wildcards", "log"}  # names allowed in a command line
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,9 +37,9 @@ class Job:
     wildcards: dict[str, str]
     command: str  # params stand in it as ${name}, as DVC writes them
     params: dict[str, Any]  # name, of a value within a section section.name -> value
-    inputs: list[str]  # but for folders that a job makes, whose list of checksums is the true input
+    inputs: list[str]  # folders made by a job are left out: their checksum lists are inputs
     outputs: list[tuple[str, str]]  # name, path
-    made: bool  # by Snakemake itself, with the code, numbers and inputs that are here now
+    made: bool  # run by Snakemake with the present code, parameters and inputs
 
     @property
     def name(self) -> str:
@@ -49,15 +49,15 @@ class Job:
 
 
 class GraphError(Exception):
-    """What Snakemake says of a mistake in the Snakefile or the parameters."""
+    """Snakemake's message about an error in the Snakefile or the parameters."""
 
 
 class InexpressibleError(Exception):
-    """A rule that another engine could not run to the letter."""
+    """A rule that DVC could not run exactly as Snakemake does."""
 
 
 def load_jobs() -> tuple[list[Job], dict[str, Any]]:
-    """All jobs of the default target in their order, and the parameters in force.
+    """All jobs of the default target in order, and the effective parameters.
 
     Nothing is run, locked or written. Raises GraphError and InexpressibleError.
     """
@@ -112,7 +112,7 @@ def _command(job: Any, params: dict[str, Any]) -> str:
         raise InexpressibleError(f"{rule}: expected `shell:`, which DVC can run too; write it so")
     if not job.log:
         raise InexpressibleError(
-            f"{rule}: expected `log:`, by which what ran is told from what was touched; add one"
+            f"{rule}: expected `log:`, whose time tells a run from `--touch`, got none; add one"
         )
     spoken = {re.split(r"[.[]", field)[0] for _, field, _, _ in FIELDS(job.rule.shellcmd) if field}
     if spoken - SPOKEN:
@@ -126,11 +126,11 @@ def _command(job: Any, params: dict[str, Any]) -> str:
 
 
 async def _made(workflow: Any, job: Any) -> bool:
-    """Whether Snakemake ran this job, as it is now, on inputs as they are now.
+    """True if Snakemake ran this job in its present form on the present inputs.
 
-    A stricter question than whether Snakemake would run it again: every input is looked at whatever
-    its time, and neither outputs that were altered afterwards count, nor those only touched, which
-    shows in a log that is older than its run.
+    Stricter than Snakemake's own check: inputs are compared by content whatever their time, and
+    outputs that were altered later or only touched do not count. After `--touch` the log is older
+    than the recorded start of the run.
     """
     if workflow.dag.needrun(job):
         return False

@@ -1,19 +1,18 @@
-"""What runs next: for every change, the steps that each engine would run, and those that should.
+"""The steps that each engine would run after every possible change, and the steps that should run.
 
-`make matrix` prints the table. What should run is worked out here from a graph written down by hand
-and from what the scripts really import; neither the Snakefile nor dvc.yaml is asked.
+`make matrix` prints the table. The expected steps come from a graph written down by hand and from
+the actual imports of the scripts, independently of the Snakefile and dvc.yaml.
 
-In the table `->` stands for all that follows, and `same` for what should run.
+In the table `->` stands for all later steps, and `same` for the expected steps.
 
-Snakemake is asked with `--dry-run`. DVC is asked with `dvc status`; what follows from it is DVC's
-rule: a step with changed code, numbers or inputs runs, and then what uses its outputs; a step whose
-outputs alone changed is made again (mostly from the cache) and, its outputs being the same again,
-nothing follows.
+Snakemake's steps are those of `--dry-run`. DVC's steps follow from `dvc status` by DVC's rules: a
+step with changed code, parameters or inputs runs, and so do the steps that use its outputs; a step
+of which only outputs changed is restored (mostly from the cache), and no later step runs.
 
-Two things Snakemake cannot know, so that its smallest set is another one:
-(1) a step that runs may make the same bytes again: all that follows runs, where DVC stops early;
-(2) it looks at inputs, never at outputs, and not into folders: of an output altered by hand it sees
-    the steps that read it, not the step that made it.
+Snakemake deviates from the expected steps for two reasons:
+(1) if a step makes the same bytes again, Snakemake still runs all later steps; DVC stops early;
+(2) Snakemake compares inputs, not outputs, and does not look into folders: for an output altered by
+    hand it runs the steps that read it, not the step that made it.
 """
 
 import argparse
@@ -51,11 +50,20 @@ TABLES = ["metrics.json", "per_class.csv", "thresholds.csv", "confusion.csv"]
 FIGURES = ["answer.html", "maps", "pseudo", "segmentation", "curves", "errors"]
 SUMMARY = [*TABLES, "curves.csv", "summary.md", "picture.png"]
 
+<<<<<<< HEAD
 # What a step imports only when it needs it, and the numbers of one that another is told.
 LATER = {"train_irn": "recam.steps.irn"}
 # Every step with a network receives the numbers of the machine; train_cam has threads of its own.
 SPARED = {"machine.threads": "train_cam"}
 TOLD = {"make_pseudo.refiner": ["train_irn", "make_pseudo"]}
+=======
+# Modules that a step imports only if it needs them.
+LATER = {"train_irn": "_irn"}
+# Parameters of the machine, given to all steps with networks but one (empty: to all).
+MACHINE = {"device": "", "devices": "", "precision": "make_pseudo", "threads": "train_cam"}
+# Parameters of one section that other steps read, too.
+SHARED_NUMBERS = {"make_pseudo.refiner": ["train_irn", "make_pseudo"]}
+>>>>>>> r_words
 
 LINE = "{:<48} {:<46} {:<36} {:<5} {}"  # of the table
 
@@ -65,7 +73,7 @@ Change = Callable[[Path], AbstractContextManager[None]]
 
 @dataclass(frozen=True)
 class Step:
-    """One job of the graph as it is written down here: folders are left out of what it reads."""
+    """One job of the graph; ``reads`` leaves folders out."""
 
     name: str
     script: str
@@ -74,7 +82,7 @@ class Step:
 
 
 def graph(methods: list[str] = METHODS, seeds: tuple[int, ...] = (0,)) -> list[Step]:
-    """The experiment by hand: which job reads and makes which files."""
+    """The experiment by hand: files that each job reads and makes."""
     folders = ["JPEGImages", "ImageSets", "SegmentationClass"]
     downloaded = [f"data/{folder}" for folder in folders] + WEAK + TRUTH + CHECK
     steps = [Step("download", "download", (), tuple(downloaded))]
@@ -112,7 +120,7 @@ def graph(methods: list[str] = METHODS, seeds: tuple[int, ...] = (0,)) -> list[S
 
 
 def _last(summed: list[str]) -> list[Step]:
-    """What all runs come together in."""
+    """The steps that combine all runs."""
     makes = tuple(f"results/{file}" for file in SUMMARY)
     last = Step("summarize", "summarize", tuple(WEAK + TRUTH + summed), makes)
     drawn = [file for file in summed if not file.endswith("per_class.csv")]
@@ -140,7 +148,7 @@ def jobs_of(*scripts: str) -> Jobs:
 
 
 def with_followers(first: Iterable[str], steps: Iterable[Step] = GRAPH) -> Jobs:
-    """Those jobs and all that use what they make, directly or through others."""
+    """The jobs ``first`` and all jobs that use their outputs, directly or indirectly."""
     jobs, size = set(first), -1
     while size != len(jobs):
         size = len(jobs)
@@ -156,16 +164,16 @@ class Case:
     name: str
     change: Change
     should: Jobs
-    snakemake: Jobs | None = None  # where it is not what should run
+    snakemake: Jobs | None = None  # if it differs from ``should``
     note: str = ""
 
 
-# --- changes that are taken back ---
+# --- changes and their undoing ---
 
 
 @contextmanager
 def set_aside(path: Path) -> Iterator[Path]:
-    """Move a file or folder away and back: its times, by which engines know it, stay."""
+    """Move a file or folder away and back; its times stay, by which engines recognise it."""
     parent = path.parent.stat()
     with tempfile.TemporaryDirectory(dir=path.parents[len(path.parents) - 2]) as folder:
         away = Path(folder, path.name)
@@ -181,7 +189,7 @@ def set_aside(path: Path) -> Iterator[Path]:
 
 
 def replaced(name: str, text: Callable[[bytes], bytes]) -> Change:
-    """A file with other content; of a folder, its first file."""
+    """Other content of a file, or of the first file of a folder."""
 
     @contextmanager
     def change(folder: Path) -> Iterator[None]:
@@ -207,7 +215,7 @@ def params_replaced(edit: Callable[[dict], object]) -> Change:
 
 
 def another_shape(edit: Callable[[dict], object]) -> Change:
-    """Other replicates or methods, and dvc.yaml written anew."""
+    """Other replicates or methods, and a rewritten dvc.yaml."""
 
     @contextmanager
     def change(folder: Path) -> Iterator[None]:
@@ -220,7 +228,7 @@ def another_shape(edit: Callable[[dict], object]) -> Change:
 
 
 def deleted(name: str) -> Change:
-    """An output that is not there."""
+    """A deleted output."""
 
     @contextmanager
     def change(folder: Path) -> Iterator[None]:
@@ -231,7 +239,7 @@ def deleted(name: str) -> Change:
 
 
 def touched(name: str) -> Change:
-    """A new time, for a folder that of every file in it, and the same content."""
+    """A new time of a file, or of all files in a folder, with the same content."""
 
     @contextmanager
     def change(folder: Path) -> Iterator[None]:
@@ -248,7 +256,7 @@ def touched(name: str) -> Change:
 
 
 def checked_out(name: str) -> Change:
-    """An output that was lost, and that DVC, or git for what git keeps, brought back."""
+    """A lost output that DVC restored, or git if git keeps it."""
 
     @contextmanager
     def change(folder: Path) -> Iterator[None]:
@@ -268,8 +276,8 @@ def checked_out(name: str) -> Change:
 def cases(*, sample: bool = False) -> Iterator[Case]:
     """Every parameter, every file of code, every data file and every output.
 
-    A sample has every sixth number and file of code, and one of four things happen to every third
-    output, in turn, instead of all.
+    A sample has every sixth parameter and file of code, and one of the four changes, in turn, of
+    every third output.
     """
     yield Case("nothing", lambda _: nullcontext(), frozenset())
     every = 6 if sample else 1
@@ -289,12 +297,20 @@ def _parameters() -> Iterator[Case]:
     for section in steps:
         for name, spec in schema["properties"][section]["properties"].items():
             if len(spec.get("enum", "two")) == 1:
+<<<<<<< HEAD
                 continue  # nothing to change it to
             key = f"{section}.{name}"
             edit = _edited(params, section, name, spec | spec.get("anyOf", [{}])[0])
             users = with_network if section == "machine" else TOLD.get(key, [section])
             should = with_followers(jobs_of(*users) - jobs_of(SPARED.get(key, "")))
             yield Case(f"params {key}", params_replaced(edit), should)
+=======
+                continue  # no other value
+            edit = _edited(params, section, name, spec)
+            users = SHARED_NUMBERS.get(f"{section}.{name}", [section])
+            should = with_followers(jobs_of(*users))
+            yield Case(f"params {section}.{name}", params_replaced(edit), should)
+>>>>>>> r_words
     more = {step.name for step in graph(seeds=(0, 1))} - ALL | {"summarize", "draw"}
     change = another_shape(lambda p: p.update(random_seeds=[0, 1]))
     yield Case("params random_seeds", change, frozenset(more))
@@ -306,9 +322,15 @@ def _parameters() -> Iterator[Case]:
 
 def _edited(params: dict, section: str, name: str, spec: dict) -> Callable[[dict], None]:
     """An edit of one parameter to another value that the schema allows."""
+<<<<<<< HEAD
     # A number that is not there, as it may, counts as its least: set, it is a change.
     old = params[section].get(name, spec.get("minimum"))
     if "enum" in spec:
+=======
+    # A missing optional number counts as its minimum, so that setting it is a change.
+    old = params[section] if name is None else params[section].get(name, spec.get("minimum"))
+    if "enum" in spec and len(spec["enum"]) > 1:
+>>>>>>> r_words
         new = next(value for value in spec["enum"] if value != old)
     elif spec["type"] == "boolean":
         new = not old
@@ -337,7 +359,7 @@ def _code() -> Iterator[Case]:
 
 @cache
 def imported() -> dict[str, list[str]]:
-    """For every file of ours the scripts that have loaded it once they are imported for real."""
+    """For every file of the project the scripts that load it when they are imported."""
     program = """
 import runpy, sys
 import importlib, json, pathlib
@@ -378,7 +400,7 @@ def _output(step: Step, path: str) -> Iterator[Case]:
     yield Case(f"{path} checked out", checked_out(path), frozenset())
 
 
-# --- asking the engines ---
+# --- the engines' answers ---
 
 
 def snakemake_next(folder: Path) -> Jobs:
@@ -398,7 +420,7 @@ def dvc_next(folder: Path) -> Jobs:
     """The stages that `dvc repro` would run, from `dvc status`."""
     printed = _printed(_ask_dvc, folder)
     changed = json.loads(printed.splitlines()[-1])
-    changed.pop("check_graph", None)  # the stage that tells whether dvc.yaml is stale
+    changed.pop("check_graph", None)  # the stage that checks dvc.yaml
     stages = yaml.safe_load((folder / "dvc.yaml").read_text())["stages"]
     steps = [
         Step(name, "", tuple(stage["deps"]), tuple(_paths(stage))) for name, stage in stages.items()
@@ -424,7 +446,7 @@ def _only_outputs(reasons: list) -> bool:
 
 
 def _files(reasons: list) -> set[str]:
-    """What changed of a stage but its outputs: paths, or the command."""
+    """Changes of a stage other than its outputs: paths, or the command."""
     found = set()
     for reason in reasons:
         if isinstance(reason, str):
@@ -443,7 +465,7 @@ def _ask_dvc() -> None:
 
 
 def _printed(call: Callable[[], object], folder: Path) -> str:
-    """What a command prints that ends with sys.exit; it runs in a fork of this process."""
+    """The output of a command that ends with sys.exit, run in a fork of this process."""
     with tempfile.TemporaryFile() as file:
         child = os.fork()
         if not child:
@@ -470,9 +492,9 @@ def _printed(call: Callable[[], object], folder: Path) -> str:
 
 
 def warm_up(folder: Path) -> None:
-    """Import here what the engines import on their way, so that the forks need not do it again.
+    """Import the engines' modules here, so that the forks need not import them again.
 
-    Only imported, not asked: a fork of a process with threads may stand still for ever.
+    The engines do not run here: a fork of a process with threads may hang forever.
     """
     for ask in (_ask_snakemake, _ask_dvc):
         names = _printed(lambda ask=ask: _names_of_modules(ask), folder).splitlines()[-1].split()
@@ -484,7 +506,7 @@ def warm_up(folder: Path) -> None:
 def _names_of_modules(ask: Callable[[], None]) -> None:
     with contextlib.suppress(SystemExit):
         ask()
-    mine = ("recam", "imports")  # belong to the copy that is asked
+    mine = ("recam", "imports")  # belong to the copy of the experiment
     print("\n", *[name for name in sys.modules if name.split(".")[0] not in mine])
 
 
@@ -492,7 +514,7 @@ def _names_of_modules(ask: Callable[[], None]) -> None:
 
 
 def row(case: Case, folder: Path) -> tuple[bool, str]:
-    """Whether both engines do what they should, and the line that says so."""
+    """A case's line of the table; first True if both engines run the expected steps."""
     with case.change(folder):
         answers = {"Snakemake": snakemake_next(folder), "DVC": dvc_next(folder)}
     wanted = {"Snakemake": case.should, "DVC": case.should}
@@ -508,7 +530,7 @@ def row(case: Case, folder: Path) -> tuple[bool, str]:
 
 
 def _rows(chosen: list[Case], folders: list[Path]) -> Iterator[tuple[bool, str]]:
-    """All rows in order, worked out in as many processes as there are copies of the experiment."""
+    """All rows in order, computed by one process for each copy of the experiment."""
     fork = multiprocessing.get_context("fork")
     free = fork.SimpleQueue()
     for folder in folders:
@@ -531,7 +553,7 @@ _mine: dict[str, Any] = {}  # in a worker: its copy of the experiment, and the c
 
 
 def shown(jobs: Jobs) -> str:
-    """Jobs in few words: of those that follow from the first ones, only an arrow."""
+    """Jobs in short form: the first ones, and an arrow for all that follow from them."""
     if jobs == ALL:
         return "everything"
     made = {file for step in GRAPH if step.name in jobs for file in step.makes}
@@ -542,7 +564,7 @@ def shown(jobs: Jobs) -> str:
 
 
 def _gathered(jobs: Jobs) -> str:
-    """By script, with the runs in brackets where it is not all of them."""
+    """Jobs by script, with the runs in brackets unless it is all of them."""
     words = []
     for script in dict.fromkeys(step.script for step in GRAPH):
         mine = sorted(job for job in jobs if job.split("-")[0] == script)
@@ -554,13 +576,13 @@ def _gathered(jobs: Jobs) -> str:
 
 
 def main() -> int:
-    """Print the table; 1 where an engine does what it should not."""
+    """Print the table; return 1 if an engine deviates, else 0."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--experiment", type=Path, help="a finished small experiment; else it runs")
     parser.add_argument(
-        "--only", default="", help="a regular expression: the cases with such a name"
+        "--experiment", type=Path, help="a finished small experiment; by default one is run"
     )
-    parser.add_argument("--sample", action="store_true", help="a twelfth of what befalls outputs")
+    parser.add_argument("--only", default="", help="a regular expression for the names of cases")
+    parser.add_argument("--sample", action="store_true", help="a twelfth of the changes of outputs")
     args = parser.parse_args()
     with tempfile.TemporaryDirectory() as temporary:
         finished = args.experiment or experiment.first_run(Path(temporary, "experiment"))

@@ -1,8 +1,8 @@
-"""Files that follow from the sections of params.yaml.
+"""Files generated from the sections of params.yaml.
 
 preset FILE   writes the numbers of an overlay, such as presets/voc12.yaml, into params.yaml
 schema        writes workflow/schemas/params.schema.yaml, for editors
-check         fails where the schema is not what the sections say
+check         fails if the schema does not match the sections
 """
 
 import io
@@ -28,9 +28,9 @@ HEADER = (
 
 
 def write_preset(overlay: Path) -> str:
-    """Write the numbers of ``overlay`` into params.yaml, whose comments stay.
+    """Write the numbers of ``overlay`` into params.yaml and keep its comments.
 
-    Raises UserError for a wrong overlay; params.yaml is then as before.
+    Raises UserError for an invalid overlay and leaves params.yaml unchanged.
     """
     files = [read_params(PARAMS), read_params(overlay)]
     check(merged(files[0].values, files[1].values), files)
@@ -43,7 +43,7 @@ def write_preset(overlay: Path) -> str:
     text = io.StringIO()
     editor.dump(params, text)
     write_text(PARAMS, text.getvalue())
-    return f"params.yaml has the numbers of {overlay}; `make dvc.yaml` next, before `dvc repro`"
+    return f"params.yaml has the numbers of {overlay}; run `make dvc.yaml` before `dvc repro`"
 
 
 def _update(params: Any, overlay: Any) -> None:
@@ -75,7 +75,7 @@ def _inlined(value: Any, definitions: dict[str, Any]) -> Any:
 
 
 def main(arguments: list[str]) -> str:
-    """Do what the verb says and return a sentence about it."""
+    """Run the verb and return a one-sentence summary."""
     match arguments:
         case ["preset", file]:
             return write_preset(Path(file))
@@ -83,9 +83,9 @@ def main(arguments: list[str]) -> str:
             write_text(SCHEMA, schema_text())
             return f"{SCHEMA} written."
         case ["check"] if SCHEMA.read_text(encoding="utf-8") == schema_text():
-            return f"{SCHEMA} is what the sections say."
+            return f"{SCHEMA} matches the sections."
         case ["check"]:
-            raise UserError(f"{SCHEMA} is not what the sections say; run `make schema`")
+            raise UserError(f"{SCHEMA} does not match the sections; run `make schema`")
         case _:
             raise UserError(__doc__ or "")
 

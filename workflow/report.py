@@ -60,7 +60,7 @@ def describe(params: dict[str, Any]) -> None:
 
 
 def draw() -> None:
-    """Redraw all figures by the command line of the rule `draw`, whatever is unfinished."""
+    """Redraw all figures with the command line of the rule `draw`, also of an unfinished run."""
     try:
         jobs, _ = load_jobs()
     except (GraphError, InexpressibleError) as error:
@@ -75,7 +75,7 @@ def draw() -> None:
 
 
 def bind() -> None:
-    """Let Snakemake bind all figures and tables into one file."""
+    """Write all figures and tables into one file with Snakemake."""
     made = REPORT.with_name(".report.html")
     command = [sys.executable, "-m", "snakemake", "--report", str(made)]
     command += ["--report-stylesheet", "workflow/report/style.css"]

@@ -1,4 +1,4 @@
-"""An addition of each kind is one file and one line: the recipes of docs/contributing.md, followed.
+"""An addition of each kind is one file and one line, as in the recipes of docs/contributing.md.
 
 They are added to one copy of the project; Snakemake plans with them and Python makes them.
 """

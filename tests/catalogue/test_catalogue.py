@@ -1,4 +1,4 @@
-"""The catalogues: names to things, and what is said of a name that is not there."""
+"""The catalogues: names to objects, and the messages about unknown names."""
 
 from dataclasses import replace
 from typing import get_args
@@ -98,7 +98,7 @@ def test_a_cam_has_nothing_to_combine(images):
 
 
 def numbers(**changes):
-    """What refiners are made of, small."""
+    """Small parameters for all refiners."""
     usual = {
         "pamr": Pamr(dilations=(1,), iterations=1),
         "walk": Walk(radius=2, power=1.0, steps=2),
@@ -107,7 +107,7 @@ def numbers(**changes):
     return RefinerNumbers(**usual | changes)
 
 
-def test_every_refiner_begins_with_a_way_to_spread_maps():
+def test_every_refiner_begins_with_a_propagator():
     assert {parts.propagation for parts in REFINERS.values()} == set(PROPAGATORS)
     assert {(name, needs_irn(name)) for name in REFINERS if needs_irn(name)} == {
         ("irn", True),
@@ -174,18 +174,18 @@ def test_a_folder_is_linked(voc, tmp_path):
     assert [path.resolve() for path in split.images] == list(load_weak_split(voc, "train").images)
 
 
-def test_an_unknown_name_is_told_with_the_nearest():
+def test_an_unknown_name_is_reported_with_the_nearest():
     words = str(unknown("refiner", "pamer", ["none", "pamr", "crf"]))
     assert words == "refiner: there is no 'pamer'; expected one of 3 names, nearest are pamr"
 
 
-def test_a_name_like_no_other_is_told_with_some_that_exist():
+def test_a_name_like_no_other_is_reported_with_some_that_exist():
     words = str(unknown("refiner", "zzzz", ["none", "pamr"]))
     assert words == "refiner: there is no 'zzzz'; expected one of 2 names, nearest are none, pamr"
 
 
 def test_a_process_asks_for_its_device_once():
-    """Else its second step would find the GPU taken, by itself."""
+    """Otherwise its own lock would hold the GPU when its second step starts."""
     assert make_device("auto") is make_device("auto")
 
 
@@ -199,7 +199,7 @@ def test_the_cpu_can_always_be_had():
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
 @pytest.mark.parametrize("name", ["cuda", "cuda:1"])
-def test_a_gpu_that_is_not_there_is_told(name):
+def test_a_gpu_that_is_not_there_is_reported(name):
     with pytest.raises(UserError) as caught:
         make_device(name)
     assert str(caught.value) == (
@@ -207,7 +207,7 @@ def test_a_gpu_that_is_not_there_is_told(name):
     )
 
 
-def test_more_devices_than_there_are_is_told():
+def test_more_devices_than_there_are_is_reported():
     cores = usable_cores()
     assert how_many(cores, device="cpu") == cores
     with pytest.raises(UserError) as caught:
@@ -231,7 +231,7 @@ def test_steps_side_by_side_take_different_gpus_while_there_are_some(monkeypatch
     assert take(1, of=3, folder=tmp_path) == [0]  # none is free: one is shared
     held.pop(1).release()
     assert take(2, of=3, folder=tmp_path) == [1, 0]
-    assert take(1, of=1, folder=tmp_path) == [0]  # the only one is not fought for
+    assert take(1, of=1, folder=tmp_path) == [0]  # the only one is always shared
     for lock in held:
         lock.release()
 

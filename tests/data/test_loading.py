@@ -173,7 +173,7 @@ def test_an_epoch_shows_no_image_twice(labelled, batch_size):
     assert len(labels) == len(set(map(tuple, labels))) == 5 // batch_size * batch_size
 
 
-def test_what_is_left_of_an_epoch_is_dropped(labelled):
+def test_the_last_incomplete_batch_of_an_epoch_is_dropped(labelled):
     sizes = [len(images) for images, _ in training_batches(labelled, batch_size=2, workers=0)(1)]
     assert sizes == [2, 2]
 

@@ -1,4 +1,4 @@
-"""COCO 2014 in its real layout, only small: splits, labels, masks, and what is said of faults."""
+"""COCO 2014 in its real layout, only small: splits, labels, masks, and messages about errors."""
 
 import hashlib
 import json
@@ -221,7 +221,7 @@ def test_images_may_lie_below_images(gather, tmp_path):
     assert found.images[f"{TRAIN}000000000009"].parent == root / "images/train2014"
 
 
-def test_a_second_call_draws_only_what_is_missing(gather):
+def test_a_second_call_draws_only_missing_masks(gather):
     masks = gather().masks
     before = {i: file.stat() for i, file in masks.items()}
     gone = f"{TRAIN}000000000100"
@@ -278,7 +278,7 @@ def test_folders_and_archives_may_lie_side_by_side(gather, coco, tmp_path):
     assert {name for name in names if not name.startswith("masks-")} == {"train2014", "val2014"}
 
 
-def test_auto_goes_on_with_what_was_fetched_before(gather, coco, tmp_path):
+def test_auto_resumes_an_earlier_download(gather, coco, tmp_path):
     archives = pack(coco, tmp_path / "originals")
     assert gather("auto", archives=archives).splits == gather().splits
 

@@ -1,4 +1,4 @@
-"""Downloads over a real connection that breaks, lies and forgets; unpacking of archives."""
+"""Downloads over a connection that breaks or sends wrong data; unpacking of archives."""
 
 import errno
 import gzip
@@ -64,7 +64,7 @@ def read(folder):
 
 @dataclass
 class Server:
-    """A web server with one file, which may behave badly."""
+    """A web server with one file and optional faults."""
 
     content: bytes = CONTENT
     ranges: bool = True  # answer a request for a part with that part
@@ -198,7 +198,7 @@ def test_a_stalled_download_fails_and_keeps_its_part(server, tmp_path):
     assert read(tmp_path) == {"photos.zip.part": CONTENT[:1000]}
 
 
-def test_only_what_an_earlier_run_lacked_is_asked_for(server, tmp_path):
+def test_only_the_missing_part_is_requested(server, tmp_path):
     (tmp_path / "photos.zip.part").write_bytes(CONTENT[:HALF])
     assert read(fetched(server, tmp_path)) == FILES
     assert server.asked == [f"bytes={HALF}-"]
@@ -327,7 +327,7 @@ def test_a_disk_that_fills_while_unpacking_is_named_and_the_archive_kept(server,
     assert not (tmp_path / "photos").exists()
 
 
-def test_a_given_archive_is_used_and_kept_and_nobody_asked(server, tmp_path):
+def test_a_given_archive_is_used_and_kept_without_a_request(server, tmp_path):
     (tmp_path / "given").mkdir()
     (tmp_path / "given/photos.zip").write_bytes(CONTENT)
     folder = unpacked(server.archive(), given=tmp_path / "given", folder=tmp_path / "cache")

@@ -1,4 +1,4 @@
-"""Drawn scenes: the same whoever draws them, and their masks say what is drawn."""
+"""Drawn scenes: the same on every machine, with masks that match the objects."""
 
 import hashlib
 
@@ -64,7 +64,7 @@ def test_zero_scenes_are_allowed():
 
 
 def test_one_scene_is_stable_to_the_bit():
-    """Made by this very test: run it, judge the scene by eye, and copy the sums it reports.
+    """Checksums from this test: run it, inspect the scene, and copy the sums that it reports.
 
     They change when the drawing changes, which makes every published number of `shapes` stale.
     """

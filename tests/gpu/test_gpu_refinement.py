@@ -58,7 +58,7 @@ def test_labels_of_the_crf(size, device, generator):
     found, *others = by_device(posteriors, device, pixels, unary.movedim(-3, 1))
     for other in others:
         assert (found.argmax(1) == other.argmax(1)).double().mean() >= EQUAL
-    assert (found.argmax(1) != noisy).double().mean() > 0.05  # there was something to do
+    assert (found.argmax(1) != noisy).double().mean() > 0.05  # the result differs from the input
 
 
 @MODES

@@ -97,7 +97,7 @@ def test_the_contraction_by_hand():
 
 
 def test_the_softmax_loss_by_hand():
-    # One present class whose feature is called rightly with odds of 3 to 1, and one with 1 to 1.
+    # One present class whose feature is correct with probability 3/4, and one with 1/2.
     logits = torch.tensor([[[math.log(3), 0.0], [0.0, 0.0]]])
     labels = torch.tensor([[True, True]])
     expected = (math.log(4 / 3) + math.log(2)) / 2

@@ -105,7 +105,7 @@ def test_the_early_level_has_stride_four(images, stride):
     assert backbone.with_skip(images)[0].shape == (2, backbone.skip_channels, 16, 24)
 
 
-def test_bottleneck_networks_have_the_channels_they_say(images):
+def test_bottleneck_networks_have_the_channels_they_declare(images):
     backbone = TorchvisionResNet("resnet50", output_stride=32).eval()
     early, features = backbone.with_skip(images[:1])
     assert (early.shape[1], features.shape[1]) == (backbone.skip_channels, backbone.channels)
@@ -268,7 +268,7 @@ def test_the_early_level_is_one_of_the_levels(images, backbone):
 
 
 @torch.no_grad()
-def test_levels_have_the_channels_and_strides_they_say(images, backbone):
+def test_levels_have_the_channels_and_strides_they_declare(images, backbone):
     levels = backbone.levels(images)
     assert [level.shape[1] for level in levels] == list(backbone.level_channels)
     grids = [(64 // stride, 96 // stride) for stride in backbone.level_strides]

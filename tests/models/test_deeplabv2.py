@@ -261,7 +261,7 @@ def test_scales_agree_on_an_image_without_structure(generator):
 @pytest.mark.parametrize("size", [(321, 321), (97, 65), (5, 9)])
 @pytest.mark.parametrize("grid", [(41, 41), (30, 17), (8, 8), (1, 2)])
 def test_masks_are_resized_as_pillow_does(size, grid, generator):
-    """Odd sides: no two pixels are equally near."""
+    """Sides of an odd length: nearest pixels are unique."""
     masks = torch.randint(0, 256, (2, *size), generator=generator, dtype=torch.uint8)
     assert torch.equal(_resized_masks(masks, grid), pillow_masks(masks, grid))
 

@@ -164,7 +164,7 @@ def test_a_batch_too_small_for_batch_norm_is_refused(images):
 
 @torch.no_grad()
 @pytest.mark.parametrize("name", ["resnet", "lite", "swin"])
-def test_levels_have_the_channels_and_strides_they_say(images, name, request):
+def test_levels_have_the_channels_and_strides_they_declare(images, name, request):
     backbone = request.getfixturevalue(name).backbone
     levels = backbone.levels(images)
     assert [level.shape[1] for level in levels] == list(backbone.level_channels)
@@ -297,7 +297,7 @@ def test_a_file_of_another_network_is_refused_and_changes_nothing(tmp_path, want
     assert not changed(before, backbone)
 
 
-# Mistakes
+# Errors
 
 
 def test_an_unknown_architecture_gives_the_nearest_names():

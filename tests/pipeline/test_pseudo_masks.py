@@ -83,7 +83,7 @@ def batches(pairs, *, batch_size=9, need=None, memory=MIB):
     return sorted(["".join(file.stem for file, _ in batch) for batch in found])
 
 
-# Batches of images that are alike.
+# Batches of images of one size.
 
 
 def test_images_of_one_size_and_number_of_classes_are_a_batch(sized):
@@ -151,7 +151,7 @@ def test_no_image_is_no_batch():
     assert batches([]) == []
 
 
-# Spreading maps.
+# Propagating maps.
 
 
 def coloured(scores, pixels):
@@ -355,7 +355,7 @@ def test_a_crf_looks_at_the_image(made, cut):
     np.testing.assert_array_equal(mask, image[:, :, 0] / 255)
 
 
-def test_the_numbers_of_a_cut_tell_at_which_score_it_was_made():
+def test_the_numbers_of_a_cut_have_its_threshold():
     make = partial(Cut, background=0.4, margin=0.1)
     plain = make(crf=None)
     crf = make(crf=Crf(kernels=KERNELS, iterations=1))
@@ -378,7 +378,9 @@ def test_a_mask_is_cut_from_its_saved_scores(made, cut, iterations):
 
 def test_a_mask_is_cut_from_scores_as_they_were_rounded(made, cut, tmp_path):
     file, path = strip(made, [0.0, 0.0])
-    np.savez(file, scores=np.array([[[0.482, 0.484]]]), classes=np.array([2]))  # of one's own
+    np.savez(
+        file, scores=np.array([[[0.482, 0.484]]]), classes=np.array([2])
+    )  # not in steps of 1/200
     mask, saved = cut((file, path), background=0.483, margin=0.0)
     np.testing.assert_allclose(saved.scores, [[[0.485, 0.485]]])
     assert mask.tolist() == [[3, 3]]
@@ -521,8 +523,8 @@ def test_as_many_items_at_once_as_torch_had_threads_each_with_one():
     assert list(in_threads(work, [[0], [1], [2]], what="items")) == [1, 1, 1]
 
 
-class Told(list):
-    """A list that tells when, counted before, it was read: when all was handed to threads."""
+class ReadList(list):
+    """A list that sets ``read`` at the end of its second iteration, with all items submitted."""
 
     def __init__(self, items):
         super().__init__(items)
@@ -535,7 +537,7 @@ class Told(list):
 
 def test_no_more_items_at_once_than_torch_had_threads():
     torch.set_num_threads(2)
-    items = Told([i] for i in range(8))
+    items = ReadList([i] for i in range(8))
     before = set(threading.enumerate())
 
     def work(_):

@@ -1,4 +1,4 @@
-"""The training loop: its arithmetic, and that a killed run ends like an unbroken one."""
+"""The training loop: its arithmetic, and resumed runs that equal uninterrupted ones."""
 
 import math
 from dataclasses import replace
@@ -235,7 +235,7 @@ def test_the_learning_rate_decays_with_the_power_of_the_steps_left(state):
 
 
 def test_a_staircase_holds_the_learning_rate_for_some_steps(state):
-    """Six steps: four at the first learning rate, two at the one of the fifth; epochs are two."""
+    """Six steps in two epochs: four at the initial learning rate, two at that of step five."""
     rates = [0.1] * 4 + [0.1 * (2 / 6) ** 0.9] * 2
     ended = fit_scalar([1.0, 1.0], state, epochs=3, lr_step_interval=4)
     assert ended == pytest.approx(1 - sum(rates))
@@ -389,7 +389,7 @@ def test_a_killed_run_in_parts_on_a_staircase_ends_like_an_unbroken_one(state, t
     assert_same_tensors(resumed.state_dict(), unbroken.state_dict())
 
 
-# Looks at a running epoch
+# Checks during an epoch
 
 LONG = replace(RECIPE, epochs=3, learning_rates={"": 0.001})
 SIXTY = gradients(*([1.0] * 60))

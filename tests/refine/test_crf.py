@@ -60,7 +60,7 @@ def scene(height, width, *, seed):
 
 
 def brute_force(pixels, unary, *, kernels, iterations):
-    """The model to the letter, (N, H, W) in double precision: one matrix of all pairs."""
+    """The model by its definition, (N, H, W) in double precision: one matrix of all pairs."""
     labels, height, width = unary.shape
     y, x = torch.meshgrid(torch.arange(height), torch.arange(width), indexing="ij")
     colours = [255 * channel.flatten().double() for channel in pixels]
@@ -106,7 +106,7 @@ def test_small_images_get_the_labels_of_all_pairs(kernels, seed):
     pixels, unary, expected = solved(kernels, seed)
     found = posteriors(pixels, unary, kernels=kernels)
     assert agreement(found, expected) >= 0.999
-    assert agreement(unary.neg(), expected) < 0.9  # there was something to do
+    assert agreement(unary.neg(), expected) < 0.9  # the input differs from the result
     torch.testing.assert_close(found.double(), expected, rtol=0, atol=1e-3)
 
 

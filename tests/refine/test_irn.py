@@ -307,7 +307,7 @@ def test_the_mean_is_saved_with_the_network(irn):
     assert "displacement_head.mean" in irn.state_dict()
 
 
-# What trains
+# Training
 
 
 def test_the_backbone_stays_as_it_is_and_both_heads_train(irn, images, masks):

@@ -318,7 +318,7 @@ def test_the_published_walk_takes_a_third_of_its_steps():
     ("height", "width", "num_scores", "radius"),
     [(47, 63, 1, 5), (47, 63, 3, 5), (30, 20, 2, 10), (60, 80, 20, 3)],
 )
-def test_the_walk_takes_no_more_memory_than_it_says(height, width, num_scores, radius):
+def test_the_walk_takes_no_more_memory_than_it_declares(height, width, num_scores, radius):
     scores, edges = torch.ones(1, num_scores, height, width), torch.zeros(1, height, width)
     with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as profiled:
         random_walk(scores, edges, radius=radius, power=10.0, steps=6)

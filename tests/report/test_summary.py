@@ -50,7 +50,7 @@ def test_one_replicate_has_no_deviation(runs):
     assert "±" not in results_table(alone, replicates=1)
 
 
-def test_the_table_shows_deviations_and_leaves_out_what_a_method_has_not(runs):
+def test_the_table_shows_deviations_and_marks_missing_stages_with_a_dash(runs):
     table = results_table(gathered_metrics(runs), replicates=2)
     assert "| ReCAM | 42.0 ± 2.8 (43.0 ± 2.8) | 50.5 ± 0.7 |" in table
     assert "| supervised | - | 50.5 ± 0.7 |" in table

@@ -29,7 +29,7 @@ SMALL = {
     "scales": [1.0, 1.5],
 }
 MACHINE = {"device": "cpu", "devices": 2, "precision": "fp32", "threads": 1}
-# A step whose first process would never notice by itself that another is gone.
+# A step whose first process would never notice by itself that another has exited.
 PATIENT_STEP = '''
 """A step."""
 import os, sys, threading
@@ -173,7 +173,7 @@ def patient(tmp_path):
 
 
 def test_processes_end_when_the_step_that_started_them_is_killed(patient):
-    """They hold the other end of its output, which ends with the last of them."""
+    """Its output ends when the last of them exits, since they share it."""
     pipe = {"text": True, "stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
     with subprocess.Popen(patient("wait_for_all()"), **pipe) as starter:
         lines = iter(starter.stdout.readline, "")

@@ -68,7 +68,7 @@ def test_the_next_is_made_while_the_caller_has_the_one_before():
 
     made = read_ahead(make, range(3))
     assert next(made) == 0
-    assert begun.wait(timeout=60)  # though nobody asked for it yet
+    assert begun.wait(timeout=60)  # before the first result is requested
     made.close()
 
 

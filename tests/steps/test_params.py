@@ -19,12 +19,12 @@ LR = "initial learning rate of the backbone"
 
 @pytest.fixture
 def params():
-    """Load the parameters that the project is shipped with."""
+    """The default parameters."""
     return yaml.safe_load((ROOT / SOURCE).read_text(encoding="utf-8"))
 
 
 def refusal(params):
-    """Give the sentence that tells what is wrong."""
+    """The message about the error."""
     with pytest.raises(UserError) as caught:
         check(params, FILES)
     return str(caught.value)
@@ -40,74 +40,74 @@ def test_checking_changes_nothing(params):
     assert params == before
 
 
-def test_a_misspelt_parameter_is_told_with_the_nearest_name(params):
+def test_a_misspelt_parameter_is_reported_with_the_nearest_name(params):
     params["train_cam"]["epoch"] = params["train_cam"].pop("epochs")
     assert refusal(params) == (
         "params.yaml: train_cam.epoch is not a parameter; did you mean epochs?"
     )
 
 
-def test_a_misspelt_section_is_told_with_the_nearest_name(params):
+def test_a_misspelt_section_is_reported_with_the_nearest_name(params):
     params["train_recan"] = params.pop("train_recam")
     assert (
         refusal(params) == "params.yaml: train_recan is not a parameter; did you mean train_recam?"
     )
 
 
-def test_an_invented_parameter_is_told_with_all_that_are_known(params):
+def test_an_invented_parameter_is_reported_with_all_that_are_known(params):
     params["summarize"]["zzz"] = 1
     assert refusal(params) == "params.yaml: summarize.zzz is not a parameter; known are examples"
 
 
-def test_a_key_that_is_no_text_is_told(params):
+def test_a_key_that_is_no_text_is_reported(params):
     params["summarize"][1] = 1
     assert refusal(params) == "params.yaml: summarize.1 is not a parameter; known are examples"
 
 
-def test_a_missing_parameter_is_told_with_its_meaning(params):
+def test_a_missing_parameter_is_reported_with_its_meaning(params):
     del params["train_cam"]["crop"]
     assert refusal(params) == (
         "params.yaml: train_cam.crop is missing; side of the square crop, in pixels"
     )
 
 
-def test_a_missing_section_is_told(params):
+def test_a_missing_section_is_reported(params):
     del params["make_cams"]
     assert refusal(params) == "params.yaml: make_cams is missing; add this section"
 
 
-def test_an_empty_file_is_told():
+def test_an_empty_file_is_reported():
     assert refusal({}) == ("params.yaml: download is missing; add this section")
 
 
-def test_an_empty_section_is_told(params):
+def test_an_empty_section_is_reported(params):
     params["summarize"] = None
     assert refusal(params) == "params.yaml: summarize: expected a section, got None"
 
 
-def test_a_number_that_yaml_reads_as_text_is_told(params):
-    # YAML 1.1 wants a dot in 1.0e-4; without it 1e-4 is text.
+def test_a_number_that_yaml_reads_as_text_is_reported(params):
+    # YAML 1.1 needs a dot in 1.0e-4; without it 1e-4 is text.
     params["train_cam"]["lr"] = yaml.safe_load("1e-4")
     assert refusal(params) == (
         f"params.yaml: train_cam.lr: expected a number ({LR}), got '1e-4'; write 0.0001"
     )
 
 
-def test_a_fraction_for_a_count_is_told(params):
+def test_a_fraction_for_a_count_is_reported(params):
     params["train_cam"]["epochs"] = 1.5
     assert refusal(params) == (
         "params.yaml: train_cam.epochs: expected a whole number (passes over the split), got 1.5"
     )
 
 
-def test_yes_for_a_count_is_told(params):
+def test_yes_for_a_count_is_reported(params):
     params["train_cam"]["epochs"] = yaml.safe_load("yes")
     assert refusal(params) == (
         "params.yaml: train_cam.epochs: expected a whole number (passes over the split), got True"
     )
 
 
-def test_a_value_below_its_range_is_told(params):
+def test_a_value_below_its_range_is_reported(params):
     params["train_recam"]["weight"] = -0.5
     assert refusal(params) == (
         "params.yaml: train_recam.weight: expected at least 0 (lambda: weight of the softmax "
@@ -115,7 +115,7 @@ def test_a_value_below_its_range_is_told(params):
     )
 
 
-def test_a_value_above_its_range_is_told(params):
+def test_a_value_above_its_range_is_reported(params):
     params["evaluate"]["cams_threshold"] = 1.5
     assert refusal(params) == (
         "params.yaml: evaluate.cams_threshold: expected at most 1 "
@@ -123,21 +123,23 @@ def test_a_value_above_its_range_is_told(params):
     )
 
 
-def test_an_unknown_architecture_is_told_with_the_nearest(params):
+def test_an_unknown_architecture_is_reported_with_the_nearest(params):
     params["train_seg"]["segmenter"] = "smp/deeplabv3+"
-    told = refusal(params)
-    assert told.startswith("params.yaml: train_seg.segmenter: expected one of deeplab, deeplabv2, ")
-    assert told.endswith(
+    message = refusal(params)
+    assert message.startswith(
+        "params.yaml: train_seg.segmenter: expected one of deeplab, deeplabv2, "
+    )
+    assert message.endswith(
         ", got 'smp/deeplabv3+'; did you mean smp/deeplabv3 or smp/deeplabv3plus or deeplabv2?"
     )
 
 
-def test_a_bound_that_is_not_part_of_the_range_is_told(params):
+def test_a_bound_that_is_not_part_of_the_range_is_reported(params):
     params["train_cam"]["lr"] = 0
     assert refusal(params) == f"params.yaml: train_cam.lr: expected more than 0 ({LR}), got 0"
 
 
-def test_an_item_of_a_list_is_told_by_its_place(params):
+def test_an_item_of_a_list_is_reported_by_its_place(params):
     params["make_cams"]["scales"] = [1.0, 5.0]
     assert refusal(params) == (
         "params.yaml: make_cams.scales.1: expected at most 4 (image scales, above 0 to 4, whose "
@@ -145,7 +147,7 @@ def test_an_item_of_a_list_is_told_by_its_place(params):
     )
 
 
-def test_an_empty_list_is_told(params):
+def test_an_empty_list_is_reported(params):
     params["random_seeds"] = []
     assert refusal(params) == (
         "params.yaml: random_seeds: expected at least 1 value (random seeds of the replicates; "
@@ -153,7 +155,7 @@ def test_an_empty_list_is_told(params):
     )
 
 
-def test_a_name_that_is_not_known_is_told_with_those_that_are(params):
+def test_a_name_that_is_not_known_is_reported_with_those_that_are(params):
     params["make_cams"]["combine"] = "difference"
     assert refusal(params) == (
         "params.yaml: make_cams.combine: expected 'product', 'reclassifier', 'classifier' or "
@@ -161,7 +163,7 @@ def test_a_name_that_is_not_known_is_told_with_those_that_are(params):
     )
 
 
-def test_a_stride_that_no_backbone_has_is_told(params):
+def test_a_stride_that_no_backbone_has_is_reported(params):
     params["train_cam"]["output_stride"] = 12
     assert refusal(params) == (
         "params.yaml: train_cam.output_stride: expected 8, 16 or 32 "
@@ -169,7 +171,7 @@ def test_a_stride_that_no_backbone_has_is_told(params):
     )
 
 
-def test_a_method_listed_twice_is_told(params):
+def test_a_method_listed_twice_is_reported(params):
     params["methods"] = ["cam", "recam", "cam"]
     assert refusal(params) == (
         "params.yaml: methods: expected no value twice (methods to run side by side), "
@@ -177,7 +179,7 @@ def test_a_method_listed_twice_is_told(params):
     )
 
 
-def test_a_device_of_another_kind_is_told(params):
+def test_a_device_of_another_kind_is_reported(params):
     params["machine"]["device"] = "gpu"
     assert refusal(params) == (
         "params.yaml: machine.device: expected auto (a GPU if there is one), cpu, cuda or cuda:1, "
@@ -185,7 +187,7 @@ def test_a_device_of_another_kind_is_told(params):
     )
 
 
-def test_the_first_of_several_mistakes_is_told_by_the_alphabet(params):
+def test_the_first_of_several_errors_is_reported_by_the_alphabet(params):
     params["train_cam"]["epochs"] = 0
     params["evaluate"]["examples"] = -1
     assert refusal(params).startswith("params.yaml: evaluate.examples: expected at least 0 (")
@@ -200,7 +202,7 @@ def test_a_number_of_devices_is_one_at_least_or_auto(params, devices):
     )
 
 
-def test_a_batch_that_the_devices_cannot_share_is_told(params):
+def test_a_batch_that_the_devices_cannot_share_is_reported(params):
     params["machine"]["devices"] = 2
     params["train_recam"]["batch_size"] = 15
     assert refusal(params) == (
@@ -269,7 +271,7 @@ PRESETS = ["stamps", "voc12", "voc12_fast", "coco14", "folder", "replicates"]
 
 
 def preset(name):
-    """The default with the numbers of a preset in their place."""
+    """The default parameters, overlaid with a preset."""
     base, overlay = (read_params(ROOT / path) for path in (SOURCE, f"presets/{name}.yaml"))
     return merged(base.values, overlay.values)
 

@@ -1,4 +1,4 @@
-"""Two engines, one truth: what Snakemake makes DVC knows, what DVC makes Snakemake knows."""
+"""Snakemake and DVC agree: each accepts the results that the other made."""
 
 import json
 import os
@@ -28,18 +28,18 @@ def change(folder, section, **numbers):
 
 
 def idle(folder):
-    """Neither engine has anything to do."""
+    """True if neither engine has a step to run."""
     planned, status = snakemake(folder, "--dry-run"), dvc(folder, "status")
     return IDLE in planned.stdout and UP_TO_DATE in status.stdout
 
 
 def stale(folder):
-    """Stages that DVC holds not to be up to date."""
+    """Stages that are out of date according to DVC."""
     return sorted(json.loads(dvc(folder, "status", "--json").stdout.splitlines()[-1]))
 
 
 def times(folder):
-    """When every output was written last."""
+    """The time of the last write of every output."""
     files = [*(folder / "results").rglob("*"), *(folder / "data").rglob("*")]
     return {f.relative_to(folder): f.stat().st_mtime_ns for f in files if f.is_file()}
 
@@ -52,7 +52,7 @@ def no_traceback(run):
 
 
 def test_every_change_is_seen_by_both_engines_alike(finished):
-    """Of what `make matrix` asks a sixth of the code and numbers, and a third of the outputs."""
+    """A sixth of the parameters and code of `make matrix`, and a third of its outputs."""
     words = [sys.executable, ROOT / "workflow/matrix.py", "--experiment", finished, "--sample"]
     table = command(finished, *words)
     assert table.returncode == 0, "\n".join(r for r in table.stdout.splitlines() if "DEVI" in r)
@@ -166,11 +166,11 @@ def test_plots_are_drawn_from_a_run(tree):
         assert len(drawing["content"]["data"]["values"]) > 5
 
 
-# --- what record must not do ---
+# --- limits of record ---
 
 
-def test_what_was_altered_after_it_was_made_is_not_recorded(tree):
-    """Snakemake looks at no output; a blanket commit would bless this one."""
+def test_an_altered_output_is_not_recorded(tree):
+    """Snakemake does not compare outputs; committing all steps would accept this one."""
     path = tree / "results/metrics.json"
     path.write_text(path.read_text().replace("train", "val"))
     assert IDLE in snakemake(tree, "--dry-run").stdout
@@ -178,17 +178,17 @@ def test_what_was_altered_after_it_was_made_is_not_recorded(tree):
     assert stale(tree) == ["summarize"]
 
 
-def test_what_was_only_touched_is_not_recorded(tree):
+def test_a_touched_output_is_not_recorded(tree):
     change(tree, "draw", examples=1)
     run = snakemake(tree, "--touch")
-    assert "nothing recorded, for --touch makes nothing" in run.stdout
-    assert IDLE in snakemake(tree, "--dry-run").stdout  # Snakemake believes it
+    assert "nothing recorded: --touch makes nothing" in run.stdout
+    assert IDLE in snakemake(tree, "--dry-run").stdout  # for Snakemake it is up to date
     assert "not up to date: draw" in engines(tree, "record").stdout
     assert stale(tree) == ["draw"]
 
 
 def test_an_input_with_an_older_time_is_seen_after_adopting(tree):
-    """Snakemake looks only at inputs newer than the results; `dvc status` looks at all."""
+    """Snakemake compares only inputs newer than the results; `dvc status` compares all."""
     path = tree / "workflow/scripts/summarize.py"
     path.write_text(path.read_text() + "\n# a comment\n")
     os.utime(path, (0, 0))
@@ -203,15 +203,15 @@ def test_numbers_that_are_not_in_params_yaml_are_not_recorded(tree):
     (tree / "mine.yaml").write_text("draw: {examples: 1}\n")
     run = snakemake(tree, "--configfile", "mine.yaml")
     assert run.returncode == 0
-    assert "nothing recorded, for this run's numbers are not those of params.yaml" in run.stdout
+    assert "nothing recorded: this run's numbers are not those of params.yaml" in run.stdout
     assert (tree / "dvc.lock").read_text() == before
     assert stale(tree) == ["draw"]
 
 
-# --- when something breaks ---
+# --- failures ---
 
 
-def test_what_was_made_before_a_step_failed_is_recorded_and_the_rest_is_left_to_do(tree):
+def test_steps_before_a_failed_one_are_recorded_and_the_others_remain(tree):
     change(tree, "make_pseudo", crf_background=0.5)
     change(tree, "evaluate", seg_split="nowhere")
     run = snakemake(tree, "--keep-going", "results/seed0/recam/metrics.json")
@@ -259,7 +259,7 @@ def test_a_record_that_fails_warns_and_can_be_made_up_for(tree):
     assert run.returncode == 0
     assert no_traceback(run)
     assert "DVC: not recorded: `dvc" in run.stdout
-    assert "mend it, then `make record`" in run.stdout
+    assert "fix it, then `make record`" in run.stdout
     (tree / ".dvc/cache").unlink()
     shutil.move(tree / "cache", tree / ".dvc/cache")
     assert "steps recorded in dvc.lock: 1" in engines(tree, "record").stdout
@@ -321,26 +321,26 @@ def test_a_corrupt_object_in_the_cache_is_not_adopted(tree):
 # --- dvc.yaml ---
 
 
-def test_a_stale_dvc_yaml_is_told_by_both_engines_and_written_anew(tree):
+def test_a_stale_dvc_yaml_is_reported_by_both_engines_and_rewritten(tree):
     text = (tree / "dvc.yaml").read_text()
     path = tree / "Snakefile"
     path.write_text(
         path.read_text().replace('" --curve {output.curve}', '"  --curve {output.curve}')
     )
-    assert engines(tree, "check").returncode == 0  # white space makes no other command line
+    assert engines(tree, "check").returncode == 0  # white space does not change a command line
     path.write_text(path.read_text().replace("--table {output.table}", "--table  ./{output.table}"))
-    for told in (engines(tree, "check"), dvc(tree, "repro"), engines(tree, "adopt")):
-        assert told.returncode != 0
-        assert "dvc.yaml is not what the Snakefile" in told.stdout
-        assert "run `make dvc.yaml`" in told.stdout
-        assert no_traceback(told)
+    for run in (engines(tree, "check"), dvc(tree, "repro"), engines(tree, "adopt")):
+        assert run.returncode != 0
+        assert "dvc.yaml does not match the Snakefile" in run.stdout
+        assert "run `make dvc.yaml`" in run.stdout
+        assert no_traceback(run)
     assert engines(tree, "write").returncode == 0
     assert (tree / "dvc.yaml").read_text() == text.replace(
         "--table results/summary.md", "--table ./results/summary.md"
     )
 
 
-def test_more_replicates_are_refused_until_dvc_yaml_knows_them(tree):
+def test_more_replicates_are_refused_until_dvc_yaml_has_them(tree):
     run = dvc(tree, "exp", "run", "--set-param", "random_seeds=[0,1]")
     assert run.returncode != 0
     assert "run `make dvc.yaml`" in run.stdout
@@ -418,7 +418,7 @@ def test_without_git_the_experiment_runs_and_says_what_to_do(tree):
 
 
 @pytest.mark.parametrize("verb", ["record", "adopt"])
-def test_a_merge_conflict_in_the_lock_is_told(tree, verb):
+def test_a_merge_conflict_in_the_lock_is_reported(tree, verb):
     path = tree / "dvc.lock"
     path.write_text(f"<<<<<<< HEAD\n{path.read_text()}=======\n>>>>>>> theirs\n")
     run = engines(tree, verb)
@@ -433,5 +433,5 @@ def test_uncommitted_changes_disturb_neither_engine(tree):
     (tree / "dvc.yaml").write_text((tree / "dvc.yaml").read_text() + "# mine\n")
     change(tree, "draw", examples=1)
     run = snakemake(tree)
-    assert "DVC: dvc.yaml written anew; steps recorded in dvc.lock: 1" in run.stdout
+    assert "DVC: dvc.yaml rewritten; steps recorded in dvc.lock: 1" in run.stdout
     assert idle(tree)

@@ -1,4 +1,4 @@
-"""pyproject.toml, constraints.txt and environment.yml say the same."""
+"""pyproject.toml, constraints.txt and environment.yml agree."""
 
 import re
 import tomllib

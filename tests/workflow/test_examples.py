@@ -1,4 +1,4 @@
-"""The example as a stranger runs it, with few and small images and few steps."""
+"""The example as a new user runs it, with few small images and few steps."""
 
 import runpy
 from pathlib import Path
@@ -22,7 +22,7 @@ SIDE = 64
 
 @pytest.fixture
 def run(tmp_path, monkeypatch):
-    """Run the example in a folder of its own for so many steps; its names and what they hold."""
+    """Run the example in a folder of its own for some steps; return its variables."""
 
     def call(steps):
         text = PLUG_IN.read_text(encoding="utf-8")
@@ -44,11 +44,11 @@ def the_users_classifier():
         return resnet18(num_classes=3).eval()
 
 
-def test_before_training_the_wrapped_classifier_says_what_it_said_without_its_bias(run):
+def test_before_training_the_wrapped_classifier_gives_its_logits_without_bias(run):
     names, users = run(steps=0), the_users_classifier()
     model, images = names["model"], names["images"]
     assert torch.equal(model.classifier, users.fc.weight)
-    assert users.fc.bias.abs().min() > 1e-3  # else its absence could not be seen
+    assert users.fc.bias.abs().min() > 1e-3  # otherwise its absence would not show
     with torch.no_grad():
         logits = pooled_logits(model.classifier, model.backbone(images))
         torch.testing.assert_close(logits, users(images) - users.fc.bias, rtol=0, atol=1e-5)

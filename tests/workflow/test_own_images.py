@@ -1,4 +1,4 @@
-"""The whole experiment on a folder of one's own: images, a table of labels, and no masks."""
+"""The whole experiment on a folder of the user: images, a table of labels, and no masks."""
 
 import json
 import re
@@ -14,19 +14,19 @@ from PIL import Image
 from recam.io.images import read_image, read_mask
 
 NUM_IMAGES = 16
-ODD = {"p05": ("RGB", (1, 1)), "p06": ("L", (40, 30)), "p07": ("CMYK", (40, 30))}
+UNUSUAL = {"p05": ("RGB", (1, 1)), "p06": ("L", (40, 30)), "p07": ("CMYK", (40, 30))}
 TURNED = "p03"
 LABELS = ("cat", "dog", "cat;dog", "cat")
 
 
 def write_photos(folder):
-    """Photographs as people have them: of several sizes, grey, CMYK, turned, one of a pixel."""
+    """Photographs of several sizes, grey, CMYK, rotated by EXIF, and one of a single pixel."""
     (folder / "JPEGImages").mkdir(parents=True)
     generator = np.random.default_rng(0)
     rows = ["id,labels"]
     for number in range(NUM_IMAGES):
         name = f"p{number:02d}"
-        mode, size = ODD.get(name, ("RGB", (80, 60)))
+        mode, size = UNUSUAL.get(name, ("RGB", (80, 60)))
         noise = generator.integers(0, 256, (6, 8, 3), dtype=np.uint8)
         exif = Image.Exif()
         exif[274] = 6 if name == TURNED else 1
@@ -57,13 +57,13 @@ def make(folder):
 
 @pytest.fixture(scope="session")
 def own(made_once):
-    """The finished experiment. Nobody changes it."""
+    """The finished experiment; read-only."""
     return made_once("own", make)
 
 
 @pytest.fixture
 def tree(own, tmp_path):
-    """The finished experiment once more, for a test to change."""
+    """A copy of the finished experiment, for a test to change."""
     return experiment.copied(own, tmp_path / "experiment")
 
 
@@ -156,7 +156,7 @@ def test_a_table_that_is_put_back_leaves_nothing_to_do(tree):
     assert "Nothing to be done" in snakemake(tree, "--dry-run").stdout
 
 
-def test_a_typo_in_the_table_is_told_before_anything_is_deleted(tree):
+def test_a_typo_in_the_table_is_reported_before_anything_is_deleted(tree):
     path = tree / "photos/labels.csv"
     path.write_text(path.read_text().replace("p00.jpg", "p0O.jpg"))
     before = contents(tree / "data")
@@ -167,17 +167,17 @@ def test_a_typo_in_the_table_is_told_before_anything_is_deleted(tree):
     assert contents(tree / "data") == before
 
 
-def test_a_folder_of_ones_own_can_be_checked_by_itself(own, tmp_path):
+def test_a_folder_of_the_user_can_be_checked_by_itself(own, tmp_path):
     script = own / "workflow/scripts/check_data.py"
     words = ["--data", own / "photos", "--report", tmp_path / "report"]
-    told = experiment.command(own, sys.executable, script, *words)
-    assert told.returncode == 0
-    assert "No errors, " in told.stdout
+    checked = experiment.command(own, sys.executable, script, *words)
+    assert checked.returncode == 0
+    assert "No errors, " in checked.stdout
     assert (tmp_path / "report/classes.csv").is_file()
     assert not list((own / "photos").glob("classes.txt"))
 
 
-def test_wrong_data_stop_the_run_in_words_and_leave_the_results(tree):
+def test_invalid_data_stop_the_run_with_messages_and_leave_the_results(tree):
     image = tree / "photos/JPEGImages/p01.jpg"
     image.write_bytes(image.read_bytes()[:-300])
     before = contents(tree / "results")
@@ -203,10 +203,10 @@ def test_a_folder_that_is_not_there_is_named(tree):
 
 
 @pytest.mark.parametrize("place", ["data", "data/photos"])
-def test_images_in_the_folder_that_is_written_anew_are_refused(tmp_path, place):
+def test_images_in_the_folder_that_is_rewritten_are_refused(tmp_path, place):
     experiment.set_up(tmp_path, own_params() | {"download": {"dataset": "folder", "source": place}})
     write_photos(tmp_path / place)
     run = snakemake(tmp_path)
     assert run.returncode != 0
-    assert "is in the folder data, which is written anew; move your files elsewhere" in run.stdout
+    assert "is in the folder data, which is rewritten; move your files elsewhere" in run.stdout
     assert (tmp_path / place / "JPEGImages/p00.jpg").is_file()

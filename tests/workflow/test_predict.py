@@ -396,7 +396,7 @@ def assert_same_probabilities(path, segmenter, *, mean, std):
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("_unchecked")
-def test_onnx_gives_what_pytorch_gives_at_any_size(tmp_path, capfd):
+def test_onnx_agrees_with_pytorch_at_any_size(tmp_path, capfd):
     path, checkpoint = tmp_path / "new/s.onnx", tmp_path / "segmenter.pt"
     lite = "tf_efficientnet_lite0"  # of the default, whose paddings depend on the image's size
     save_checkpoint(checkpoint, untrained(lite).state_dict(), model_config(backbone=lite))

@@ -1,4 +1,4 @@
-"""The steps as command lines: what a user's mistake looks like, and that runs repeat and resume.
+"""The steps as command lines: messages about user errors, and runs that repeat and resume.
 
 The scripts run in this process, as ``python script.py ...`` would run them.
 """
@@ -60,7 +60,7 @@ def _quiet_threads_and_logs():
 
 @pytest.fixture
 def run(monkeypatch, capsys):
-    """Run a step with paths as given and the section's numbers made small; exit code and words."""
+    """Run a step with these paths and small numbers; return its exit code and messages."""
     section_of = yaml.safe_load((ROOT / "params.yaml").read_text())
 
     def call(step, paths, **changes):
@@ -108,7 +108,7 @@ def cam_paths(data, tmp_path):
 
 @pytest.fixture
 def cams(data, tmp_path):
-    """Maps drawn from the true masks: 0.9 on the objects of a class, 0.1 elsewhere."""
+    """Maps drawn from the ground truth: 0.9 on the objects of a class, 0.1 elsewhere."""
     for line in (data / "labels.csv").read_text().splitlines()[1:]:
         image_id, *labels = line.split(",")
         if image_id.startswith("train"):
@@ -141,7 +141,7 @@ def irn_paths(data, cams, tmp_path):
 
 @pytest.fixture
 def pseudo_paths(data, cams, irn_paths, tmp_path):
-    """Paths of make_pseudo, with the note of a refiner that needs no IRN."""
+    """Paths of make_pseudo, with the placeholder of a refiner that needs no IRN."""
     irn_paths["checkpoint"].parent.mkdir()
     irn_paths["checkpoint"].write_text("no IRN was trained")
     out = tmp_path / "out"
@@ -159,7 +159,7 @@ def pseudo_paths(data, cams, irn_paths, tmp_path):
 
 
 def succeeded(result):
-    """Give what was said."""
+    """The messages of a successful step."""
     code, text = result
     assert code == 0, text
     return text
@@ -170,7 +170,7 @@ def names(folder):
 
 
 def assert_whole_and_alone(paths):
-    """All that make_pseudo was asked for is there, of eight images, and nothing besides."""
+    """All outputs of make_pseudo for eight images exist, and no other files."""
     ids = [f"train_{number:04d}" for number in range(8)]
     assert names(paths["masks"]) == [f"{image_id}.png" for image_id in ids]
     assert names(paths["scores"]) == [f"{image_id}.npz" for image_id in ids]
@@ -191,7 +191,7 @@ def assert_whole_and_alone(paths):
 
 
 def refused(result, *words):
-    """One sentence, no traceback, and an exit code that says so."""
+    """The step failed with one sentence and without a traceback."""
     code, text = result
     assert code not in (0, None)
     assert "Traceback" not in text
@@ -255,7 +255,7 @@ def test_a_folder_that_cannot_be_made_is_named(run, data, cam_paths):
     refused(run("train_cam", paths), "classes.txt", "then run again")
 
 
-def test_a_full_disk_is_told_and_leaves_the_old_result(run, cam_paths):
+def test_a_full_disk_is_reported_and_leaves_the_old_result(run, cam_paths):
     checkpoint = cam_paths["checkpoint"]
     checkpoint.parent.mkdir()
     checkpoint.write_text("the old one")
@@ -411,7 +411,7 @@ def test_an_irn_is_trained_once_and_walks_for_both_refiners_that_need_it(
     assert len(losses) == len(curve.splitlines()) - 1 > 1  # several, one epoch each
     assert not list(irn_paths["checkpoint"].parent.glob(".irn_masks*"))
 
-    irn_paths["checkpoint"].unlink()  # an engine takes outputs away before it makes them again
+    irn_paths["checkpoint"].unlink()  # an engine deletes outputs before it makes them again
     said = succeeded(run("train_irn", irn_paths, refiner="irn+crf"))
     assert "epoch 1/1" not in said
     assert "confident pixels: " not in said
@@ -435,7 +435,7 @@ def test_an_irn_is_trained_once_and_walks_for_both_refiners_that_need_it(
             widths[refiner] = picture.width
     for one, other in (("none", "pamr"), ("none", "irn"), ("pamr", "irn"), ("irn", "irn+crf")):
         assert not np.array_equal(maps[one], maps[other])
-    # Columns for PAMR's maps, for edges and walk, and for what the CRF made of it.
+    # Columns for PAMR's maps, for edges and walk, and for the CRF's result.
     assert widths["none"] < widths["pamr"] < widths["irn"] < widths["irn+crf"]
 
 
@@ -462,14 +462,14 @@ def test_too_little_memory_for_a_walk_and_an_irn_of_other_classes_are_refused(
     )
 
 
-def test_cams_that_are_nowhere_sure_train_no_irn(run, irn_paths):
+def test_cams_without_confident_pixels_train_no_irn(run, irn_paths):
     result = run("train_irn", irn_paths, foreground=0.95)
     refused(result, "no pixel of any image is confident foreground; lower foreground")
 
 
-def test_sure_pixels_are_counted_by_hand(run, data, cams, irn_paths):
+def test_confident_pixels_are_counted_by_hand(run, data, cams, irn_paths):
     half = np.zeros((1, 32, 32))
-    half[:, :, :8], half[:, :, 8:16] = 0.9, 0.5  # a quarter is sure, a quarter is unsure
+    half[:, :, :8], half[:, :, 8:16] = 0.9, 0.5  # a quarter is confident, a quarter is not
     for file in cams.iterdir():
         write_cams(file, half, [3])
     said = succeeded(run("train_irn", irn_paths, crf_iterations=0))
@@ -477,7 +477,7 @@ def test_sure_pixels_are_counted_by_hand(run, data, cams, irn_paths):
 
 
 @pytest.mark.parametrize("refiner", ["none", "pamr", "crf", "pamr+crf"])
-def test_masks_of_drawn_maps_are_the_truth(run, data, pseudo_paths, refiner):
+def test_masks_of_drawn_maps_equal_the_ground_truth(run, data, pseudo_paths, refiner):
     changes = {"crf_iterations": 0, "pamr_iterations": 0}
     said = succeeded(run("make_pseudo", pseudo_paths, refiner=refiner, **changes))
     assert "8 masks, 100.0 % of their pixels to train on" in said
@@ -488,7 +488,7 @@ def test_masks_of_drawn_maps_are_the_truth(run, data, pseudo_paths, refiner):
 
 
 @pytest.mark.parametrize(("refiner", "threshold"), [("none", 0.1), ("crf", 0.5)])
-def test_a_threshold_that_yen_found_is_told_and_written(run, pseudo_paths, refiner, threshold):
+def test_a_threshold_found_by_yen_is_logged_and_written(run, pseudo_paths, refiner, threshold):
     said = succeeded(run("make_pseudo", pseudo_paths, refiner=refiner, threshold="yen", margin=0))
     assert "background score 0.10, found in the maps" in said  # between 0.1 and 0.9
     cut = json.loads(pseudo_paths["cut"].read_text())
@@ -534,7 +534,7 @@ def test_crops_too_small_for_any_pair_are_refused(run, cams, irn_paths):
     refused(run("train_irn", irn_paths, radius=5), words)
 
 
-def test_cams_that_are_sure_of_no_object_are_refused(run, cams, irn_paths):
+def test_cams_without_confident_objects_are_refused(run, cams, irn_paths):
     for file in cams.iterdir():
         write_cams(file, np.full((1, 32, 32), 0.2), [1])
     refused(run("train_irn", irn_paths), "no pixel of any image is confident foreground; lower")
@@ -648,7 +648,7 @@ class _Experiment:
         return self.run("summarize", paths)
 
     def scored(self):
-        """Evaluate and summarize: what was said and written, images by stage, picture's width."""
+        """Evaluate and summarize: messages and tables, images by stage, width of the picture."""
         said = ""
         for step in (self.evaluate, self.summarize):
             code, words = step()
@@ -690,7 +690,7 @@ def test_a_data_set_is_scored_on_all_some_or_none_of_its_images(run, data):
     assert "no ground truth for split val: nothing to score" in said
     assert "| CAM | no ground truth | no ground truth | no ground truth |" in said
     assert "mIoU, %: no ground truth" in said
-    assert width_of_none < width  # no column of the truth
+    assert width_of_none < width  # no column of the ground truth
     for name, columns in (
         ("thresholds", "stage,threshold,miou"),
         ("per_class", "stage,class,iou"),
@@ -775,7 +775,7 @@ def test_a_crop_that_no_image_fills_is_refused(run, cam_paths):
     refused(run("train_cam", cam_paths, crop=40), words, "got 40; lower crop or raise resize_max")
 
 
-def test_a_class_that_no_mask_shows_is_told_and_training_goes_on(run, data):
+def test_a_class_that_no_mask_shows_is_reported_and_training_goes_on(run, data):
     experiment = _Experiment(run, data)
     experiment.folder.mkdir(parents=True, exist_ok=True)
     (experiment.folder / "classifier.pt").write_bytes(b"of no use without weights")

@@ -1,4 +1,4 @@
-"""The graph: a tiny experiment through Snakemake, what reruns, and what each rule may see."""
+"""The graph: a tiny experiment through Snakemake, reruns, and the inputs of each rule."""
 
 import json
 import re
@@ -24,7 +24,7 @@ def jobs_to_run(folder):
 
 
 @pytest.mark.slow
-def test_a_run_ends_with_the_results_of_the_contract(finished):
+def test_a_run_ends_with_the_documented_results(finished):
     metrics = json.loads((finished / "results/metrics.json").read_text())
     assert set(metrics) == {"cams", "pseudo", "seg"}
     assert set(metrics["cams"]) == {"cam", "recam"}
@@ -89,7 +89,7 @@ def test_a_preset_gives_a_plan(preset, jobs):
         (lambda p: p.update(methods=["cam", "cam"]), "methods: expected no value twice"),
     ],
 )
-def test_a_mistake_in_params_is_named_before_anything_runs(tmp_path, change, message):
+def test_an_error_in_params_is_named_before_anything_runs(tmp_path, change, message):
     params = small_params()
     change(params)
     set_up(tmp_path, params)

@@ -1,5 +1,5 @@
-# Shared by the rules: the checked parameters, how they print, the files a script imports, and the
-# record for DVC when a run ends.
+# Shared by the rules: checked parameters and their format in command lines, the files a script
+# imports, and the record for DVC at the end of a run.
 import hashlib
 import os
 import subprocess
@@ -24,8 +24,8 @@ STARTED = time.time()
 
 
 class Section(dict):
-    """A section of params.yaml; in a shell command it reads as `--key value ...`,
-    to the letter as DVC writes ${section}."""
+    """A section of params.yaml; in a shell command it becomes `--key value ...`,
+    exactly as DVC writes ${section}."""
 
     def __str__(self):
         from dvc.parsing.interpolate import to_str
@@ -41,7 +41,7 @@ def section(name):
 
 
 def read_strictly(path):
-    """A configuration file, or one sentence about its first error."""
+    """Read a configuration file; WorkflowError with one sentence about its first error."""
     try:
         return read_params(Path(os.path.relpath(path)))
     except UserError as error:
@@ -49,7 +49,7 @@ def read_strictly(path):
 
 
 def check_params():
-    """Refuse wrong numbers before Snakemake deletes anything."""
+    """Refuse invalid parameters before Snakemake deletes anything."""
     files = [
         read_strictly(path) for path in (*workflow.configfiles, *workflow.overwrite_configfiles)
     ]
@@ -60,12 +60,12 @@ def check_params():
 
 
 def code(step):
-    """A step's script is an input, and so is every file of ours that it imports."""
+    """The project's files that a step's script imports: inputs of the step."""
     return imported_files(f"workflow/scripts/{step}.py")
 
 
 def check_source():
-    """Refuse a folder of the user that cannot be used, before Snakemake deletes anything."""
+    """Refuse an unusable folder of the user before Snakemake deletes anything."""
     source = Path(config["download"]["source"]).expanduser().resolve()
     inside = Path("data").resolve()
     if inside in (source, *source.parents) and inside / "originals" not in source.parents:
@@ -83,15 +83,15 @@ def check_source():
 
 
 def own_folder():
-    """The folder of the user's own images, who may change it at any time: an input."""
+    """The folder of the user's own images, an input, since the user may change it at any time."""
     source = config["download"]["source"]
     return [str(Path(source).expanduser())] if config["download"]["dataset"] == "folder" else []
 
 
 def seen(folders):
-    """A text that changes with what the folders hold, since Snakemake sees only their own times.
+    """A hash of the folders' files, since Snakemake sees only the times of the folders.
 
-    Tables count by content, images and masks by size and time.
+    Tables are compared by content, images and masks by size and time.
     """
     files = sorted(file for folder in folders for file in Path(folder).rglob("*") if file.is_file())
     looks = [
@@ -106,24 +106,24 @@ def _size_and_time(file):
 
 
 def gpus():
-    """How many GPUs a step asks for: as many as it uses together."""
+    """The number of GPUs that a step requests: all that it uses at once."""
     device, devices = config["machine"]["device"], config["machine"]["devices"]
     if device == "cpu":
         return 0
-    # A GPU that is named serves one step at a time: the step takes all there are, as `auto` does.
+    # A named GPU serves one step at a time: the step requests all GPUs, as with `auto`.
     is_all = ":" in device or devices == "auto"
     return max(1, gpus_here()) if is_all else devices
 
 
 def cores(threads):
-    """The cores of a step on a CPU: the threads of all the processes that it starts."""
+    """The cores of a step on a CPU: the threads of all its processes."""
     device, devices = config["machine"]["device"], config["machine"]["devices"]
     has_gpu = device != "cpu" and gpus_here()
     return threads if has_gpu or devices == "auto" else threads * devices
 
 
 def masks_to_train_on(wildcards):
-    """Pseudo masks; ground truth for the fully supervised upper bound alone."""
+    """Pseudo masks, or ground truth for the fully supervised upper bound only."""
     if wildcards.method == names.SUPERVISED:
         return "data/SegmentationClass"
     return f"results/seed{wildcards.seed}/{wildcards.method}/pseudo"
@@ -148,7 +148,7 @@ def figures(name, category, file):
 
 
 def record_in_dvc():
-    """Record in DVC what this run made; an error there does not fail the run."""
+    """Record the results of this run in DVC; an error there does not fail the run."""
     with open("params.yaml") as file:
         numbers_are_saved = config == yaml.safe_load(file)
     if workflow.touch:
@@ -161,9 +161,9 @@ def record_in_dvc():
 
 
 def renew_logs():
-    """Make this run's logs newer than the starts that Snakemake noted, by which `record` knows a run.
+    """Make this run's logs newer than the start times in Snakemake's metadata, as `record` expects.
 
-    For a job that ran on a cluster it notes, as the start, when it learned of the end.
+    For a cluster job Snakemake stores the time at which it noticed the end as the start time.
     """
     now = time.time()
     for log in Path("logs").rglob("*.log"):
