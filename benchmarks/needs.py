@@ -52,7 +52,7 @@ Work = Callable[[Params, torch.device, Path], Made]
 
 
 def main() -> None:
-    """Print one line a step, with what two methods need of it, and the sums."""
+    """Print the needs of two methods, one line a step, and the sums."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("preset", type=Path)
     parser.add_argument("--device", default="auto")

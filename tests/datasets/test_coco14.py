@@ -243,7 +243,7 @@ def test_masks_of_other_annotations_lie_elsewhere(gather, coco):
 
 
 def pack(root, folder):
-    """Make the three archives in ``folder`` of the tree, and give what describes them."""
+    """Make the three archives in ``folder`` of the tree, and return their descriptions."""
     folder.mkdir()
     archives = {}
     for name, nowhere in NOWHERE.items():

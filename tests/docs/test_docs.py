@@ -1,4 +1,4 @@
-"""Pages name only what exists: targets, files, modules, options, parameters, links."""
+"""Pages name only existing targets, files, modules, options, parameters, links."""
 
 import importlib
 import importlib.util

@@ -155,7 +155,7 @@ def test_no_image_is_no_batch():
 
 
 def coloured(scores, pixels):
-    """Scores where the image is red, whatever green and blue are."""
+    """Scores where the image is red, for any green and blue."""
     return scores * pixels[:, :1]
 
 
@@ -422,7 +422,7 @@ def test_images_without_a_class_do_not_count(made):
 
 
 def counts_of(pixels):
-    """A histogram from a few levels and how many pixels each has."""
+    """A histogram from a few levels and their numbers of pixels."""
     counts = np.zeros(101, np.int64)
     counts[list(pixels)] = list(pixels.values())
     return counts

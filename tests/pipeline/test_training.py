@@ -57,7 +57,7 @@ class Plain(Network):
 
 
 class Scalar(nn.Module):
-    """One weight w; the loss w * target has the gradient target, whatever w is."""
+    """One weight w; the loss w * target has the gradient target, for every w."""
 
     def __init__(self, start=1.0):
         super().__init__()
