@@ -50,20 +50,12 @@ TABLES = ["metrics.json", "per_class.csv", "thresholds.csv", "confusion.csv"]
 FIGURES = ["answer.html", "maps", "pseudo", "segmentation", "curves", "errors"]
 SUMMARY = [*TABLES, "curves.csv", "summary.md", "picture.png"]
 
-<<<<<<< HEAD
-# What a step imports only when it needs it, and the numbers of one that another is told.
+# Modules that a step imports only if it needs them.
 LATER = {"train_irn": "recam.steps.irn"}
 # Every step with a network receives the numbers of the machine; train_cam has threads of its own.
 SPARED = {"machine.threads": "train_cam"}
-TOLD = {"make_pseudo.refiner": ["train_irn", "make_pseudo"]}
-=======
-# Modules that a step imports only if it needs them.
-LATER = {"train_irn": "_irn"}
-# Parameters of the machine, given to all steps with networks but one (empty: to all).
-MACHINE = {"device": "", "devices": "", "precision": "make_pseudo", "threads": "train_cam"}
 # Parameters of one section that other steps read, too.
 SHARED_NUMBERS = {"make_pseudo.refiner": ["train_irn", "make_pseudo"]}
->>>>>>> r_words
 
 LINE = "{:<48} {:<46} {:<36} {:<5} {}"  # of the table
 
@@ -297,20 +289,12 @@ def _parameters() -> Iterator[Case]:
     for section in steps:
         for name, spec in schema["properties"][section]["properties"].items():
             if len(spec.get("enum", "two")) == 1:
-<<<<<<< HEAD
-                continue  # nothing to change it to
+                continue  # no other value
             key = f"{section}.{name}"
             edit = _edited(params, section, name, spec | spec.get("anyOf", [{}])[0])
-            users = with_network if section == "machine" else TOLD.get(key, [section])
+            users = with_network if section == "machine" else SHARED_NUMBERS.get(key, [section])
             should = with_followers(jobs_of(*users) - jobs_of(SPARED.get(key, "")))
             yield Case(f"params {key}", params_replaced(edit), should)
-=======
-                continue  # no other value
-            edit = _edited(params, section, name, spec)
-            users = SHARED_NUMBERS.get(f"{section}.{name}", [section])
-            should = with_followers(jobs_of(*users))
-            yield Case(f"params {section}.{name}", params_replaced(edit), should)
->>>>>>> r_words
     more = {step.name for step in graph(seeds=(0, 1))} - ALL | {"summarize", "draw"}
     change = another_shape(lambda p: p.update(random_seeds=[0, 1]))
     yield Case("params random_seeds", change, frozenset(more))
@@ -322,15 +306,9 @@ def _parameters() -> Iterator[Case]:
 
 def _edited(params: dict, section: str, name: str, spec: dict) -> Callable[[dict], None]:
     """An edit of one parameter to another value that the schema allows."""
-<<<<<<< HEAD
-    # A number that is not there, as it may, counts as its least: set, it is a change.
+    # A missing optional number counts as its minimum, so that setting it is a change.
     old = params[section].get(name, spec.get("minimum"))
     if "enum" in spec:
-=======
-    # A missing optional number counts as its minimum, so that setting it is a change.
-    old = params[section] if name is None else params[section].get(name, spec.get("minimum"))
-    if "enum" in spec and len(spec["enum"]) > 1:
->>>>>>> r_words
         new = next(value for value in spec["enum"] if value != old)
     elif spec["type"] == "boolean":
         new = not old
