@@ -2,7 +2,7 @@
 
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import astuple, dataclass
 from pathlib import Path
 
@@ -80,20 +80,17 @@ def draw_figures(
     done = evaluated(runs)
     counts = gathered_table(done, "counts.csv") if done else None
     material = material_of(runs, data=data, truth=truth, counts=counts)
-    for folder, stage in (
-        (folders.maps, "cams"),
-        (folders.pseudo, "pseudo"),
-        (folders.segmentation, "seg"),
-    ):
-        with _replacing(folder) as partial:
+    with ExitStack() as stack:  # all are drawn before any is replaced
+        maps, pseudo, segmentation, curves, errors = partials = [
+            stack.enter_context(_replacing(folder)) for folder in astuple(folders)
+        ]
+        for partial, stage in ((maps, "cams"), (pseudo, "pseudo"), (segmentation, "seg")):
             if material.ids(stage):
                 draw_selected(partial, material, stage, examples=examples)
-    with _replacing(folders.curves) as partial:
-        _draw_curves(partial, runs, done)
-    with _replacing(folders.errors) as partial:
+        _draw_curves(curves, runs, done)
         if counts is not None:
-            _draw_errors(partial, done, counts, material)
-    return sum(len(list(folder.iterdir())) for folder in astuple(folders))
+            _draw_errors(errors, done, counts, material)
+        return sum(len(list(partial.iterdir())) for partial in partials)
 
 
 @contextmanager
