@@ -1,7 +1,7 @@
 """Keep the results of a finished run in docs/results/NAME, for the tables of the pages.
 
 After `make run`, `python docs/keep_results.py default --command "make run"` copies the metrics and
-the pictures of the pages, draws overview.png, and writes run.json: commit, command, random seeds,
+the pictures of the pages, draws overview.png of the default, and writes run.json: commit, command, random seeds,
 time and memory. `make tables` then writes them into the pages.
 """
 
@@ -47,7 +47,8 @@ def main() -> None:
         shutil.copy(args.run / "results" / name, folder / Path(name).name)
     run = described(args.run, command=args.command, overlays=args.params, wall_s=args.wall_s)
     (folder / "run.json").write_text(json.dumps(run, indent=2) + "\n", encoding="utf-8")
-    draw_overview(folder / "overview.png", args.run, random_seed=run["random_seeds"][0])
+    if args.name == "default":
+        draw_overview(folder / "overview.png", args.run, random_seed=run["random_seeds"][0])
 
 
 def described(run: Path, *, command: str, overlays: list[Path], wall_s: float | None) -> dict:
