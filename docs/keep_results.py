@@ -1,8 +1,8 @@
 """Keep the results of a finished run in docs/results/NAME, for the tables of the pages.
 
 After `make run`, `python docs/keep_results.py default --command "make run"` copies the metrics and
-the pictures of the pages, draws overview.png of the default, and writes run.json: commit, command, random seeds,
-time and memory. `make tables` then writes them into the pages.
+the pictures of the pages, draws overview.png of the default, and writes run.json: commit, command,
+random seeds, time and memory. `make tables` then writes them into the pages.
 """
 
 import argparse
