@@ -8,7 +8,11 @@ export PATH := $(abspath $(BIN)):$(PATH)
 # Columns dropped from `dvc exp show`: other metrics, and checksums of files.
 HIDDEN := .*(_std|correct|_for_|oracle|threshold$$|split|images|\.of$$|\.cam\.|\.supervised\.|ratio).*|(data|results|src|workflow|Snakefile).*
 
-.PHONY: install run report test check check-data matrix preset schema dvc.yaml record adopt experiments bench tables docs format clean
+.DEFAULT_GOAL := install
+.PHONY: help install run report test check check-data matrix preset schema dvc.yaml record adopt experiments bench tables docs format clean
+
+help: ## list all targets
+	@grep -hE '^[a-z.-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
 
 install: $(READY) ## the environment
 
