@@ -8,7 +8,7 @@ from typing import Protocol, runtime_checkable
 
 from recam.core.errors import UserError
 from recam.data.layout import Scene, write_scenes
-from recam.datasets import coco14, folder, shapes, stamps, voc12
+from recam.datasets import coco14, folder, shapes, stamps, street, voc12
 from recam.datasets.collection import Collection, link_collection
 from recam.runtime.progress import progress
 from recam.runtime.threads import usable_cores
@@ -20,7 +20,7 @@ class Sources:
 
     source: str  # path of the originals, or auto
     originals: Path  # folder for downloaded, unpacked and converted files
-    longest_side: int | None = None  # pixels of the user's own images; larger ones are downscaled
+    longest_side: int | None = None  # pixels, of folder and street; larger images are downscaled
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,6 +106,12 @@ def _folder(sources: Sources) -> Collection:
     )
 
 
+def _street(sources: Sources) -> Collection:
+    return street.collect(
+        sources.source, originals=sources.originals, longest_side=sources.longest_side
+    )
+
+
 MADE: dict[str, Callable[[Sources, Made], Maker]] = {
     "shapes": lambda sources, numbers: drawn(shapes.CLASSES, shapes.draw_scenes, numbers),  # noqa: ARG005
     "stamps": _stamps,
@@ -113,5 +119,6 @@ MADE: dict[str, Callable[[Sources, Made], Maker]] = {
 REAL: dict[str, Callable[[Sources], Collection]] = {
     "voc12": _voc12,
     "coco14": _coco14,
+    "street": _street,
     "folder": _folder,
 }

@@ -28,10 +28,10 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Archive:
-    """A downloadable file with a known checksum."""
+    """A downloadable file."""
 
     url: str
-    md5: str  # hexadecimal, as published
+    md5: str | None  # hexadecimal, as published; None: unknown, unpacking alone verifies the file
 
     @property
     def name(self) -> str:
@@ -80,13 +80,15 @@ def _fetch(archive: Archive, folder: Path) -> Path:
     return part.replace(whole)
 
 
-def _verify(file: Path, md5: str) -> None:
+def _verify(file: Path, md5: str | None) -> None:
     if found := _other_md5(file, md5):
         raise UserError(f"{file}: expected MD5 {md5}, got {found}; replace or remove it")
 
 
-def _other_md5(path: Path, expected: str) -> str | None:
-    """The file's checksum if it differs from the expected one."""
+def _other_md5(path: Path, expected: str | None) -> str | None:
+    """The file's checksum if it differs from the expected one; None without an expected one."""
+    if expected is None:
+        return None
     with path.open("rb") as file:
         md5 = hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
     return None if md5 == expected.lower() else md5

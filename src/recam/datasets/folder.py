@@ -10,29 +10,22 @@ my_photos/SegmentationClass/*.png optional: ground truth of some or all images
 import glob
 import io
 import re
-from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 from jaxtyping import Bool
-from PIL import ExifTags, Image, ImageOps
 
 from recam.core.errors import UserError
 from recam.data.layout import CLASSES, IMAGES, LABELS, MASKS, SPLITS, read_classes, read_split
 from recam.datasets.collection import Collection, folder_of
-from recam.io.atomic import replacing
-from recam.io.images import DEEP_MODES, IMAGE_SUFFIXES, UNREADABLE, read_mask, write_mask
-from recam.runtime.progress import progress
+from recam.datasets.copies import Files, fitting
+from recam.io.images import IMAGE_SUFFIXES
 
 LABEL_SEPARATORS = "[;|,]"  # in a cell of the column `labels`
-UPRIGHT, SIDEWAYS = 1, 5  # EXIF orientations: none; from 5 on, width and height are swapped
-UNLIMITED = 1_000_000  # pixels, longer than any image
 
 Labels = dict[str, Bool[np.ndarray, "K"]]
-Files = dict[str, Path]
-Size = tuple[int, int]  # width, height
 
 
 def list_folder(source: str) -> Collection:
@@ -77,9 +70,7 @@ def collect(source: str, *, originals: Path, longest_side: int | None = None) ->
     ``list_folder`` does.
     """
     found = list_folder(source)
-    images, masks = _fitting(
-        found.images, found.masks, target=originals, longest_side=longest_side or UNLIMITED
-    )
+    images, masks = fitting(found.images, found.masks, target=originals, longest_side=longest_side)
     return replace(found, images=images, masks=masks)
 
 
@@ -206,59 +197,6 @@ def _splits(root: Path) -> dict[str, tuple[str, ...]]:
     return {
         path.stem: read_split(root, path.stem) for path in sorted((root / SPLITS).glob("*.txt"))
     }
-
-
-def _fitting(
-    images: Mapping[str, Path], masks: Mapping[str, Path], *, target: Path, longest_side: int
-) -> tuple[Files, Files]:
-    """The files, replaced by copies in ``target`` for rotated or too large images."""
-    images, masks = dict(images), dict(masks)
-    todo = progress(list(images), total=len(images), what="prepare images", unit="image")
-    for image_id in todo:
-        name = f"{image_id}.png"
-        copy, mask = target / IMAGES / name, masks.get(image_id)
-        sizes = _copied(images[image_id], copy, longest_side=longest_side)
-        if sizes is None:
-            continue
-        images[image_id] = copy
-        if mask and _resized(mask, target / MASKS / name, *sizes):
-            masks[image_id] = target / MASKS / name
-    return images, masks
-
-
-def _copied(file: Path, copy: Path, *, longest_side: int) -> tuple[Size, Size] | None:
-    """Write an upright, downscaled copy as PNG; return its upright sizes before and after.
-
-    Returns None for an image that can be used in place, and for an invalid one, which is left to
-    ``recam.checks``.
-    """
-    try:
-        with Image.open(file) as image:
-            turned = image.getexif().get(ExifTags.Base.Orientation, UPRIGHT)
-            width, height = image.size
-            whole = (height, width) if turned >= SIDEWAYS else (width, height)
-            is_deep = image.mode.startswith(DEEP_MODES)
-            if is_deep or (turned == UPRIGHT and max(whole) <= longest_side):
-                return None
-            image.thumbnail((longest_side, longest_side), Image.Resampling.BICUBIC)
-            upright = ImageOps.exif_transpose(image).convert("RGB")
-    except UNREADABLE:
-        return None
-    with replacing(copy) as temporary:
-        upright.save(temporary, format="PNG", exif=b"")
-    return whole, upright.size
-
-
-def _resized(mask: Path, copy: Path, whole: Size, small: Size) -> bool:
-    """Write a copy of a mask for its image's copy; false for a mask of another size."""
-    try:
-        ids = Image.fromarray(read_mask(mask))
-    except UserError:
-        return False
-    if ids.size != whole:
-        return False
-    write_mask(copy, np.array(ids.resize(small, Image.Resampling.NEAREST)))
-    return True
 
 
 def _without_suffix(name: str) -> str:

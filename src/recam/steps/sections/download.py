@@ -18,8 +18,8 @@ class Download(Section):
         str,
         *name_from((*MADE, *REAL)),
         Field(
-            description="shapes (drawn), stamps (photographed objects), voc12, coco14, or folder "
-            "(your own images)"
+            description="shapes (drawn), stamps (photographed objects), street (photographs of "
+            "garments), voc12, coco14, or folder (your own images)"
         ),
     ]
     source: Annotated[
@@ -32,8 +32,8 @@ class Download(Section):
         int | None,
         Field(
             ge=32,
-            description="folder: larger images are copied and downscaled to this many pixels; "
-            "left out, images keep their size",
+            description="folder and street: larger images are copied and downscaled to this many "
+            "pixels; left out, images keep their size",
         ),
     ] = None
     random_seed: Annotated[
