@@ -1,18 +1,16 @@
 """Label numbers, masks and tags of Clothing Co-Parsing, merged into ten classes of garments."""
 
-import zlib
 from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
 
 import numpy as np
-from jaxtyping import Bool, Shaped, UInt8
-from scipy.io import loadmat
-from scipy.io.matlab import MatReadError
+from jaxtyping import Bool, UInt8
 
 from recam.core.errors import UserError
 from recam.core.labels import BACKGROUND, IGNORE, labels_of_mask, mask_id
 from recam.io.images import image_size
+from recam.io.matlab import read_names, read_numbers
 
 REPOSITORY = "clothing-co-parsing"
 COMMIT = "cbc8deae85f65178394eded0817a5c1b1019b63d"
@@ -51,17 +49,11 @@ SMALLEST = 1 / 1000
 
 REMEDY = "unpack the archive of Clothing Co-Parsing again"
 OTHER_COMMIT = f"use commit {COMMIT[:7]} of {REPOSITORY}"
-# Exceptions of SciPy for damaged files.
-_DAMAGED = (
-    *(OSError, ValueError, TypeError, KeyError, IndexError, OverflowError, MemoryError),
-    *(NotImplementedError, EOFError, zlib.error, MatReadError),
-)
 
 
 def require_label_list(file: Path) -> None:
     """Raise UserError unless the label list has the names of ``LABELS`` in this order."""
-    cells = _variable(file, "label_list")
-    names = ["".join(map(str, np.ravel(cell))) for cell in np.ravel(cells)]
+    names = read_names(file, "label_list")
     if len(names) != len(LABELS):
         raise UserError(
             f"{file}: expected {len(LABELS)} label names, got {len(names)}; {OTHER_COMMIT}"
@@ -102,35 +94,16 @@ def read_tags(file: Path) -> Bool[np.ndarray, "K"]:
     return labels_of_mask(_ID_OF[_label_numbers(file, "tags")], num_classes=len(CLASSES))
 
 
-def _label_numbers(file: Path, name: str) -> Shaped[np.ndarray, "..."]:
-    """A matrix of label numbers. Raises UserError for any other variable."""
-    values = _variable(file, name)
-    if values.dtype.kind not in "uif" or values.ndim != 2:
-        raise UserError(
-            f"{file}: expected a matrix of numbers {name!r}, got {values.dtype} of shape "
-            f"{values.shape}; {REMEDY}"
-        )
-    numbers = np.arange(len(LABELS))
-    beyond = values[~np.isin(values, numbers)]
+def _label_numbers(file: Path, name: str) -> UInt8[np.ndarray, "m n"]:
+    """Read a matrix of label numbers. Raises UserError for any other numbers."""
+    values = read_numbers(file, name)
+    last = len(LABELS) - 1
+    beyond = values[~np.isin(values, np.arange(last + 1))]
     if beyond.size:
         raise UserError(
-            f"{file}: expected label numbers 0 to {numbers[-1]} in {name!r}, got {beyond[0]}; "
-            f"{REMEDY}"
+            f"{file}: expected label numbers 0 to {last} in {name!r}, got {beyond[0]}; {REMEDY}"
         )
     return values.astype(np.uint8)
-
-
-def _variable(file: Path, name: str) -> Shaped[np.ndarray, "..."]:
-    if not file.is_file():
-        raise UserError(f"{file}: not found; {REMEDY}")
-    try:
-        return np.asarray(loadmat(file, variable_names=[name])[name])
-    except _DAMAGED as error:
-        line = " ".join(str(error).split())
-        raise UserError(
-            f"{file}: expected a MATLAB file with the variable {name!r}, got a damaged or another "
-            f"one ({line:.80}); {REMEDY}"
-        ) from error
 
 
 def _ids() -> UInt8[np.ndarray, "59"]:
