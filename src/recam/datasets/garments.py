@@ -77,7 +77,7 @@ def read_truth(file: Path, photo: Path) -> UInt8[np.ndarray, "H W"]:
     if numbers.shape != size:
         raise UserError(
             f"{file}: expected a mask of {size[1]}x{size[0]} pixels as its photograph, got "
-            f"{' x '.join(map(str, reversed(numbers.shape)))}; {REMEDY}"
+            f"{numbers.shape[1]}x{numbers.shape[0]}; {REMEDY}"
         )
     mask = _ID_OF[numbers]
     pixels = np.bincount(mask.ravel(), minlength=mask_id(len(CLASSES)))
