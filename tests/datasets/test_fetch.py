@@ -182,6 +182,18 @@ def test_a_checksum_may_be_written_in_capitals(server, tmp_path):
     assert read(unpacked(archive, given=None, folder=tmp_path)) == FILES
 
 
+def test_an_archive_without_a_checksum_is_taken(server, tmp_path):
+    archive = Archive(url=server.archive().url, md5=None)
+    assert read(unpacked(archive, given=None, folder=tmp_path)) == FILES
+
+
+def test_an_archive_without_a_checksum_is_verified_by_unpacking(server, tmp_path):
+    server.content = bytes(byte ^ (index == 60) for index, byte in enumerate(CONTENT))
+    archive = Archive(url=server.archive().url, md5=None)
+    with pytest.raises(UserError, match="expected an intact archive, got a damaged"):
+        unpacked(archive, given=None, folder=tmp_path)
+
+
 def test_a_broken_download_resumes_as_long_as_it_grows(server, tmp_path):
     server.breaks_after = [1000, 500, 1]
     assert read(fetched(server, tmp_path)) == FILES

@@ -261,13 +261,13 @@ def test_a_made_data_set_needs_all_its_numbers(params, dataset, name):
     assert words.startswith(f"params.yaml: download.{name} is missing; ")
 
 
-@pytest.mark.parametrize("dataset", ["voc12", "coco14", "folder"])
+@pytest.mark.parametrize("dataset", ["voc12", "coco14", "street", "folder"])
 def test_a_real_data_set_needs_none_of_them(params, dataset):
     params["download"] = {"dataset": dataset, "source": "somewhere"}
     check(params, FILES)
 
 
-PRESETS = ["stamps", "voc12", "voc12_fast", "coco14", "folder", "replicates"]
+PRESETS = ["stamps", "voc12", "voc12_fast", "coco14", "street", "folder", "replicates"]
 
 
 def preset(name):

@@ -70,7 +70,9 @@ def test_a_new_replicate_adds_only_its_own_jobs(tree):
     }
 
 
-@pytest.mark.parametrize(("preset", "jobs"), [("stamps", 18), ("voc12", 16), ("coco14", 16)])
+@pytest.mark.parametrize(
+    ("preset", "jobs"), [("stamps", 18), ("street", 18), ("voc12", 16), ("coco14", 16)]
+)
 def test_a_preset_gives_a_plan(preset, jobs):
     run = snakemake(ROOT, "--dry-run", "--forceall", "--configfile", f"presets/{preset}.yaml")
     assert run.returncode == 0, run.stdout
