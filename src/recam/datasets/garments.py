@@ -24,8 +24,8 @@ LABELS = (
     *("stockings", "suit", "sunglasses", "sweater", "sweatshirt", "swimwear", "t-shirt", "tie"),
     *("tights", "top", "vest", "wallet", "watch", "wedges"),
 )
-# The masks decide in doubt: most pixels of `suit` are jackets and most `leggings` are tights.
-# Shoes are in 97 % of the photographs, so labels cannot teach them; they are background.
+# In a sample of masks `suit` marks jackets and `leggings` tights. Shoes are in 2,043 of the 2,098
+# photographs, so labels cannot teach them; they are background.
 GARMENTS: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {
         "top": (
