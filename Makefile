@@ -9,7 +9,7 @@ export PATH := $(abspath $(BIN)):$(PATH)
 HIDDEN := .*(_std|correct|_for_|oracle|threshold$$|split|images|\.of$$|\.cam\.|\.supervised\.|ratio).*|(data|results|src|workflow|Snakefile).*
 
 .DEFAULT_GOAL := install
-.PHONY: help install run report test check check-data matrix preset schema dvc.yaml record adopt experiments bench tables docs format clean
+.PHONY: help install run report test check check-data matrix preset schema dvc.yaml record adopt experiments generality bench tables docs format clean
 
 help: ## list all targets
 	@grep -hE '^[a-z.-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -74,6 +74,9 @@ adopt: $(READY) ## make Snakemake accept results that DVC made or restored
 
 experiments: $(READY) ## table of DVC's experiments: changed parameters and mIoU of ReCAM
 	@COLUMNS=160 dvc exp show --no-pager --only-changed --drop 'Created|State|Executor|$(HIDDEN)'
+
+generality: $(READY) ## one recipe on shapes, stamps and street: make generality STREET=folder
+	python workflow/generality.py $(if $(STREET),--source 'street=$(STREET)')
 
 matrix: $(READY) ## table of the steps that each engine runs after every possible change
 	python workflow/matrix.py

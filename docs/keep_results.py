@@ -3,12 +3,16 @@
 After `make run`, `python docs/keep_results.py default --command "make run"` copies the metrics and
 the pictures of the pages, draws overview.png of the default, and writes run.json: commit, command,
 random seeds, time and memory. `make tables` then writes them into the pages.
+
+After `make generality`, `python docs/keep_results.py generality --command "make generality"` keeps
+its CSV, and `--run generality/NAME` the results of one of its data sets.
 """
 
 import argparse
 import json
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -29,6 +33,7 @@ RESULTS = Path(__file__).parent / "results"
 PICTURES = {"default": ("seed0/recam/pseudo.png", "figures/curves/2-thresholds.png")}
 PICTURE_OF_OTHERS = ("picture.png",)
 ROWS = 4
+GENERALITY = "generality"  # the results of several data sets, and the folder of their runs
 CAPTION = "The first images that show two classes or more, random seed {}."
 
 
@@ -37,15 +42,19 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("name", help="folder in docs/results, such as default, shapes or stamps")
     parser.add_argument("--command", required=True, help="the command that made the results")
-    parser.add_argument("--run", type=Path, default=Path(), help="checkout in which it ran")
+    parser.add_argument("--run", type=Path, default=Path(), help="folder in which it ran")
     parser.add_argument("--params", type=Path, nargs="*", default=[], help="its --configfile files")
     parser.add_argument("--wall_s", type=float, help="seconds that it took; default: from its logs")
     args = parser.parse_args()
     folder = RESULTS / args.name
     folder.mkdir(parents=True, exist_ok=True)
-    for name in ("metrics.json", *PICTURES.get(args.name, PICTURE_OF_OTHERS)):
-        shutil.copy(args.run / "results" / name, folder / Path(name).name)
-    run = described(args.run, command=args.command, overlays=args.params, wall_s=args.wall_s)
+    if args.name == GENERALITY:
+        shutil.copy(args.run / GENERALITY / "results.csv", folder)
+        run = described_together(args.run / GENERALITY, command=args.command, wall_s=args.wall_s)
+    else:
+        for name in ("metrics.json", *PICTURES.get(args.name, PICTURE_OF_OTHERS)):
+            shutil.copy(args.run / "results" / name, folder / Path(name).name)
+        run = described(args.run, command=args.command, overlays=args.params, wall_s=args.wall_s)
     (folder / "run.json").write_text(json.dumps(run, indent=2) + "\n", encoding="utf-8")
     if args.name == "default":
         draw_overview(folder / "overview.png", args.run, random_seed=run["random_seeds"][0])
@@ -66,13 +75,41 @@ def described(run: Path, *, command: str, overlays: list[Path], wall_s: float | 
     ended = [file.stat().st_mtime for file in files]
     began = [end - step["s"] for end, step in zip(ended, timed, strict=True)]
     return {
-        "commit": _git(run, "rev-parse", "HEAD"),
+        "commit": _commit(run),
         "command": command,
         "random_seeds": params["random_seeds"],
         "wall_s": round(wall_s or max(ended) - min(began)),
         "peak_mib": max(step["max_rss_mib"] for step in timed),
         "steps": sorted(timed, key=lambda step: STEPS.index(step["step"])),
     }
+
+
+def described_together(out: Path, *, command: str, wall_s: float | None) -> dict:
+    """The origin of the CSV in ``out``; its data sets ran one after another, on one commit."""
+    datasets = pd.read_csv(out / "results.csv")["dataset"].unique()
+    runs = [described(out / name, command=command, overlays=[], wall_s=None) for name in datasets]
+    if len({run["commit"] for run in runs}) > 1:
+        sys.exit(f"{out}: expected data sets of one commit; run `{command}` again, then keep them")
+    return {
+        **{key: runs[0][key] for key in ("commit", "command", "random_seeds")},
+        "wall_s": round(wall_s or sum(run["wall_s"] for run in runs)),
+        "peak_mib": max(run["peak_mib"] for run in runs),
+    }
+
+
+def _commit(run: Path) -> str:
+    """The commit of a checkout, or of the code that was copied into a folder of generality/."""
+    file = run / "origin.json"
+    if not file.is_file():
+        return _git(run, "rev-parse", "HEAD")
+    origin = json.loads(file.read_text(encoding="utf-8"))
+    if origin["changed"]:
+        changed = ", ".join(origin["changed"])
+        sys.exit(
+            f"{run}: expected a run of committed code, got changes in {changed}; commit them, run "
+            "`make generality` again (equal files run nothing), then keep it"
+        )
+    return origin["commit"]
 
 
 def _step(file: Path) -> dict:

@@ -1,6 +1,7 @@
 """Write the tables between markers in README.md and docs/, from docs/results and the Snakefile.
 
 ``<!-- KIND NAME -->`` and ``<!-- end -->`` stand around each table; ``TABLES`` has the kinds.
+``generality`` needs no name.
 """
 
 import json
@@ -13,6 +14,7 @@ import pandas as pd
 from graph import GRAPH, drawn
 from parameters import parameters_table
 
+from recam.report.generality import generality_table
 from recam.report.style import LOOKS, STAGES
 from recam.report.summary import results_table
 
@@ -21,6 +23,7 @@ RESULTS = ROOT / "docs" / "results"
 REFINERS = {"none": "unrefined", "pamr": "PAMR", "crf": "CRF", "irn": "IRN", "irn+crf": "IRN + CRF"}
 METHODS = {"cam": "CAM", "recam": "ReCAM"}
 NUMBERS = {"miou": "mIoU, %", "oracle_miou": "mIoU at the oracle threshold, %"}
+ORIGIN = ["seeds", "commit", "command", "time", "memory"]
 NOT_RECORDED = "not recorded"
 
 
@@ -31,12 +34,14 @@ def pages() -> list[Path]:
 
 def filled(text: str) -> str:
     """The text with every table between markers written anew."""
-    return re.sub(r"<!-- (\w+) ([\w-]+) -->\n.*?<!-- end -->", _table, text, flags=re.DOTALL)
+    head = r"<!-- ((?!end)\w+)(?: ([\w-]+))? -->"
+    return re.sub(rf"{head}\n.*?<!-- end -->", _table, text, flags=re.DOTALL)
 
 
 def _table(match: re.Match[str]) -> str:
     kind, name = match.groups()
-    return f"<!-- {kind} {name} -->\n\n{TABLES[kind](name)}\n<!-- end -->"
+    head = match[0].splitlines()[0]
+    return f"{head}\n\n{TABLES[kind](name or kind)}\n<!-- end -->"
 
 
 def _results(name: str) -> str:
@@ -96,17 +101,29 @@ def _refiner_rows(name: str) -> str:
     return _with_origin(_refiner_numbers(name), json.loads(path.read_text(encoding="utf-8")))
 
 
+def _generality(name: str) -> str:
+    """The table of several data sets, and its origin."""
+    path = RESULTS / name / "results.csv"
+    if not path.is_file():
+        return f"The results are {NOT_RECORDED}.\n"
+    origin = _markdown([ORIGIN, _origin(_run(name))])
+    return f"{generality_table(pd.read_csv(path))}\n{origin}"
+
+
 def _with_origin(numbers: list[tuple[str, str]], run: dict) -> str:
+    head = ["number", "value", *ORIGIN]
+    return _markdown([head, *([title, value, *_origin(run)] for title, value in numbers)])
+
+
+def _origin(run: dict) -> list[str]:
     seconds, peak = run.get("wall_s"), run.get("peak_mib")
-    about = [
+    return [
         ", ".join(str(seed) for seed in run["random_seeds"]),
         f"`{run['commit'][:7]}`",
         f"`{run['command']}`",
         f"{seconds / 60:,.0f} min" if seconds else NOT_RECORDED,
         f"{peak / 1024:.1f} GiB" if peak else NOT_RECORDED,
     ]
-    head = ["number", "value", "seeds", "commit", "command", "time", "memory"]
-    return _markdown([head, *([title, value, *about] for title, value in numbers)])
 
 
 def _run_numbers(name: str) -> list[tuple[str, str]]:
@@ -170,6 +187,7 @@ TABLES = {
     "rows": _rows,
     "refiner_rows": _refiner_rows,
     "steps": _steps,
+    "generality": _generality,
     "parameters": lambda _: parameters_table(),
 }
 
