@@ -43,7 +43,8 @@ def main(paths: Paths, numbers: Evaluate, machine: Machine) -> None:
         "seg_split": load_weak_split(paths.data, numbers.seg_split),
     }
     given = (paths.cams, paths.scores, paths.cut)
-    maps = maps_of_run(*given, numbers.cams_threshold, splits["maps_split"])
+    threshold = numbers.cams_threshold if numbers.threshold == "fixed" else None
+    maps = maps_of_run(*given, threshold, splits["maps_split"])
     key = fingerprint(paths, numbers, machine, inputs=(paths.data, paths.checkpoint))
     folder = ResumableFolder(paths.predictions, key=key)
     predict(paths.checkpoint, folder, paths.manifest, numbers, machine, **splits)

@@ -12,6 +12,7 @@ from recam.io.checkpoints import ModelConfig
 from recam.models.backbones import backbone_of
 from recam.models.initialisation import seeded_initialisation
 from recam.models.weights import load_weights
+from recam.pipeline.held_out import divided
 from recam.steps.fit import Trainee, fit
 from recam.steps.launch import distributed
 from recam.steps.paths import TrainingPaths
@@ -22,7 +23,8 @@ from recam.steps.sections.train_cam import TrainCamRun
 @distributed
 def main(paths: TrainingPaths, numbers: TrainCamRun, machine: Machine) -> None:
     """Build the network, load its weights, train it, save it."""
-    split = load_weak_split(paths.data, numbers.split)
+    whole = load_weak_split(paths.data, numbers.split)
+    split, held_out = divided(whole, numbers.held_out)
     model_config = ModelConfig(
         method="cam",
         backbone=numbers.backbone,
@@ -40,6 +42,7 @@ def main(paths: TrainingPaths, numbers: TrainCamRun, machine: Machine) -> None:
         model_config=model_config,
         images=partial(LabelledImages, split, random_seed=seed),
         learning_rates={"backbone": numbers.lr, "classifier": numbers.lr_classifier},
+        held_out=held_out,
         inputs=(paths.data,),
     )
     fit(trainee, paths, numbers, machine)

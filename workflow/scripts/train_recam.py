@@ -7,15 +7,14 @@ from typing import Annotated
 
 from _library import run
 
-from recam.catalogue.methods import METHODS, make_classifier
 from recam.core.randomness import derived_seed
-from recam.data.layout import load_weak_split, require_classes
+from recam.data.layout import load_weak_split
 from recam.data.loading import LabelledImages
-from recam.io.checkpoints import load_checkpoint
-from recam.models.initialisation import seeded_initialisation
+from recam.pipeline.held_out import divided
 from recam.steps.fit import Trainee, fit
 from recam.steps.launch import distributed
 from recam.steps.paths import In, TrainingPaths
+from recam.steps.retraining import initial_model, warm_up_of
 from recam.steps.sections.machine import Machine
 from recam.steps.sections.train_recam import TrainRecamRun
 
@@ -30,13 +29,9 @@ class Paths(TrainingPaths):
 @distributed
 def main(paths: Paths, numbers: TrainRecamRun, machine: Machine) -> None:
     """Load stage one, re-activate it, train, save."""
-    split = load_weak_split(paths.data, numbers.split)
-    tensors, of_cam = load_checkpoint(paths.cam)
-    require_classes(of_cam.classes, split.classes, source=paths.cam)
-    cam = make_classifier(of_cam)
-    cam.load_state_dict(tensors)
-    with seeded_initialisation(numbers.random_seed, "train_recam"):
-        model = METHODS[numbers.method](cam, numbers.weight)
+    whole = load_weak_split(paths.data, numbers.split)
+    split, held_out = divided(whole, numbers.held_out)
+    model, of_cam = initial_model(paths.cam, numbers, split.classes)
     # One seed for all methods: control sees the batches of recam and differs by the loss alone.
     seed = derived_seed(numbers.random_seed, "train_recam")
     rates = {"backbone": numbers.lr, "classifier": numbers.lr}
@@ -45,6 +40,8 @@ def main(paths: Paths, numbers: TrainRecamRun, machine: Machine) -> None:
         model_config=replace(of_cam, method=numbers.method, weight=numbers.weight),
         images=partial(LabelledImages, split, random_seed=seed),
         learning_rates=rates | {"reclassifier": numbers.lr_reclassifier},
+        warm_up=warm_up_of(model, numbers),
+        held_out=held_out,
         inputs=(paths.data, paths.cam),
     )
     fit(trainee, paths, numbers, machine)

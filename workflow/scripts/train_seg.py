@@ -11,6 +11,7 @@ from recam.checks.masks import remedy_for
 from recam.core.randomness import derived_seed
 from recam.data.layout import load_weak_split
 from recam.data.loading import MaskedImages
+from recam.models.segmenters import PIXEL_LOSSES
 from recam.pipeline.watch import Watch
 from recam.steps.fit import Trainee, fit
 from recam.steps.launch import distributed
@@ -33,6 +34,7 @@ def main(paths: Paths, numbers: TrainSegRun, machine: Machine) -> None:
     """Check the masks, build the network, load its weights, train it, save it."""
     split = load_weak_split(paths.data, numbers.split)
     model, model_config = initial_segmenter(numbers, split.classes)
+    model.pixel_loss = PIXEL_LOSSES[numbers.loss]
     report_on_masks(split, paths.masks)
     load_initial_weights(model, model_config, numbers.weights, paths.classifier)
     seed = derived_seed(numbers.random_seed, "train_seg")

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from jaxtyping import Float, UInt8
-from PIL import Image
+from PIL import Image, ImageEnhance
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler, default_collate
 
@@ -37,10 +37,10 @@ STOPPED = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Augmentation:
-    """Ranges of the augmentation, as in the authors' code: aspect ratio and colours are kept.
+    """Ranges of the augmentation: random size, flip, crop and colours; the aspect ratio is kept.
 
-    A resized image smaller than the crop is padded; padding is ignored in masks. Raises UserError
-    if ``resize_min`` exceeds ``resize_max``.
+    The authors' code keeps the colours (``colour`` 0). A resized image smaller than the crop is
+    padded; padding is ignored in masks. Raises UserError if ``resize_min`` exceeds ``resize_max``.
     """
 
     resize_min: int  # pixels of the longer side, minimum
@@ -48,6 +48,7 @@ class Augmentation:
     crop: int  # side of the square crop in pixels
     mean: tuple[float, float, float]  # per channel, of pixels in [0, 1]
     std: tuple[float, float, float]
+    colour: float = 0.0  # largest relative change of brightness, contrast and saturation
 
     def __post_init__(self) -> None:
         if self.resize_min > self.resize_max:
@@ -66,6 +67,7 @@ class View:
     mirrored: bool
     seen: tuple[slice, slice]  # cropped rows and columns of the resized image
     place: tuple[slice, slice]  # their rows and columns in the crop
+    colours: tuple[float, float, float] | None = None  # factors; see ``recoloured``
 
 
 class _Augmented(Dataset[tuple[Tensor, Tensor]]):
@@ -126,12 +128,15 @@ def draw_view(
     height, width = (max(1, round(length * scale)) for length in stored)
     mirrored = bool(generator.random() < 0.5)
     rows, columns = (_overlap(n, augmentation.crop, generator) for n in (height, width))
+    change = augmentation.colour  # drawn last, so that 0 leaves the other draws as they are
+    factors = generator.uniform(1 - change, 1 + change, 3) if change else None
     return View(
         stored=stored,
         size=(height, width),
         mirrored=mirrored,
         seen=(rows[0], columns[0]),
         place=(rows[1], columns[1]),
+        colours=None if factors is None else (factors[0], factors[1], factors[2]),
     )
 
 
@@ -151,6 +156,8 @@ def augment(
         -1 if view.mirrored else 1,
     )  # -1 reads columns from right to left
     pixels = resized(image, view.size, stored=view.stored)
+    if view.colours:
+        pixels = recoloured(pixels, *view.colours)
     varied = np.zeros((3, crop, crop), np.float32)
     ids = np.full((crop, crop), IGNORE, np.uint8)
     _normalise(pixels[:, ::step][view.seen], augmentation, out=varied[:, *view.place])
@@ -159,6 +166,20 @@ def augment(
         chosen = Image.fromarray(mask).resize((width, height), Image.Resampling.NEAREST)
         ids[view.place] = np.asarray(chosen)[:, ::step][view.seen]
     return torch.from_numpy(varied), torch.from_numpy(ids)
+
+
+def recoloured(
+    pixels: UInt8[np.ndarray, "h w 3"], brightness: float, contrast: float, saturation: float
+) -> UInt8[np.ndarray, "h w 3"]:
+    """Scale an image, then its deviation from the mean, then each pixel's deviation from grey."""
+    image = Image.fromarray(pixels)
+    for enhance, factor in (
+        (ImageEnhance.Brightness, brightness),
+        (ImageEnhance.Contrast, contrast),
+        (ImageEnhance.Color, saturation),
+    ):
+        image = enhance(image).enhance(factor)
+    return np.asarray(image)
 
 
 def pixels_of(images: list[np.ndarray], device: torch.device) -> Float[Tensor, "B 3 H W"]:

@@ -37,6 +37,9 @@ COMBINATIONS: dict[str, Callable[[Weights, Weights], Weights]] = {
 }
 
 
+MEAN = "mean"  # of the maps of `classifier` and `product`
+
+
 class ReCam(nn.Module):
     """Re-activation of a trained CAM or ReCAM: its backbone and classifier, and a re-classifier."""
 
@@ -46,6 +49,12 @@ class ReCam(nn.Module):
         self.classifier = cam.classifier  # W
         self.reclassifier = bias_free_weights(*cam.classifier.shape)  # V
         self.weight = weight  # lambda in the paper's L = L_bce + lambda * L_sce
+
+    def logits(self, images: Float[Tensor, "B 3 H W"]) -> Float[Tensor, "B K"]:
+        """One logit per class: W, the first classifier, times the spatial mean of the features."""
+        features = to_float32(self.backbone(images))
+        with without_autocast(features):
+            return pooled_logits(self.classifier, features)
 
     def loss(
         self, images: Float[Tensor, "B 3 H W"], labels: Bool[Tensor, "B K"]
@@ -61,11 +70,20 @@ class ReCam(nn.Module):
             }
 
     def maps(self, images: Float[Tensor, "B 3 H W"], *, combine: str) -> Float[Tensor, "B K h w"]:
-        """ReLU(U · f) with U the chosen combination of W and V: non-negative, not normalised."""
-        weights = COMBINATIONS[combine](self.classifier, self.reclassifier)
+        """ReLU(U · f) with U the chosen combination of W and V: non-negative, not normalised.
+
+        ``mean`` gives the mean of two such maps, of W and of V ⊙ W, each with a peak of 1.
+        """
         features = to_float32(self.backbone(images))
         with without_autocast(features):
-            return torch.relu(project(weights, features))
+            if combine == MEAN:
+                both = [self._map(features, name) for name in ("classifier", "product")]
+                return torch.stack([peak_normalised(one) for one in both]).mean(dim=0)
+            return self._map(features, combine)
+
+    def _map(self, features: Float[Tensor, "B C h w"], combine: str) -> Float[Tensor, "B K h w"]:
+        weights = COMBINATIONS[combine](self.classifier, self.reclassifier)
+        return torch.relu(project(weights, features))
 
 
 def pool_by_class(

@@ -9,7 +9,7 @@ from jaxtyping import Float, UInt8
 from torch import Tensor, nn
 from torch.nn import functional
 
-from recam.models.segmenters import Segmenter, cross_entropy, resized
+from recam.models.segmenters import Segmenter, resized
 from recam.runtime.precision import to_float32
 
 # Of images, in training and testing (section 4.1.2). Fractions keep sizes whole numbers, also when
@@ -38,17 +38,16 @@ class DeepLabV2(Segmenter):
     def loss(
         self, images: Float[Tensor, "B 3 H W"], masks: UInt8[Tensor, "B H W"]
     ) -> dict[str, Float[Tensor, ""]]:
-        """The cross-entropies of the three scales and of their maximum, as published.
+        """The pixel losses of the three scales and of their maximum; published: cross-entropy.
 
-        Each is the mean over the pixels that are not ignored, 0 if all are. Masks are resized to
-        the grid of the logits.
+        Masks are resized to the grid of the logits.
         """
         scaled = self._scaled_logits(images)
         grids = {f"ce_{scale}": logits for scale, logits in zip(SCALES, scaled, strict=True)}
         grids["ce_max"] = largest = _maximum(scaled)
         self.foreground.add(largest, _resized_masks(masks, largest.shape[2:]))
         return {
-            name: cross_entropy(logits, _resized_masks(masks, logits.shape[2:]))
+            name: self.pixel_loss(logits, _resized_masks(masks, logits.shape[2:]))
             for name, logits in grids.items()
         }
 

@@ -1,6 +1,7 @@
 """The base class of segmenters, and the losses and counts that they share."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 
 import torch
 from jaxtyping import Float, UInt8
@@ -16,12 +17,14 @@ class Segmenter(nn.Module, ABC):
     """A network on a ``backbone``, trained on masks, that predicts N = K+1 probabilities a pixel.
 
     A subclass defines ``logits``; loss and maps follow from them. Training counts the foreground
-    pixels of predictions and masks, for the watchdog in ``recam.pipeline.watch``.
+    pixels of predictions and masks, for the watchdog in ``recam.pipeline.watch``. ``pixel_loss`` is
+    one of ``PIXEL_LOSSES``.
     """
 
     def __init__(self) -> None:
         super().__init__()
         self.foreground = ForegroundCounts()
+        self.pixel_loss: PixelLoss = cross_entropy
 
     @abstractmethod
     def logits(self, images: Float[Tensor, "B 3 H W"]) -> Float[Tensor, "B N h w"]:
@@ -30,10 +33,10 @@ class Segmenter(nn.Module, ABC):
     def loss(
         self, images: Float[Tensor, "B 3 H W"], masks: UInt8[Tensor, "B H W"]
     ) -> dict[str, Float[Tensor, ""]]:
-        """Cross-entropy at the size of the masks: see ``cross_entropy``."""
+        """The pixel loss at the size of the masks."""
         logits = resized(to_float32(self.logits(images)), masks.shape[1:])
         self.foreground.add(logits, masks)
-        return {"ce": cross_entropy(logits, masks)}
+        return {"ce": self.pixel_loss(logits, masks)}
 
     def maps(self, images: Float[Tensor, "B 3 H W"]) -> Float[Tensor, "B N h w"]:
         """Softmax probabilities of background and classes, on the grid of the logits."""
@@ -74,6 +77,29 @@ def cross_entropy(
     targets = masks.long()
     total = functional.cross_entropy(logits, targets, ignore_index=IGNORE, reduction="sum")
     return total * processes() / all_reduce_sum((targets != IGNORE).sum()).clamp(min=1)
+
+
+def balanced_cross_entropy(
+    logits: Float[Tensor, "B N H W"], masks: UInt8[Tensor, "B H W"]
+) -> Float[Tensor, ""]:
+    """Half the mean over background pixels plus half the mean over foreground pixels.
+
+    Rare foreground then counts as much as background. A part without a pixel adds 0.
+    """
+    losses = functional.cross_entropy(logits, masks.long(), ignore_index=IGNORE, reduction="none")
+    background = masks == BACKGROUND
+    parts = [background, ~background & (masks != IGNORE)]
+    means = [
+        losses[part].sum() * processes() / all_reduce_sum(part.sum()).clamp(min=1) for part in parts
+    ]
+    return torch.stack(means).mean()
+
+
+PixelLoss = Callable[[Tensor, Tensor], Tensor]  # logits (B, N, H, W), masks (B, H, W) -> loss
+PIXEL_LOSSES: dict[str, PixelLoss] = {
+    "cross_entropy": cross_entropy,
+    "balanced": balanced_cross_entropy,
+}
 
 
 def resized(grid: Float[Tensor, "B N h w"], size: tuple[int, ...]) -> Float[Tensor, "B N H W"]:

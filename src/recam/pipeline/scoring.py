@@ -21,6 +21,7 @@ from recam.pipeline.evaluation import (
     score_maps,
     score_masks,
 )
+from recam.pipeline.pseudo_masks import score_histogram, yen_threshold
 
 logger = logging.getLogger(__name__)
 
@@ -83,21 +84,22 @@ def maps_of_run(
     cams: Path | None,
     scores: Path | None,
     cut: Path | None,
-    cams_threshold: float,
+    cams_threshold: float | None,
     split: WeakSplit,
 ) -> dict[str, ScoredMaps]:
     """The stages of a run that have score maps; the upper bound has none.
 
-    Raises UserError where maps of an image of the split, or the file ``cut``, are missing.
+    Without ``cams_threshold`` the cams are cut where ``yen_threshold`` cuts them. Raises UserError
+    where maps of an image of the split, or the file ``cut``, are missing.
     """
-    given = {"cams": (cams, cams_threshold), "pseudo": (scores, _threshold(cut))}
-    stages = {
-        stage: ScoredMaps(folder=folder, threshold=threshold)
-        for stage, (folder, threshold) in given.items()
-        if folder
-    }
-    for maps in stages.values():
-        _require_maps(maps.folder, split)
+    stages: dict[str, ScoredMaps] = {}
+    for stage, folder in {"cams": cams, "pseudo": scores}.items():
+        if folder:
+            _require_maps(folder, split)
+            threshold = _threshold(cut) if stage == "pseudo" else cams_threshold
+            if threshold is None:
+                threshold = yen_threshold(score_histogram(sorted(folder.glob("*.npz"))))
+            stages[stage] = ScoredMaps(folder=folder, threshold=threshold)
     return stages
 
 

@@ -48,6 +48,16 @@ class Recipe:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Callbacks:
+    """Functions that a training run calls."""
+
+    # Every CHECK_EVERY steps, with the step and the number of steps; may raise to end the run.
+    watch: Callable[[int, int], None] | None = None
+    # Before training (epoch 0) and after every epoch; the values join the curve.
+    judge: Callable[[], dict[str, float]] | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class EpochLoss:
     """A point of a training curve: the mean of one loss over an epoch."""
 
@@ -65,15 +75,14 @@ def train(
     device: torch.device,
     state: Path,
     key: str,
-    watch: Callable[[int, int], None] | None = None,
+    callbacks: Callbacks | None = None,
 ) -> list[EpochLoss]:
     """Train in place with SGD and polynomial decay; return the training curve.
 
     ``batches`` gives the (images, targets) batches of an epoch, counted from 1. After every epoch
     the training state is saved in ``state`` with ``key``; a run with the same key resumes from it
-    and gives the same numbers as an uninterrupted run. Every CHECK_EVERY steps ``watch`` is called
-    with the step and the number of steps, and may raise to end the run. Raises UserError if a loss
-    is not finite or a batch cannot be divided.
+    and gives the same numbers as an uninterrupted run. Raises UserError if a loss is not finite or
+    a batch cannot be divided.
     """
     if processes() > 1:
         share_batch_norms(model, device=device)
@@ -84,14 +93,18 @@ def train(
     curve = _resume(state, key=key, kept=kept, epochs=recipe.epochs)
     losses = _shared(_Losses(model, recipe.precision, device))
     model.train()
+    watch, judge = (callbacks.watch, callbacks.judge) if callbacks else (None, None)
+    if judge and not curve:
+        curve += _points(0, judge())
     for epoch in range(_epochs_of(curve) + 1, recipe.epochs + 1):
         what, images = f"epoch {epoch}/{recipe.epochs}", steps_per_epoch * recipe.batch_size
         of_epoch = progress(
             batches(epoch), total=images, what=what, unit="image", each=recipe.batch_size
         )
         means = _run_epoch(losses, of_epoch, schedule, recipe=recipe, steps=steps, watch=watch)
-        curve += [EpochLoss(epoch=epoch, loss=name, value=mean) for name, mean in means.items()]
-        logger.info("%s: %s", what, ", ".join(f"{n} {m:.4f}" for n, m in means.items()))
+        values = means | (judge() if judge else {})
+        curve += _points(epoch, values)
+        logger.info("%s: %s", what, ", ".join(f"{n} {m:.4f}" for n, m in values.items()))
         if is_first():
             save_state(state, _state(curve, key=key, kept=kept))
     wait_for_all()
@@ -125,6 +138,10 @@ def parameter_groups(model: nn.Module, learning_rates: dict[str, float]) -> list
     own = {BIASES: {"weight_decay": 0.0}}  # other groups use the optimizer's
     rates = learning_rates.items()
     return [{"params": groups[name], "lr": rate, **own.get(name, {})} for name, rate in rates]
+
+
+def _points(epoch: int, values: dict[str, float]) -> list[EpochLoss]:
+    return [EpochLoss(epoch=epoch, loss=name, value=value) for name, value in values.items()]
 
 
 def _optimizer(model: nn.Module, recipe: Recipe, *, steps: int) -> tuple[SGD, LambdaLR]:

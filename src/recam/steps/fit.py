@@ -1,15 +1,22 @@
 """Training as all training steps do it: from a section's numbers to a checkpoint and a curve."""
 
+import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import cast
 
 from torch import nn
 
+from recam.data.layout import WeakSplit
 from recam.data.loading import Augmentation, LabelledImages, MaskedImages, training_batches
 from recam.io.checkpoints import ModelConfig, save_checkpoint
+from recam.methods.cam import Cam
+from recam.methods.recam import ReCam
 from recam.models.backbones import backbone_of
-from recam.pipeline.training import Recipe, train, write_curve
+from recam.pipeline.held_out import held_out_scores
+from recam.pipeline.training import Callbacks, Recipe, epochs_done, train, write_curve
+from recam.pipeline.warmup import WarmUp, warm_up
 from recam.runtime.devices import loader_workers, make_device
 from recam.runtime.distributed import is_first
 from recam.runtime.precision import make_precision
@@ -34,15 +41,18 @@ class Trainee:
     gradient_accumulation_steps: int = 1
     lr_step_interval: int = 1
     watch: Callable[[int, int], None] | None = None  # called now and then; may stop the run
+    warm_up: WarmUp | None = None  # of a re-classifier, before the first epoch
+    held_out: WeakSplit | None = None  # a classifier's losses on it join the curve
 
 
 def fit(trainee: Trainee, paths: TrainingPaths, numbers: Training, machine: Machine) -> None:
     """Train, then write the checkpoint and its curve; resume a killed run."""
     device = make_device(machine.device, threads=machine.threads)
     model = trainee.model
-    dataset = trainee.images(_augmentation(numbers, model))
+    augmentation = _augmentation(numbers, model)
+    dataset = trainee.images(augmentation)
     recipe = Recipe(
-        epochs=numbers.epochs,
+        epochs=epochs_of(numbers, len(dataset)),
         learning_rates=trainee.learning_rates,
         momentum=numbers.momentum,
         weight_decay=numbers.weight_decay,
@@ -51,15 +61,24 @@ def fit(trainee: Trainee, paths: TrainingPaths, numbers: Training, machine: Mach
         gradient_accumulation_steps=trainee.gradient_accumulation_steps,
         lr_step_interval=trainee.lr_step_interval,
     )
+    batches = training_batches(
+        dataset, batch_size=numbers.batch_size, workers=loader_workers(device)
+    )
+    key = fingerprint(paths, numbers, machine, inputs=trainee.inputs)
+    if trainee.warm_up and not epochs_done(paths.state, key=key):
+        recam = cast(ReCam, model)
+        warm_up(recam, batches, trainee.warm_up, device=device, precision=recipe.precision)
     curve = train(
         model,
-        training_batches(dataset, batch_size=numbers.batch_size, workers=loader_workers(device)),
+        batches,
         steps_per_epoch=len(dataset) // numbers.batch_size,
         recipe=recipe,
         device=device,
         state=paths.state,
-        key=fingerprint(paths, numbers, machine, inputs=trainee.inputs),
-        watch=trainee.watch,
+        key=key,
+        callbacks=Callbacks(
+            watch=trainee.watch, judge=_judge(trainee, replace(augmentation, colour=0.0))
+        ),
     )
     if not is_first():
         return
@@ -67,6 +86,19 @@ def fit(trainee: Trainee, paths: TrainingPaths, numbers: Training, machine: Mach
     save_checkpoint(paths.checkpoint, model.state_dict(), trainee.model_config)
     if not trainee.keeps_state:
         paths.state.unlink(missing_ok=True)
+
+
+def epochs_of(numbers: Training, images: int) -> int:
+    """Passes over a split of ``images``: ``epochs``, or as many as ``min_steps`` takes."""
+    steps = max(1, images // numbers.batch_size)
+    return max(numbers.epochs, math.ceil(numbers.min_steps / steps))
+
+
+def _judge(trainee: Trainee, augmentation: Augmentation) -> Callable[[], dict[str, float]] | None:
+    if trainee.held_out is None:
+        return None
+    images = LabelledImages(trainee.held_out, augmentation, random_seed=0)
+    return held_out_scores(cast(Cam | ReCam, trainee.model), images)
 
 
 def _augmentation(numbers: Training, model: nn.Module) -> Augmentation:
@@ -77,4 +109,5 @@ def _augmentation(numbers: Training, model: nn.Module) -> Augmentation:
         crop=numbers.crop,
         mean=backbone.mean,
         std=backbone.std,
+        colour=numbers.colour,
     )

@@ -108,7 +108,9 @@ class Refinement:
         """The background score against propagated maps, the margin, and the CRF."""
         numbers = self.numbers
         if numbers.threshold == "yen":
-            background = yen_threshold(score_histogram(maps))
+            found = yen_threshold(score_histogram(maps))
+            discount = numbers.crf_discount if self.parts.has_crf else 0.0
+            background = round(max(0.0, found - discount), 4)
             logger.info("background score %.2f, found in the maps", background)
         elif self.parts.has_crf:
             background = numbers.crf_background

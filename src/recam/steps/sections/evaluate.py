@@ -4,7 +4,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from recam.steps.sections.shared import BatchSize, CrfNumbers, Scales, Score, Split
+from recam.steps.sections.shared import BatchSize, CrfNumbers, Scales, Score, Split, Threshold
 
 
 class Evaluate(CrfNumbers):
@@ -12,6 +12,7 @@ class Evaluate(CrfNumbers):
 
     maps_split: Split
     seg_split: Split
+    threshold: Threshold
     cams_threshold: Score
     scales: Scales
     batch_size: BatchSize

@@ -12,8 +12,12 @@ class MakeCams(Section):
 
     split: Split
     combine: Annotated[
-        Literal["product", "reclassifier", "classifier", "sum"],
-        Field(description="classifier weights that make the maps of a re-activated model"),
+        Literal["mean", "product", "reclassifier", "classifier", "sum"],
+        Field(
+            description="weights that make the maps of a re-activated model: V * W (product, as "
+            "published on VOC), V, W (as published on COCO), V + W, or the mean of the maps of W "
+            "and V * W"
+        ),
     ]
     scales: Scales
     batch_size: BatchSize

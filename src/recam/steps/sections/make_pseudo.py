@@ -1,23 +1,17 @@
 """Section make_pseudo: refinement of cams, and the threshold of pseudo masks."""
 
-from typing import Annotated, Literal
+from typing import Annotated
 
 from pydantic import Field
 
 from recam.steps.sections.refiner import RefinerChoice
-from recam.steps.sections.shared import CrfNumbers, Distances
+from recam.steps.sections.shared import CrfNumbers, Distances, Threshold
 
 
 class MakePseudo(RefinerChoice, CrfNumbers):
     """Refinement and thresholds."""
 
-    threshold: Annotated[
-        Literal["fixed", "yen"],
-        Field(
-            description="background score: fixed (as given below), or yen (from the histogram of "
-            "all maps, without ground truth)"
-        ),
-    ]
+    threshold: Threshold
     background: Annotated[
         float,
         Field(ge=0, le=1, description="background score, 0 to 1, for unrefined and PAMR's maps"),
@@ -28,6 +22,15 @@ class MakePseudo(RefinerChoice, CrfNumbers):
     crf_background: Annotated[
         float,
         Field(ge=0, le=1, description="background score, 0 to 1, for maps that enter a CRF"),
+    ]
+    crf_discount: Annotated[
+        float,
+        Field(
+            ge=0,
+            le=1,
+            description="yen: the background score of maps that enter a CRF is lower by this, "
+            "since a CRF shrinks objects",
+        ),
     ]
     margin: Annotated[
         float,

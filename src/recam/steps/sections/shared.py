@@ -5,7 +5,7 @@ stand in params.yaml alone: a field has a default only where the number may be l
 """
 
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, WithJsonSchema, model_validator
 from pydantic_core import PydanticCustomError
@@ -77,12 +77,44 @@ FrozenBatchNorm = Annotated[
     bool, Field(description="batch norms use their stored statistics in training too")
 ]
 Epochs = Annotated[int, Field(ge=1, description="passes over the split")]
+MinSteps = Annotated[
+    int,
+    Field(
+        ge=0,
+        description="minimum number of steps; a split with few images gets more epochs to reach it",
+    ),
+]
+Colour = Annotated[
+    float,
+    Field(
+        ge=0,
+        lt=1,
+        description="largest relative change of a training image's brightness, contrast and "
+        "saturation",
+    ),
+]
 BatchSize = Annotated[int, Field(ge=1, description="images per batch")]
 HeadRate = Annotated[
     float,
     Field(gt=0, description="initial learning rate of layers that are new on the backbone"),
 ]
+HeldOut = Annotated[
+    float,
+    Field(
+        ge=0,
+        le=0.5,
+        description="fraction of the split's images that do not train; the classifier's losses, "
+        "recall and precision on their labels are recorded after every epoch",
+    ),
+]
 Score = Annotated[float, Field(ge=0, le=1, description="background score, from 0 to 1")]
+Threshold = Annotated[
+    Literal["fixed", "yen"],
+    Field(
+        description="background score: fixed (as given below), or yen (from the histogram of "
+        "all maps, without ground truth)"
+    ),
+]
 Scale = Annotated[float, Field(gt=0, le=4)]
 Scales = Annotated[
     tuple[Scale, ...],
@@ -100,6 +132,7 @@ class Training(Section):
     """SGD with polynomial decay of the learning rates to 0; random size, then a square crop."""
 
     epochs: Epochs
+    min_steps: MinSteps
     batch_size: BatchSize
     momentum: Annotated[float, Field(ge=0, le=1, description="momentum of SGD")]
     weight_decay: Annotated[float, Field(ge=0, description="L2 penalty of SGD")]
@@ -110,6 +143,7 @@ class Training(Section):
         int, Field(ge=1, description="maximum random length of the longer side, in pixels")
     ]
     crop: Annotated[int, Field(ge=1, description="side of the square crop, in pixels")]
+    colour: Colour
 
     @model_validator(mode="after")
     def _sizes_are_in_order(self) -> "Training":

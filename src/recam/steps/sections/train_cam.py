@@ -8,6 +8,7 @@ from recam.steps.sections.shared import (
     BackboneName,
     FrozenBatchNorm,
     HeadRate,
+    HeldOut,
     OutputStride,
     Replicate,
     Split,
@@ -23,6 +24,7 @@ class TrainCam(Training):
         int, Field(ge=1, description="threads of this step on a CPU: no other step can run then")
     ]
     split: Split
+    held_out: HeldOut
     backbone: BackboneName
     weights: Weights
     output_stride: OutputStride

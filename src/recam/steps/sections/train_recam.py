@@ -7,6 +7,7 @@ from pydantic import Field
 from recam.catalogue.names import METHODS
 from recam.steps.sections.shared import (
     HeadRate,
+    HeldOut,
     Replicate,
     Split,
     Training,
@@ -18,7 +19,19 @@ class TrainRecam(Training):
     """Stage two."""
 
     split: Split
+    held_out: HeldOut
     weight: Annotated[float, Field(ge=0, description="lambda: weight of the softmax loss")]
+    warmup_steps: Annotated[
+        int,
+        Field(
+            ge=0,
+            description="steps before the training in which the re-classifier trains alone, at a "
+            "constant lr_warmup",
+        ),
+    ]
+    lr_warmup: Annotated[
+        float, Field(gt=0, description="learning rate of the re-classifier in the warm-up")
+    ]
     lr: Annotated[
         float,
         Field(gt=0, description="initial learning rate of the backbone and the first classifier"),

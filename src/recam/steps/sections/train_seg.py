@@ -1,6 +1,6 @@
 """Section train_seg: the segmenter trained on pseudo masks."""
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field
 
@@ -40,6 +40,13 @@ class TrainSeg(Training):
     ]
     output_stride: OutputStride
     frozen_batch_norm: FrozenBatchNorm
+    loss: Annotated[
+        Literal["cross_entropy", "balanced"],
+        Field(
+            description="cross_entropy (mean over pixels), or balanced (background and foreground "
+            "count alike)"
+        ),
+    ]
     rates: Annotated[
         Distances,
         Field(
