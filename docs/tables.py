@@ -13,6 +13,7 @@ import pandas as pd
 from graph import GRAPH, drawn
 from parameters import parameters_table
 
+from recam.report.signs import SIGNS
 from recam.report.style import LOOKS, STAGES
 from recam.report.summary import results_table
 
@@ -146,6 +147,12 @@ def _steps(name: str) -> str:
     return _markdown(rows)
 
 
+def _signs() -> str:
+    """The limits of every sign."""
+    rows = [[sign.title, sign.green, sign.red] for sign in SIGNS.values()]
+    return _markdown([["sign, %", "ok", "bad"], *rows])
+
+
 def _mean(rows: pd.DataFrame, column: str) -> str:
     values = _values(rows, column)
     return f"{values.mean():.1f} ± {values.std(ddof=1):.1f}"
@@ -170,6 +177,7 @@ TABLES = {
     "rows": _rows,
     "refiner_rows": _refiner_rows,
     "steps": _steps,
+    "signs": lambda _: _signs(),
     "parameters": lambda _: parameters_table(),
 }
 
