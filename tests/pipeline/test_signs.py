@@ -10,6 +10,7 @@ from recam.core.errors import UserError
 from recam.core.labels import IGNORE
 from recam.data.layout import WeakSplit
 from recam.io.images import write_mask
+from recam.io.scores import ScoredClasses, save_scores
 from recam.pipeline.signs import (
     PseudoMasks,
     count_masks,
@@ -81,6 +82,15 @@ def test_pseudo_masks_are_compared_with_those_of_cam(tmp_path, pseudo):
     found = signs(pseudo, pseudo, of_cam=cam)
     assert found.values["cam_agreement"] == pytest.approx(100 * 5 / 13, abs=1e-4)
     assert found.values["agreement"] == 100
+
+
+def test_the_foreground_is_compared_with_that_above_the_threshold_of_yen(tmp_path, pseudo):
+    scores = np.array([[[1.0] * 4 + [0.1] * 6]], dtype=np.float32)  # two levels: 4 of 10 pixels
+    for image_id in "ab":
+        scored = ScoredClasses(scores=scores, classes=np.array([0]))
+        save_scores(tmp_path / f"cams/{image_id}.npz", scored)
+    found = signs(pseudo, pseudo, cams=tmp_path / "cams")
+    assert found.values["pseudo_of_yen"] == 100  # 5 and 3 pixels against 4 and 4
 
 
 def test_the_upper_bound_has_signs_of_its_predictions_only(tmp_path, pseudo):

@@ -129,6 +129,12 @@ def test_a_threshold_far_too_high_is_red(tmp_path):
         assert found[name] == Light.BAD, name
 
 
+def test_a_threshold_above_the_maps_scores_is_red(tmp_path):
+
+    run = write_run(tmp_path, values={"pseudo_foreground": 5.0, "pseudo_of_yen": 17.0})
+    assert lights([run]) == {"pseudo_foreground": Light.OK, "pseudo_of_yen": Light.BAD}
+
+
 def test_a_threshold_far_too_low_is_red(tmp_path):
     found = masks_of(tmp_path, pseudo=lambda i: rows(10, i), predictions=lambda i: rows(4, i))
     assert found["pseudo_foreground"] == found["predicted_of_pseudo"] == Light.BAD

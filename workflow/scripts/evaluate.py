@@ -46,7 +46,7 @@ def main(paths: Paths, numbers: Evaluate, machine: Machine) -> None:
     maps = maps_of_run(*given, numbers.cams_threshold, splits["maps_split"])
     key = fingerprint(paths, numbers, machine, inputs=(paths.data, paths.checkpoint))
     folder = ResumableFolder(paths.predictions, key=key)
-    pseudo = pseudo_masks(paths.pseudo, paths.cam_pseudo, numbers, splits["maps_split"])
+    pseudo = pseudo_masks(paths.pseudo, paths.cams, paths.cam_pseudo, numbers, splits["maps_split"])
     predict(paths.checkpoint, folder, paths.manifest, numbers, machine, pseudo.compared, **splits)
     if not is_first():
         return

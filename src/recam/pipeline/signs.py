@@ -12,11 +12,12 @@ import numpy as np
 from jaxtyping import Bool, Int64
 
 from recam.core.labels import BACKGROUND, IGNORE, labels_of_mask, mask_id
-from recam.core.metrics import Confusion, iou_per_class
+from recam.core.metrics import LEVELS, Confusion, iou_per_class
 from recam.data.layout import WeakSplit
 from recam.io.atomic import write_text
 from recam.io.images import check_mask, read_mask
 from recam.pipeline.evaluation import GroundTruth, score_masks
+from recam.pipeline.pseudo_masks import score_histogram, yen_threshold
 from recam.runtime.progress import progress
 
 PERCENT = 100.0
@@ -39,6 +40,7 @@ class PseudoMasks:
     """The pseudo masks of a run, and the images on which others are compared with them."""
 
     folder: Path | None  # None for the upper bound
+    cams: Path | None = None  # folder of the maps that they were made of
     of_cam: Path | None = None  # CAM's, where there are others beside them
     compared: tuple[str, ...] = ()
 
@@ -67,6 +69,9 @@ def signs_of_run(
     confusion, _ = score_masks(predictions, own)
     _add(found, "agreement", foreground_miou(confusion))
     _add(found, "predicted_of_pseudo", _predicted_of_pseudo(confusion))
+    if pseudo.cams:
+        maps = score_histogram(pseudo.cams / f"{image_id}.npz" for image_id in pseudo.compared)
+        _add(found, "pseudo_of_yen", _of_yen(confusion[mask_id(0) :].sum(), maps))
     if pseudo.of_cam:
         _add(found, "cam_agreement", foreground_miou(score_masks(pseudo.of_cam, own)[0]))
     return found
@@ -135,6 +140,14 @@ def _add_absent(found: RunSigns, sign: str, counts: MaskCounts, split: WeakSplit
 def _predicted_of_pseudo(confusion: Confusion) -> float:
     """Predicted foreground over the foreground of the pseudo masks, on the same pixels."""
     return _share(confusion[:, mask_id(0) :].sum(), confusion[mask_id(0) :].sum())
+
+
+def _of_yen(foreground: np.integer, maps: Int64[np.ndarray, "levels"]) -> float:
+    """Foreground pixels over those of the maps above Yen's threshold, found in their histogram."""
+    if not maps.any():
+        return float("nan")
+    level = round(LEVELS * yen_threshold(maps))
+    return _share(foreground, maps[level + 1 :].sum())
 
 
 def _foreground(pixels: Int64[np.ndarray, "ids"]) -> float:

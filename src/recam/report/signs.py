@@ -86,6 +86,17 @@ SIGNS = {
         "without a CRF); if the maps themselves fill the images, use another method or add images "
         "without the class.",
     ),
+    # Yen's criterion finds a threshold in the maps' own histogram; refinement moves borders, but
+    # keeps most of the area. 93 (CAM) and 92 (ReCAM) in a good run on drawn scenes.
+    "pseudo_of_yen": Sign(
+        title="pseudo foreground / Yen's",
+        ok=(50.0, 200.0),
+        bearable=(33.0, 300.0),
+        too_low="The threshold is far above the one that the maps themselves suggest, so objects "
+        f"are cut off: {LOWER}.",
+        too_high="The threshold is far below the one that the maps themselves suggest, so masks "
+        "spill over: raise the background score, or let `make_pseudo.threshold: yen` choose it.",
+    ),
     # Ignored pixels score within `margin` of the threshold: with many of them, a slightly
     # different threshold gives other masks.
     "ignored": Sign(

@@ -31,14 +31,18 @@ def load_splits(data: Path, numbers: Evaluate) -> dict[str, WeakSplit]:
 
 
 def pseudo_masks(
-    folder: Path | None, of_cam: Path | None, numbers: Evaluate, split: WeakSplit
+    folder: Path | None,
+    cams: Path | None,
+    of_cam: Path | None,
+    numbers: Evaluate,
+    split: WeakSplit,
 ) -> PseudoMasks:
     """The pseudo masks of a run; the images to compare are all those that are predicted anyway."""
     if not folder:
         return PseudoMasks(folder=None)
     is_predicted = numbers.seg_split == numbers.maps_split
     compared = split.ids if is_predicted else evenly_spaced(split.ids, numbers.agreement_images)
-    return PseudoMasks(folder=folder, of_cam=of_cam, compared=compared)
+    return PseudoMasks(folder=folder, cams=cams, of_cam=of_cam, compared=compared)
 
 
 def predict(
