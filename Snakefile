@@ -274,6 +274,10 @@ rule evaluate:
         cams_manifest=maps("results/seed{seed}/{method}/cams.sha256"),
         scores_manifest=maps("results/seed{seed}/{method}/scores.sha256"),
         cut=maps("results/seed{seed}/{method}/cut.json"),
+        pseudo=ancient(maps("results/seed{seed}/{method}/pseudo")),
+        pseudo_manifest=maps("results/seed{seed}/{method}/pseudo.sha256"),
+        cam_pseudo=ancient(maps_of_cam("results/seed{seed}/cam/pseudo")),
+        cam_pseudo_manifest=maps_of_cam("results/seed{seed}/cam/pseudo.sha256"),
     output:
         predictions=directory("results/seed{seed}/{method}/predictions"),
         manifest="results/seed{seed}/{method}/predictions.sha256",
@@ -284,6 +288,7 @@ rule evaluate:
             "results/seed{seed}/{method}/confusion.csv",
         ],
         counts="results/seed{seed}/{method}/counts.csv",
+        signs="results/seed{seed}/{method}/signs.json",
     log:
         "logs/seed{seed}/{method}/evaluate.log",
     benchmark:
@@ -297,9 +302,10 @@ rule evaluate:
     shell:
         "python {input.script} --data data --truth {input.truth} --checkpoint {input.checkpoint}"
         " --cams {input.cams} --scores {input.scores} --cut {input.cut}"
+        " --pseudo {input.pseudo} --cam_pseudo {input.cam_pseudo}"
         " --predictions {output.predictions}"
         " --manifest {output.manifest} --metrics {output.run_metrics} --plots {output.tables}"
-        " --counts {output.counts}"
+        " --counts {output.counts} --signs {output.signs}"
         " --log {log} {params.machine} {params.evaluate}"
 
 
@@ -311,6 +317,7 @@ rule summarize:
         truth=TRUTH,
         truth_manifest=TRUTH_MANIFEST,
         runs=expand(f"{RUN}/metrics.json", seed=SEEDS, method=METHODS),
+        signs=expand(f"{RUN}/signs.json", seed=SEEDS, method=METHODS),
         tables=expand(
             f"{RUN}/{{table}}.csv",
             seed=SEEDS,
@@ -324,6 +331,7 @@ rule summarize:
     output:
         metrics="results/metrics.json",
         table="results/summary.md",
+        trust="results/trust.json",
         picture="results/picture.png",
         plots=[
             "results/per_class.csv",
@@ -337,7 +345,8 @@ rule summarize:
         summarize=section("summarize"),
     shell:
         "python {input.script} --data data --truth {input.truth} --runs {input.runs}"
-        " --metrics {output.metrics} --table {output.table} --picture {output.picture}"
+        " --metrics {output.metrics} --table {output.table} --trust {output.trust}"
+        " --picture {output.picture}"
         " --plots {output.plots} --log {log} {params.summarize}"
 
 
@@ -349,6 +358,7 @@ rule draw:
         truth=TRUTH,
         truth_manifest=TRUTH_MANIFEST,
         runs=expand(f"{RUN}/metrics.json", seed=SEEDS, method=METHODS),
+        signs=expand(f"{RUN}/signs.json", seed=SEEDS, method=METHODS),
         tables=expand(
             f"{RUN}/{{table}}.csv",
             seed=SEEDS,

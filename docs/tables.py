@@ -15,6 +15,7 @@ from graph import GRAPH, drawn
 from parameters import parameters_table
 
 from recam.report.generality import generality_table
+from recam.report.signs import SIGNS
 from recam.report.style import LOOKS, STAGES
 from recam.report.summary import results_table
 
@@ -163,6 +164,12 @@ def _steps(name: str) -> str:
     return _markdown(rows)
 
 
+def _signs() -> str:
+    """The limits of every sign."""
+    rows = [[sign.title, sign.green, sign.red] for sign in SIGNS.values()]
+    return _markdown([["sign, %", "ok", "bad"], *rows])
+
+
 def _mean(rows: pd.DataFrame, column: str) -> str:
     values = _values(rows, column)
     return f"{values.mean():.1f} ± {values.std(ddof=1):.1f}"
@@ -188,6 +195,7 @@ TABLES = {
     "refiner_rows": _refiner_rows,
     "steps": _steps,
     "generality": _generality,
+    "signs": lambda _: _signs(),
     "parameters": lambda _: parameters_table(),
 }
 

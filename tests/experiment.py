@@ -33,7 +33,7 @@ SMALL = {
         "crop": 48,
     },
     "make_pseudo": {"pamr_dilations": [1, 2], "pamr_iterations": 2, "examples": 2},
-    "evaluate": {"scales": [1.0], "examples": 2},
+    "evaluate": {"scales": [1.0], "examples": 2, "agreement_images": 4},
     "summarize": {"examples": 2},
     "draw": {"examples": 2},
 }

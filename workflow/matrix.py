@@ -48,7 +48,7 @@ TRUTH = ["data/SegmentationClass.sha256"]
 CHECK = [f"data/check/{f}" for f in ("report.md", "classes.csv", "cooccurrence.csv", "faults.csv")]
 TABLES = ["metrics.json", "per_class.csv", "thresholds.csv", "confusion.csv"]
 FIGURES = ["answer.html", "maps", "pseudo", "segmentation", "curves", "errors"]
-SUMMARY = [*TABLES, "curves.csv", "summary.md", "picture.png"]
+SUMMARY = [*TABLES, "curves.csv", "summary.md", "trust.json", "picture.png"]
 
 # Modules that a step imports only if it needs them.
 LATER = {"train_irn": "recam.steps.irn"}
@@ -104,9 +104,12 @@ def graph(methods: list[str] = METHODS, seeds: tuple[int, ...] = (0,)) -> list[S
                 summed += [] if seed else [f"{here}/cams.sha256", f"{here}/pseudo.sha256"]
             segmenter = ["segmenter.pt", "segmenter_curve.csv"]
             add("train_seg", [*masks, f"{run}/cam/classifier.pt"], segmenter)
-            made = ["predictions", "predictions.sha256", "counts.csv", *TABLES]
+            made = ["predictions", "predictions.sha256", "counts.csv", "signs.json", *TABLES]
+            maps += masks if maps else []
+            if maps and method != "cam" and "cam" in methods:
+                maps += [f"{run}/cam/pseudo.sha256"]  # to compare
             add("evaluate", [*TRUTH, f"{here}/segmenter.pt", *maps], made)
-            summed += [f"{here}/{file}" for file in [*TABLES, "segmenter_curve.csv"]]
+            summed += [f"{here}/{file}" for file in [*TABLES, "signs.json", "segmenter_curve.csv"]]
             summed += [] if seed else [f"{here}/predictions.sha256"]
     return [*steps, *_last(summed)]
 

@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from recam.report import charts, error_charts, outcome_charts
+from recam.report import charts, error_charts, outcome_charts, training_charts
 from recam.report.style import DOTS, LOOKS, PAGE
 
 RUN = ["random_seed", "method"]
@@ -58,7 +58,7 @@ def confusion():
 
 
 def test_losses_are_means_over_seeds_in_a_panel_for_each_loss(curves):
-    figure = charts.losses(curves)
+    figure = training_charts.losses(curves)
     bce, sce = (axes for axes in figure.axes if axes.axison)
     assert line_of(bce, "cam").get_xydata().tolist() == [[1, 5], [2, 3]]
     assert line_of(sce, "recam").get_xydata().tolist() == [[1, 3]]
@@ -68,13 +68,29 @@ def test_losses_are_means_over_seeds_in_a_panel_for_each_loss(curves):
 
 
 def test_the_band_is_one_sample_deviation_wide_and_missing_for_one_seed(curves):
-    axes = charts.losses(curves).axes[0]
+    axes = training_charts.losses(curves).axes[0]
     band, alone = (c.get_paths() for c in axes.collections)
     deviation = 2**0.5  # of 4 and 6: ((-1)² + 1²) / (2 - 1)
     heights = band[0].vertices[:, 1]
     assert heights.max() == pytest.approx(5 + deviation)
     assert heights.min() == pytest.approx(3 - deviation)
     assert alone == []
+
+
+def test_held_out_quantities_have_a_figure_of_their_own_beside_the_training_loss(curves):
+    rows = [(0, "recam", "classifier", 0, "held-out bce", 2.0)]
+    rows += [(0, "recam", "classifier", 1, "held-out bce", 3.0)]
+    rows += [(0, "recam", "classifier", e, "held-out recall", 0.75) for e in (0, 1)]
+    more = pd.concat([curves, pd.DataFrame(rows, columns=curves.columns)])
+    bce, recall = (axes for axes in training_charts.held_out(more).axes if axes.axison)
+    solid = [line for line in bce.lines if line.get_linestyle() == "-"]
+    assert [line.get_xydata().tolist() for line in solid] == [[[0, 2], [1, 3]]]
+    dashed = [line for line in bce.lines if line.get_linestyle() == "--"]
+    assert [line.get_xydata().tolist() for line in dashed] == [[[1, 5], [2, 3]], [[1, 1]]]
+    assert recall.get_ylim() == (0, 1)
+    assert line_of(recall, "recam").get_xydata().tolist() == [[0, 0.75], [1, 0.75]]
+    assert len([axes for axes in training_charts.losses(more).axes if axes.axison]) == 2
+    assert training_charts.held_out(curves) is None
 
 
 def test_sweeps_mark_the_threshold_used_and_the_oracle_threshold():
@@ -244,7 +260,8 @@ def test_methods_stand_in_one_order_whatever_the_tables():
 @pytest.mark.parametrize(
     ("draw", "columns"),
     [
-        (charts.losses, [*RUN, "network", "epoch", "loss", "value"]),
+        (training_charts.losses, [*RUN, "network", "epoch", "loss", "value"]),
+        (training_charts.held_out, [*RUN, "network", "epoch", "loss", "value"]),
         (lambda t: charts.sweeps(t, {}), [*RUN, "stage", "threshold", "miou"]),
         (charts.cost, ["step", *RUN, "seconds", "max_rss"]),
         (lambda t: error_charts.by_class(t, methods=["cam"]), CONFUSION),

@@ -25,9 +25,13 @@ def test_a_report_is_one_file_with_the_table_the_figures_and_where_they_come_fro
     assert len(page) < 15e6
     categories = re.search(r"var categories = (.*);", page).group(1)
     assert set(re.findall(r'"([^"]+)": \{"Other"', categories)) == CATEGORIES
-    for row in (tree / "results/summary.md").read_text().splitlines()[2:]:
+    results, lights = (tree / "results/summary.md").read_text().split("\n**Can these masks be")
+    for row in results.splitlines()[2:]:
         for cell in row.strip("| ").split(" | "):
             assert re.search(f"<t[dh]>{re.escape(cell)}</t[dh]>", page), cell
+    for sign, _, *cells in re.findall(r"\| (.+?) +\| (.+?) +\|(.*)", lights)[2:]:
+        assert sign in page
+        assert all(cell.strip() in page for cell in "".join(cells).strip("| ").split("|"))
     assert "One random seed" in page
     assert "The control was not run" in page
     loaded = re.findall(r"""<(?:script|link|img|iframe)[^>]*(?:src|href)=\\?["']http""", page)

@@ -626,11 +626,13 @@ class _Experiment:
             "cams": f / "cams",
             "scores": f / "scores",
             "cut": f / "cut.json",
+            "pseudo": f / "pseudo",
             "predictions": f / "predictions",
             "manifest": f / "predictions.sha256",
             "metrics": f / "metrics.json",
             "plots": [f / f"{name}.csv" for name in ("per_class", "thresholds", "confusion")],
             "counts": f / "counts.csv",
+            "signs": f / "signs.json",
         }
         return self.step("evaluate", paths, **changes)
 
@@ -642,6 +644,7 @@ class _Experiment:
             "runs": [self.folder / "metrics.json"],
             "metrics": r / "metrics.json",
             "table": r / "summary.md",
+            "trust": r / "trust.json",
             "picture": r / "picture.png",
             "plots": [r / f"{name}.csv" for name in names],
         }

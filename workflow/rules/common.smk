@@ -136,6 +136,15 @@ def maps(pattern):
     )
 
 
+def maps_of_cam(pattern):
+    """A file or folder of CAM's maps, to compare others with; CAM and the upper bound have none."""
+    return lambda wildcards: (
+        []
+        if wildcards.method in ("cam", names.SUPERVISED) or "cam" not in config["methods"]
+        else pattern.format(**wildcards)
+    )
+
+
 def figures(name, category, file):
     """A folder of figures, one entry each in the report."""
     return report(

@@ -1,4 +1,4 @@
-"""Score cams and pseudo masks on the training split and the segmenter on the validation split."""
+"""Score cams and pseudo masks on training images, the segmenter on validation images."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -6,12 +6,12 @@ from typing import Annotated
 
 from _library import run
 
-from recam.data.layout import load_weak_split
 from recam.io.resumable import ResumableFolder
 from recam.pipeline.scoring import maps_of_run, score_run
+from recam.pipeline.signs import signs_of_run
 from recam.runtime.distributed import is_first
 from recam.steps.command import fingerprint
-from recam.steps.evaluation import predict, write_scores
+from recam.steps.evaluation import load_splits, predict, pseudo_masks, write_scores
 from recam.steps.launch import distributed
 from recam.steps.paths import In, Optional, Out
 from recam.steps.sections.evaluate import Evaluate
@@ -28,31 +28,33 @@ class Paths:
     cams: Annotated[Path | None, Optional("folder of cams")]
     scores: Annotated[Path | None, Optional("folder of refined score maps")]
     cut: Annotated[Path | None, Optional("JSON of the thresholds of make_pseudo")]
+    pseudo: Annotated[Path | None, Optional("folder of pseudo masks")]
+    cam_pseudo: Annotated[Path | None, Optional("folder of CAM's pseudo masks, to compare")]
     predictions: Annotated[Path, Out("folder of predicted masks, palette PNG")]
     manifest: Annotated[Path, Out("checksums of the predictions")]
     metrics: Annotated[Path, Out("JSON of mIoU and shares of errors, in percent")]
     plots: Annotated[list[Path], Out("IoU by class, mIoU by threshold, confusion", count=3)]
     counts: Annotated[Path, Out("CSV of the confusion of every image")]
+    signs: Annotated[Path, Out("JSON of signs of failure that need no ground truth")]
 
 
 @distributed
 def main(paths: Paths, numbers: Evaluate, machine: Machine) -> None:
     """Predict masks, then score everything against ground truth and write the tables."""
-    splits = {
-        "maps_split": load_weak_split(paths.data, numbers.maps_split),
-        "seg_split": load_weak_split(paths.data, numbers.seg_split),
-    }
+    splits = load_splits(paths.data, numbers)
     given = (paths.cams, paths.scores, paths.cut)
     threshold = numbers.cams_threshold if numbers.threshold == "fixed" else None
     maps = maps_of_run(*given, threshold, splits["maps_split"])
     key = fingerprint(paths, numbers, machine, inputs=(paths.data, paths.checkpoint))
     folder = ResumableFolder(paths.predictions, key=key)
-    predict(paths.checkpoint, folder, paths.manifest, numbers, machine, **splits)
+    pseudo = pseudo_masks(paths.pseudo, paths.cams, paths.cam_pseudo, numbers, splits["maps_split"])
+    predict(paths.checkpoint, folder, paths.manifest, numbers, machine, pseudo.compared, **splits)
     if not is_first():
         return
     found = score_run(maps, paths.predictions, ground_truth=paths.truth, **splits)
     classes = splits["seg_split"].classes
     write_scores(found, classes, paths.metrics, tables=paths.plots, counts=paths.counts)
+    signs_of_run(paths.predictions, pseudo, **splits).write(paths.signs)
 
 
 if __name__ == "__main__":

@@ -11,6 +11,7 @@ from _library import run
 from recam.io.atomic import write_text
 from recam.report import summary
 from recam.report.examples import draw_first, material_of
+from recam.report.trust import readings_of, trust_json, trust_text, verdict_words
 from recam.steps.paths import In, Out
 from recam.steps.sections.pictures import Summarize
 
@@ -27,7 +28,8 @@ class Paths:
     truth: Annotated[Path, In("folder of ground-truth masks, of all, some or no images")]
     runs: Annotated[list[Path], In("metrics.json of every replicate and method", several=True)]
     metrics: Annotated[Path, Out("JSON of the mean and standard deviation over replicates")]
-    table: Annotated[Path, Out("Markdown table of mIoU")]
+    table: Annotated[Path, Out("Markdown table of mIoU, and of signs without ground truth")]
+    trust: Annotated[Path, Out("JSON of the signs")]
     plots: Annotated[list[Path], Out(PLOTS, count=4)]
     picture: Annotated[Path, Out("PNG of images, maps and masks")]
 
@@ -44,10 +46,13 @@ def main(paths: Paths, numbers: Summarize) -> None:
         )
         write_text(path, table.to_csv(index=False))
     replicates = len({run.random_seed for run in runs})
-    write_text(paths.table, summary.results_table(metrics, replicates=replicates))
+    readings = readings_of(runs)
+    table = summary.results_table(metrics, replicates=replicates)
+    write_text(paths.table, f"{table}\n{trust_text(readings)}")
+    write_text(paths.trust, trust_json(readings))
     material = material_of(runs, data=paths.data, truth=paths.truth)
     draw_first(paths.picture, material, examples=numbers.examples)
-    for line in summary.miou_lines(metrics):
+    for line in [*summary.miou_lines(metrics), *verdict_words(readings)]:
         logger.info(line)
 
 

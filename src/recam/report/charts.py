@@ -17,7 +17,6 @@ from jaxtyping import Float
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import LogLocator, MaxNLocator
 
 from recam.io.atomic import replacing
 from recam.report.style import DOTS, GREY, PAGE, RC, STAGES, look_of, ordered
@@ -28,11 +27,6 @@ Metrics = Mapping[str, Mapping[str, Values]]  # stage, method, name
 LONGEST_NAME = 16
 STRIPE = "#f5f5f5"
 Array = Float[np.ndarray, "n"]
-LOSSES = {
-    "bce": "binary cross-entropy",
-    "sce": "softmax cross-entropy",
-    "ce": "cross-entropy",
-}
 STYLE: dict[Any, Any] = dict(RC)
 in_style = mpl.rc_context(STYLE)
 
@@ -51,38 +45,6 @@ def save(figure: Figure, path: Path, *, caption: str) -> None:
 
 
 @in_style
-def losses(curves: pd.DataFrame) -> Figure | None:
-    """Training losses by epoch on log axes, a panel for each network and loss.
-
-    ``curves`` has the columns random_seed, method, network, epoch, loss, value.
-    """
-    panels = list(dict.fromkeys(zip(curves["network"], curves["loss"], strict=True)))
-    if not panels:
-        return None
-    columns = min(3, len(panels))
-    lines = -(-len(panels) // columns)
-    figure = Figure(figsize=(PAGE, 0.5 + 2.1 * lines))
-    grid = figure.subplots(lines, columns, squeeze=False).ravel()
-    for axes in grid[len(panels) :]:
-        axes.set_axis_off()
-    for axes, (network, loss) in zip(grid, panels, strict=False):
-        table = rows_of(rows_of(curves, "network", network), "loss", loss)
-        for method in methods_in(table):
-            _line(axes, rows_of(table, "method", method), x="epoch", y="value", marks=8)
-        values = table["value"].to_numpy(float)
-        span = values.max() / max(values.min(), 1e-9)
-        axes.set_yscale("log")
-        subs = (1.0, 1.5, 2.0, 3.0, 5.0, 7.0) if span < 10 else (1.0, 2.0, 5.0)
-        axes.yaxis.set_major_locator(LogLocator(subs=subs if span < 50 else (1.0,)))
-        axes.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
-        axes.yaxis.set_minor_locator(LogLocator(subs=()))
-        axes.xaxis.set_major_locator(MaxNLocator(nbins=6, integer=True))
-        axes.set(title=str(network), xlabel="epoch", ylabel=LOSSES.get(str(loss), str(loss)))
-    legend(figure, methods_in(curves))
-    return figure
-
-
-@in_style
 def sweeps(curves: pd.DataFrame, metrics: Metrics) -> Figure | None:
     """MIoU of score maps by threshold, a panel for each stage.
 
@@ -98,7 +60,7 @@ def sweeps(curves: pd.DataFrame, metrics: Metrics) -> Figure | None:
     for axes, stage in zip(grid, stages, strict=True):
         table = rows_of(curves, "stage", stage)
         for method in methods_in(table):
-            _line(axes, rows_of(table, "method", method), x="threshold", y="miou")
+            line(axes, rows_of(table, "method", method), x="threshold", y="miou")
             _thresholds(axes, metrics.get(stage, {}).get(method, {}), method)
         axes.set(title=STAGES[stage], xlabel="threshold (background score)", xlim=(0, 1.02))
         axes.set_xticks([0, 0.25, 0.5, 0.75, 1], ["0", "0.25", "0.5", "0.75", "1"])
@@ -239,14 +201,16 @@ def groups_in(table: pd.DataFrame, name: str) -> list[str]:
     return [str(value) for value in dict.fromkeys(column)]
 
 
-def _line(axes: Axes, table: pd.DataFrame, *, x: str, y: str, marks: int = 0) -> None:
+def line(
+    axes: Axes, table: pd.DataFrame, *, x: str, y: str, marks: int = 0, style: str = "-"
+) -> None:
     """A method's mean along x with its band and about ``marks`` markers."""
     look = look_of(table["method"].iloc[0])
     along = np.unique(table[x].to_numpy())
     means, deviations = mean_and_std(table, by=x, value=y, rows=list(along))
     every = max(1, len(along) // marks) if marks else None
     marker = look.marker if marks else ""
-    axes.plot(along, means, color=look.colour, marker=marker, markevery=every)
+    axes.plot(along, means, color=look.colour, marker=marker, markevery=every, linestyle=style)
     low = means - deviations
     low = np.where(low <= 0, table[y].min(), low)  # a log axis has no 0
     axes.fill_between(along, low, means + deviations, color=look.colour, alpha=0.2, linewidth=0)

@@ -10,7 +10,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from recam.io.atomic import replace_with
-from recam.report import charts, error_charts, outcome_charts
+from recam.report import charts, error_charts, outcome_charts, training_charts
 from recam.report.examples import Material, draw_selected, material_of
 from recam.report.object_outcomes import object_outcomes, outcome_shares, size_groups
 from recam.report.style import STAGES
@@ -21,6 +21,7 @@ from recam.report.summary import (
     gathered_metrics,
     gathered_table,
 )
+from recam.report.trust import harm
 
 MIOU = (
     "mIoU of the maps, the pseudo masks and the segmenter. Compare the gap between the methods, "
@@ -34,6 +35,11 @@ THRESHOLDS = (
 LOSSES = (
     "Training losses by epoch. ReCAM and the control start from CAM's classifier and count their "
     "epochs from 1. A loss that still falls steeply in its last epoch calls for more epochs."
+)
+HELD_OUT = (
+    "The classifiers on labels that they were not trained on. Epoch 0 of ReCAM and of the control "
+    "is CAM's classifier: a binary cross-entropy that rises from there, or a recall that falls, is "
+    "harm done to the classifier. A dashed line that falls alone is over-fitting."
 )
 CONFUSIONS = (
     "confusions between object classes, before and after re-activation, in percent of the true "
@@ -109,7 +115,10 @@ def _draw_curves(folder: Path, runs: list[Run], done: list[Run]) -> None:
     if done:
         sweeps = gathered_table(done, "thresholds.csv")
         _save(charts.sweeps(sweeps, metrics), folder / "2-thresholds.png", THRESHOLDS)
-    _save(charts.losses(gathered_curves(runs)), folder / "3-losses.png", LOSSES)
+    losses = gathered_curves(runs)
+    _save(training_charts.losses(losses), folder / "3-losses.png", LOSSES)
+    caption = " ".join([HELD_OUT, *harm(runs)])
+    _save(training_charts.held_out(losses), folder / "4-held-out-labels.png", caption)
 
 
 def _draw_errors(folder: Path, done: list[Run], counts: pd.DataFrame, material: Material) -> None:

@@ -1,4 +1,4 @@
-"""The report's first page: the question, the answer, a table, a picture, and missing parts."""
+"""The report's first page: the question, the answer, tables, a picture, and missing parts."""
 
 import base64
 import io
@@ -10,6 +10,8 @@ from PIL import Image
 from recam.io.atomic import write_text
 from recam.report.style import STAGES, look_of
 from recam.report.summary import Metrics, Run, Table, evaluated, gathered_metrics, table_of
+from recam.report.trust import readings_of
+from recam.report.trust_page import trust_html
 
 QUESTION = (
     "Does training from image-level labels alone give better masks with class re-activation maps "
@@ -54,11 +56,15 @@ def write_first_page(path: Path, runs: list[Run], *, picture: Path | None) -> No
         notes.append(ONE_SEED)
     methods = {run.method for run in runs}
     notes += [words for method, words in LEFT_OUT.items() if method not in methods]
+    lights = trust_html(readings_of(runs))
+    is_scored = any("miou" in values for stage in metrics.values() for values in stage.values())
     parts = [
         f'<p class="question">{escape(QUESTION)}</p>',
+        "" if is_scored else lights,  # the only answer there is
         f'<p class="answer">{escape(_sentence(metrics))}</p>',
         _html(table) if table.rows else "",
         "".join(f"<p>{escape(note)}</p>" for note in notes),
+        lights if is_scored else "",
         _shown(picture) if picture and picture.is_file() else "",
     ]
     write_text(path, "\n".join(part for part in parts if part) + "\n")

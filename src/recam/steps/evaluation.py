@@ -5,11 +5,12 @@ import logging
 from pathlib import Path
 
 from recam.catalogue.segmenters import load_segmenter
-from recam.data.layout import WeakSplit, require_classes
+from recam.data.layout import WeakSplit, load_weak_split, require_classes
 from recam.io.atomic import write_text
 from recam.io.resumable import ResumableFolder
 from recam.pipeline.predictions import write_predictions
 from recam.pipeline.scoring import RunScores
+from recam.pipeline.signs import PseudoMasks, evenly_spaced
 from recam.report.style import STAGES
 from recam.runtime.devices import make_device
 from recam.runtime.distributed import is_first_after_all
@@ -21,23 +22,47 @@ from recam.steps.sections.machine import Machine
 logger = logging.getLogger(__name__)
 
 
+def load_splits(data: Path, numbers: Evaluate) -> dict[str, WeakSplit]:
+    """The splits of maps and of predictions, by the names of their parameters."""
+    return {
+        "maps_split": load_weak_split(data, numbers.maps_split),
+        "seg_split": load_weak_split(data, numbers.seg_split),
+    }
+
+
+def pseudo_masks(
+    folder: Path | None,
+    cams: Path | None,
+    of_cam: Path | None,
+    numbers: Evaluate,
+    split: WeakSplit,
+) -> PseudoMasks:
+    """The pseudo masks of a run; the images to compare are all those that are predicted anyway."""
+    if not folder:
+        return PseudoMasks(folder=None)
+    is_predicted = numbers.seg_split == numbers.maps_split
+    compared = split.ids if is_predicted else evenly_spaced(split.ids, numbers.agreement_images)
+    return PseudoMasks(folder=folder, cams=cams, of_cam=of_cam, compared=compared)
+
+
 def predict(
     checkpoint: Path,
     folder: ResumableFolder,
     manifest: Path,
     numbers: Evaluate,
     machine: Machine,
+    compared: tuple[str, ...],
     *,
     maps_split: WeakSplit,
     seg_split: WeakSplit,
 ) -> None:
-    """Masks of the validation split, and of some training images for the picture."""
+    """Masks of the validation split, and of the training images in the picture or ``compared``."""
     model, model_config = load_segmenter(checkpoint)
     require_classes(model_config.classes, seg_split.classes, source=checkpoint)
     device = make_device(machine.device, threads=machine.threads)
     images = dict(zip(seg_split.ids, seg_split.images, strict=True))
-    shown = slice(numbers.examples)  # of the training images, for the picture
-    images |= dict(zip(maps_split.ids[shown], maps_split.images[shown], strict=True))
+    training = dict(zip(maps_split.ids, maps_split.images, strict=True))
+    images |= {i: training[i] for i in (*maps_split.ids[: numbers.examples], *compared)}
     model.to(device)
     write_predictions(
         model,

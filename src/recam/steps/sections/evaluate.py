@@ -21,3 +21,11 @@ class Evaluate(CrfNumbers):
         int,
         Field(ge=0, description="images of maps_split that the segmenter predicts for the picture"),
     ]
+    agreement_images: Annotated[
+        int,
+        Field(
+            ge=0,
+            description="images of maps_split, evenly spaced, on which predictions and CAM's "
+            "pseudo masks are compared with pseudo masks; all if seg_split is the same split",
+        ),
+    ]
