@@ -53,7 +53,7 @@ check: $(READY) ## style, types, layers, the graph
 DATA ?= data
 
 check-data: $(READY) ## statistics, warnings and errors of a data set: make check-data DATA=folder
-	python workflow/scripts/check_data.py --data $(DATA) --report logs/check-data
+	python workflow/scripts/check_data.py --data $(DATA) --report logs/check-data --params params.yaml
 
 PRESET ?= voc12
 

@@ -5,6 +5,7 @@ import logging
 from pathlib import Path
 
 from recam.catalogue.segmenters import load_segmenter
+from recam.checks.experiment import log_small_images
 from recam.data.layout import WeakSplit, require_classes
 from recam.io.atomic import write_text
 from recam.io.resumable import ResumableFolder
@@ -34,6 +35,8 @@ def predict(
     """Masks of the validation split, and of some training images for the picture."""
     model, model_config = load_segmenter(checkpoint)
     require_classes(model_config.classes, seg_split.classes, source=checkpoint)
+    stride = model_config.output_stride
+    log_small_images(seg_split, key="evaluate.scales", scales=numbers.scales, stride=stride)
     device = make_device(machine.device, threads=machine.threads)
     images = dict(zip(seg_split.ids, seg_split.images, strict=True))
     shown = slice(numbers.examples)  # of the training images, for the picture
