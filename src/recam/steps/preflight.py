@@ -55,7 +55,7 @@ def facts_of_collection(found: Collection, *, longest_side: int | None) -> DataF
 
 def errors_of(numbers: Experiment, facts: DataFacts) -> list[str]:
     """Contradictions between numbers and data, on which a step would stop; opens no file."""
-    if unknown := split_errors(_chosen_splits(numbers), facts.splits):
+    if unknown := split_errors(chosen_splits(numbers), facts.splits):
         return unknown
     name, mapped = numbers.train_seg.split, numbers.make_cams.split
     ids = facts.splits[name]
@@ -71,7 +71,7 @@ def warnings_of(numbers: Experiment, facts: DataFacts) -> list[str]:
     Only for data without ``errors_of``. Reads the headers of images; raises UserError for an
     unreadable one.
     """
-    chosen = _chosen_splits(numbers)
+    chosen = chosen_splits(numbers)
     longer = {split: _longer_sides(facts, split) for split in set(chosen.values())}
     cams, final = numbers.make_cams, numbers.evaluate
     sentences = grid_warnings(
@@ -94,7 +94,7 @@ def warnings_of(numbers: Experiment, facts: DataFacts) -> list[str]:
     return sentences
 
 
-def _chosen_splits(numbers: Experiment) -> dict[str, str]:
+def chosen_splits(numbers: Experiment) -> dict[str, str]:
     """The splits that the experiment reads, by the dotted key of their parameter."""
     used = ["train_cam", "make_cams", "train_seg"]
     used += ["train_recam"] * any(m in METHODS and m != "cam" for m in numbers.methods)
@@ -110,7 +110,7 @@ def _chosen_splits(numbers: Experiment) -> dict[str, str]:
 def _crops(numbers: Experiment) -> dict[tuple[str, int], str]:
     """Split and crop in pixels of every training -> the keys of the crop, separated by commas."""
     found: dict[tuple[str, int], list[str]] = defaultdict(list)
-    for key, split in _chosen_splits(numbers).items():
+    for key, split in chosen_splits(numbers).items():
         section = key.partition(".")[0]
         if isinstance(training := getattr(numbers, section), Training):
             found[split, training.crop].append(f"{section}.crop")
