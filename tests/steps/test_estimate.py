@@ -3,6 +3,7 @@
 import pytest
 import yaml
 from experiment import ROOT
+from PIL import Image
 
 from recam.core.errors import UserError
 from recam.datasets import shapes, voc12
@@ -58,24 +59,24 @@ def test_maps_and_predictions_are_made_once_per_image():
 
 
 def test_a_run_takes_its_start_and_its_images():
-    assert StepWork(step="make_cams", runs=9, images=50).seconds(0.5, start=4) == 29
+    assert StepWork(step="make_cams", runs=9, images=50).seconds(0.5, start=4.0) == 29
 
 
 def test_independent_runs_share_the_cores():
     work = [StepWork(step="train_seg", runs=6, images=1)]
-    assert wall_seconds(work, {"train_seg": 10}, slots=1) == 60
-    assert wall_seconds(work, {"train_seg": 10}, slots=2) == 30
+    assert wall_seconds(work, {"train_seg": 10.0}, slots=1) == 60
+    assert wall_seconds(work, {"train_seg": 10.0}, slots=2) == 30
 
 
 def test_steps_in_turn_are_the_least_time_on_any_number_of_cores():
     work = [StepWork(step=step, runs=1, images=1) for step in ("train_cam", "make_cams")]
-    assert wall_seconds(work, {"train_cam": 10, "make_cams": 5}, slots=8) == 15
+    assert wall_seconds(work, {"train_cam": 10.0, "make_cams": 5.0}, slots=8) == 15
 
 
 def test_a_run_of_several_threads_keeps_as_many_cores():
     work = [StepWork(step="train_cam", runs=4, images=1, threads=2)]
-    assert wall_seconds(work, {"train_cam": 10}, slots=4) == 20
-    assert wall_seconds(work, {"train_cam": 10}, slots=1) == 40  # there are no two cores
+    assert wall_seconds(work, {"train_cam": 10.0}, slots=4) == 20
+    assert wall_seconds(work, {"train_cam": 10.0}, slots=1) == 40  # there are no two cores
 
 
 def test_a_made_data_set_is_as_large_as_its_numbers(tmp_path):
@@ -86,10 +87,14 @@ def test_a_made_data_set_is_as_large_as_its_numbers(tmp_path):
 
 
 def test_a_folder_is_counted_and_measured_as_download_leaves_it(voc):
-    own = {"dataset": "folder", "source": str(voc), "longest_side": 6}
+    for path in voc.glob("JPEGImages/*"):
+        with Image.open(path) as image:
+            image.resize((5 * image.width, 5 * image.height)).save(path)
+    own = {"dataset": "folder", "source": str(voc), "longest_side": 32}
     found = data_size(numbers(download=own, evaluate={"seg_split": "train"}), voc.parent)
     assert found.images == {"train": 5}
-    assert found.size == (5, 4)  # of 12 x 8, 8 x 12, 10 x 10, 12 x 8 and 9 x 7: median 10 x 8
+    # Of 60 x 40, 40 x 60, 50 x 50, 60 x 40 and 45 x 35 the medians are 50 x 40.
+    assert found.size == (32, 26)
     assert found.num_classes == 3
 
 
@@ -105,6 +110,6 @@ def test_the_data_of_another_set_are_not_counted(voc):
 
 
 def test_a_missing_folder_is_one_sentence(tmp_path):
-    own = {"dataset": "folder", "source": str(tmp_path / "none"), "longest_side": 6}
+    own = {"dataset": "folder", "source": str(tmp_path / "none"), "longest_side": 32}
     with pytest.raises(UserError, match="which does not exist"):
         data_size(numbers(download=own), tmp_path)
