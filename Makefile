@@ -9,7 +9,7 @@ export PATH := $(abspath $(BIN)):$(PATH)
 HIDDEN := .*(_std|correct|_for_|oracle|threshold$$|split|images|\.of$$|\.cam\.|\.supervised\.|ratio).*|(data|results|src|workflow|Snakefile).*
 
 .DEFAULT_GOAL := install
-.PHONY: help install run report test check check-data matrix preset schema dvc.yaml record adopt experiments generality bench tables docs format clean
+.PHONY: help install run report test check check-data matrix preset estimate schema dvc.yaml record adopt experiments generality bench tables docs format clean
 
 help: ## list all targets
 	@grep -hE '^[a-z.-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -53,12 +53,15 @@ check: $(READY) ## style, types, layers, the graph
 DATA ?= data
 
 check-data: $(READY) ## statistics, warnings and errors of a data set: make check-data DATA=folder
-	python workflow/scripts/check_data.py --data $(DATA) --report logs/check-data
+	python workflow/scripts/check_data.py --data $(DATA) --report logs/check-data --params params.yaml
 
 PRESET ?= voc12
 
 preset: $(READY) ## write a preset into params.yaml: make preset PRESET=voc12
 	python workflow/params.py preset presets/$(PRESET).yaml
+
+estimate: $(READY) ## minutes of a run: make estimate, or make estimate PRESET=voc12
+	python workflow/estimate.py $(if $(filter file,$(origin PRESET)),,presets/$(PRESET).yaml)
 
 schema: $(READY) ## write the schema of params.yaml, for editors
 	python workflow/params.py schema

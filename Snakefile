@@ -17,8 +17,8 @@ configfile: "params.yaml"
 report: "workflow/report/first_page.rst"
 
 
-check_params()
-check_source()
+NUMBERS = check_params()
+check_source(NUMBERS)
 
 # GPUs that a step requests. On one machine the number of GPUs limits the steps that run at once.
 GPU = gpus()
@@ -429,6 +429,10 @@ rule all:
         expand(rules.evaluate.output, seed=SEEDS, method=METHODS),
         rules.summarize.output,
         rules.draw.output,
+
+
+onstart:
+    warn_of_source(NUMBERS)
 
 
 onsuccess:

@@ -2,6 +2,7 @@
 
 import struct
 import zlib
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -11,8 +12,9 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as stn
 from PIL import Image
 
+from recam.checks import rules
+from recam.checks.labels import FEW_IMAGES
 from recam.checks.report import cooccurrence_table, write_report
-from recam.checks.rules import check_data
 from recam.core.errors import UserError
 
 TRAIN = "ImageSets/Segmentation/train.txt"
@@ -39,6 +41,12 @@ def clean(voc):
     append(voc / "labels.csv", f"{NEW},1,1,1\n")
     append(voc / VAL, f"{NEW}\n")
     return voc
+
+
+def check_data(root):
+    """The report without the warning about classes of few images, which six images always give."""
+    report = rules.check_data(root)
+    return replace(report, faults=tuple(f for f in report.faults if f.fault != FEW_IMAGES))
 
 
 def edit(file, old, new):
@@ -673,6 +681,24 @@ def test_of_many_classes_the_most_frequent_and_the_rarest_are_listed(clean):
     assert rarest == [rf"a\|{k}" for k in (*range(5, 10), *range(5))]
     assert sum(line.startswith("| (10 more in classes.csv) |") for line in lines) == 1
     assert len(names) == 30  # 10 pairs come below
+
+
+def test_warnings_of_a_kind_make_one_line(clean):
+    (clean / "JPEGImages/spare.jpg").touch()
+    (clean / "JPEGImages/spare.png").touch()
+    repaint(clean, NEW, "L", size=(60, 31))
+    (clean / f"SegmentationClass/{NEW}.png").unlink()
+    assert check_data(clean).warning_lines() == [
+        "the image is in no split: JPEGImages/spare.jpg, and 1 more",
+        f"the image is grey and is converted to RGB: JPEGImages/{NEW}.png",
+        "the image has a side shorter than 32 pixels: JPEGImages/2008_000001.png (60 x 31)",
+    ]
+
+
+def test_a_class_of_few_images_is_in_the_report_of_a_set(clean):
+    (found,) = rules.check_data(clean).warnings
+    assert (found.file, found.fault) == (TRAIN, FEW_IMAGES)
+    assert found.detail == "cat 2, dog 2, hen 2, of 5 images"
 
 
 def test_reports_are_written(clean, tmp_path):

@@ -8,6 +8,7 @@ import sys
 import experiment
 import numpy as np
 import pytest
+import yaml
 from experiment import dvc, snakemake
 from PIL import Image
 
@@ -103,6 +104,17 @@ def test_warnings_are_reported_and_do_not_stop_the_run(own):
     report = (own / "data/check/report.md").read_text()
     assert report.startswith("No errors, ")
     assert "JPEGImages/p05.jpg" in report
+    log = (own / "logs/download.log").read_text()
+    assert "warning: fewer than 20 images of a class; add images, or leave the class out: " in log
+    assert "(cat 11, dog 8, of 16 images)" in log
+    assert "data/check/report.md has the details" in log
+
+
+def test_small_photographs_give_a_warning_before_the_first_step(own):
+    said = (own / "said.txt").read_text()
+    warning = said.index("warning: make_cams.scales: 16 of 16 images")
+    assert warning < said.index("download: No errors, ")
+    assert "warning: evaluate.seg_split: no image of train has ground truth" in said
 
 
 def test_the_originals_stay_as_they_are_and_dvc_copies_none(own, tmp_path):
@@ -169,10 +181,13 @@ def test_a_typo_in_the_table_is_reported_before_anything_is_deleted(tree):
 
 def test_a_folder_of_the_user_can_be_checked_by_itself(own, tmp_path):
     script = own / "workflow/scripts/check_data.py"
-    words = ["--data", own / "photos", "--report", tmp_path / "report"]
-    checked = experiment.command(own, sys.executable, script, *words)
+    params = own_params() | {"methods": ["supervised"]}
+    (tmp_path / "params.yaml").write_text(yaml.safe_dump(params))
+    words = ["--data", own / "photos", "--report", tmp_path / "report", "--params"]
+    checked = experiment.command(own, sys.executable, script, *words, tmp_path / "params.yaml")
     assert checked.returncode == 0
     assert "No errors, " in checked.stdout
+    assert "- error, which stops a run: methods: supervised needs ground truth" in checked.stdout
     assert (tmp_path / "report/classes.csv").is_file()
     assert not list((own / "photos").glob("classes.txt"))
 
@@ -200,6 +215,23 @@ def test_a_folder_that_is_not_there_is_named(tree):
         in run.stdout
     )
     assert "Traceback" not in run.stdout
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        ({"methods": ["recam", "supervised"]}, "each of the 16 images of train_seg.split (train)"),
+        ({"evaluate": experiment.small_params()["evaluate"]}, "evaluate.seg_split: expected a spl"),
+    ],
+)
+def test_numbers_that_contradict_the_folder_are_refused_before_any_step(tmp_path, changed, message):
+    experiment.set_up(tmp_path, own_params() | changed)
+    write_photos(tmp_path / "photos")
+    run = snakemake(tmp_path)
+    assert run.returncode != 0
+    assert message in run.stdout
+    assert "Traceback" not in run.stdout
+    assert not (tmp_path / "data").exists()
 
 
 @pytest.mark.parametrize("place", ["data", "data/photos"])

@@ -49,12 +49,12 @@ def read_strictly(path):
 
 
 def check_params():
-    """Refuse invalid parameters before Snakemake deletes anything."""
+    """The experiment of all files; invalid parameters are refused before anything is deleted."""
     files = [
         read_strictly(path) for path in (*workflow.configfiles, *workflow.overwrite_configfiles)
     ]
     try:
-        experiment.check(config, files)
+        return experiment.check(config, files)
     except UserError as error:
         raise WorkflowError(str(error)) from None
 
@@ -64,8 +64,8 @@ def code(step):
     return imported_files(f"workflow/scripts/{step}.py")
 
 
-def check_source():
-    """Refuse an unusable folder of the user before Snakemake deletes anything."""
+def check_source(numbers):
+    """Refuse an unusable folder of the user, before Snakemake deletes anything or trains."""
     source = Path(config["download"]["source"]).expanduser().resolve()
     inside = Path("data").resolve()
     if inside in (source, *source.parents) and inside / "originals" not in source.parents:
@@ -74,12 +74,33 @@ def check_source():
             " files elsewhere"
         )
     if config["download"]["dataset"] == "folder":
-        from recam.datasets.folder import list_folder
+        from recam.steps.preflight import errors_of
+
+        if errors := errors_of(numbers, facts_of_source(numbers.download)):
+            raise WorkflowError(errors[0])
+
+
+def facts_of_source(numbers):
+    """Splits, images and masks of the user's folder; WorkflowError if it is unusable."""
+    from recam.datasets.folder import list_folder
+    from recam.steps.preflight import facts_of_collection
+
+    try:
+        return facts_of_collection(list_folder(numbers.source), longest_side=numbers.longest_side)
+    except UserError as error:
+        raise WorkflowError(f"download: {error}") from None
+
+
+def warn_of_source(numbers):
+    """Print the warnings about the user's folder, before the first step."""
+    if config["download"]["dataset"] == "folder":
+        from recam.steps.preflight import warnings_of
 
         try:
-            list_folder(config["download"]["source"])
-        except UserError as error:
-            raise WorkflowError(f"download: {error}") from None
+            for sentence in warnings_of(numbers, facts_of_source(numbers.download)):
+                print(f"warning: {sentence}", file=sys.stderr)
+        except UserError as error:  # an unreadable image: the download step reports all of them
+            print(f"warning: {error}", file=sys.stderr)
 
 
 def own_folder():

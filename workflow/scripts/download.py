@@ -44,8 +44,11 @@ def main(paths: Paths, numbers: Download) -> None:
     sources = Sources(source=numbers.source, originals=originals, longest_side=side)
     fill(new, numbers.dataset, sources, made)
     report = check_data(new)
-    write_report(report, rejected if report.errors else paths.check[0].parent)
-    logger.info("%s", report.verdict())
+    folder = rejected if report.errors else paths.check[0].parent
+    write_report(report, folder)
+    for line in report.warning_lines():
+        logger.warning("warning: %s", line)
+    logger.info("%s %s/report.md has the details", report.verdict(), folder)
     if report.errors:
         words = f"{report.errors[0]}; fix or remove it; {rejected}/report.md lists all faults"
         raise UserError(words)

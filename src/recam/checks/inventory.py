@@ -120,6 +120,18 @@ def take_inventory(root: Path) -> tuple[Inventory, list[Fault]]:
     return inventory, faults
 
 
+def file_of(split: str) -> str:
+    """The file of a split, relative to the data set's folder."""
+    return f"{SPLITS}/{split}.txt"
+
+
+def side_of(split: str) -> str:
+    """``train`` or ``val`` by the name of a split; empty for one such as trainval."""
+    if split.startswith("val"):
+        return "val"
+    return "train" if split.startswith("train") and "val" not in split else ""
+
+
 def _read_splits(root: Path, faults: list[Fault]) -> dict[str, tuple[str, ...]]:
     """The ids of every split, without repetition."""
     splits: dict[str, tuple[str, ...]] = {}

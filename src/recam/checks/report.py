@@ -83,6 +83,15 @@ class Report:
         words = f"{_count(self.errors, 'error')}, {_count(self.warnings, 'warning')}."
         return words[0].upper() + words[1:]
 
+    def warning_lines(self) -> list[str]:
+        """A line for each kind of warning: the kind, its first file, and the number of others."""
+        lines: list[str] = []
+        for kind, found in _by_kind(self.warnings).items():
+            first = found[0].file + (f" ({found[0].detail})" if found[0].detail else "")
+            others = f", and {len(found) - 1:,} more" if len(found) > 1 else ""
+            lines.append(f"{kind}: {first}{others}")
+        return lines
+
     def markdown(self) -> str:
         """The report as Markdown that is also readable as plain text; the verdict comes first."""
         parts = [
@@ -224,10 +233,7 @@ def _fault_words(title: str, faults: tuple[Fault, ...]) -> str:
     if not faults:
         return ""
     lines = [f"## {title}\n"]
-    kinds: dict[str, list[Fault]] = defaultdict(list)
-    for fault in faults:
-        kinds[fault.fault].append(fault)
-    for kind, found in kinds.items():
+    for kind, found in _by_kind(faults).items():
         lines.append(f"{kind[0].upper()}{kind[1:]} ({len(found):,}):\n")
         for fault in found[:NAMES_PER_KIND]:
             lines.append(f"- {fault.file}" + (f": {fault.detail}" if fault.detail else ""))
@@ -235,6 +241,13 @@ def _fault_words(title: str, faults: tuple[Fault, ...]) -> str:
             lines.append(f"- and {len(found) - NAMES_PER_KIND:,} more in faults.csv")
         lines.append("")
     return "\n".join(lines)
+
+
+def _by_kind(faults: tuple[Fault, ...]) -> dict[str, list[Fault]]:
+    kinds: dict[str, list[Fault]] = defaultdict(list)
+    for fault in faults:
+        kinds[fault.fault].append(fault)
+    return kinds
 
 
 def _percent(share: float) -> str:

@@ -9,7 +9,15 @@ from pathlib import Path
 
 import numpy as np
 
-from recam.checks.inventory import MASK_MODES, ImageRecord, Inventory, take_inventory
+from recam.checks.inventory import (
+    MASK_MODES,
+    ImageRecord,
+    Inventory,
+    file_of,
+    side_of,
+    take_inventory,
+)
+from recam.checks.labels import unlearnable_labels
 from recam.checks.report import (
     Fault,
     Report,
@@ -18,7 +26,7 @@ from recam.checks.report import (
     split_table,
 )
 from recam.core.labels import BACKGROUND, IGNORE, mask_id
-from recam.data.layout import CLASSES, IMAGES, LABELS, SPLITS
+from recam.data.layout import CLASSES, IMAGES, LABELS
 from recam.io.images import IMAGE_SUFFIXES
 
 SMALL = 32  # pixels; a shorter side leaves few cells after the network's strides
@@ -61,21 +69,17 @@ def _report(data: Inventory, faults: tuple[Fault, ...]) -> Report:
     )
 
 
-def _file_of(split: str) -> str:
-    return f"{SPLITS}/{split}.txt"
-
-
 def _missing(data: Inventory) -> Iterator[Fault]:
     """Ids of a split without an image, a row of labels or, in some cases, a mask."""
     for split, ids in data.splits.items():
         for image_id in ids:
             if image_id not in data.images:
                 yield Fault.error(
-                    _file_of(split), "the split lists an image without a file", image_id
+                    file_of(split), "the split lists an image without a file", image_id
                 )
             if image_id not in data.rows:
                 yield Fault.error(
-                    _file_of(split),
+                    file_of(split),
                     "the split lists an image without a row in labels.csv",
                     image_id,
                 )
@@ -83,7 +87,7 @@ def _missing(data: Inventory) -> Iterator[Fault]:
         without = [image_id for image_id in there if image_id not in data.masks]
         if 0 < len(without) < len(there):
             detail = f"{len(without)} of {len(there)}, first: {without[0]}"
-            yield Fault.warning(_file_of(split), "some images of the split have no mask", detail)
+            yield Fault.warning(file_of(split), "some images of the split have no mask", detail)
 
 
 def _unnamed(data: Inventory) -> Iterator[Fault]:
@@ -117,7 +121,7 @@ def _unlabelled(data: Inventory) -> Iterator[Fault]:
         missing = anywhere & ~data.labels_of(ids).any(axis=0)
         for name in np.array(data.classes)[missing] if ids else ():
             yield Fault.warning(
-                _file_of(split), "no image of the split is labelled with a class", str(name)
+                file_of(split), "no image of the split is labelled with a class", str(name)
             )
 
 
@@ -204,7 +208,7 @@ def _same(data: Inventory) -> Iterator[Fault]:
     named = data.splits_of()
     groups: dict[bytes, list[str]] = defaultdict(list)
     for image_id, image in data.images.items():
-        sides = {_side(split) for split in named[image_id]}
+        sides = {side_of(split) for split in named[image_id]}
         if sides >= {"train", "val"}:
             words = "the image is in both a training and a validation split"
             yield Fault.warning(image.file, words, ", ".join(named[image_id]))
@@ -234,19 +238,12 @@ def _twice(data: Inventory, ids: list[str], named: Mapping[str, list[str]]) -> I
 
 def _leaks(data: Inventory, ids: list[str], named: Mapping[str, list[str]]) -> Iterator[Fault]:
     """Ids of identical images in a validation split, if another one is in a training split."""
-    trained = [i for i in ids if "train" in map(_side, named[i])]
+    trained = [i for i in ids if "train" in map(side_of, named[i])]
     for image_id in ids:
         other = next((i for i in trained if i != image_id), None)
-        if other and "val" in map(_side, named[image_id]):
+        if other and "val" in map(side_of, named[image_id]):
             words = "the validation image is a copy of a training image"
             yield Fault.warning(data.images[image_id].file, words, f"same as {other}")
 
 
-def _side(split: str) -> str:
-    """``train`` or ``val`` by the name of a split; empty for one such as trainval."""
-    if split.startswith("val"):
-        return "val"
-    return "train" if split.startswith("train") and "val" not in split else ""
-
-
-RULES = (_missing, _unnamed, _unlabelled, _images, _masks, _same)
+RULES = (_missing, _unnamed, _unlabelled, _images, _masks, _same, unlearnable_labels)

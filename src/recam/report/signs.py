@@ -70,7 +70,7 @@ LOWER = (
     "lower the background score (`make_pseudo.crf_background`, or `make_pseudo.background` without "
     "a CRF), or let `make_pseudo.threshold: yen` choose it"
 )
-LONGER = "train the segmenter longer (`train_seg.epochs`) until its loss stops falling"
+LONGER = "train the segmenter longer (`train_seg.min_steps`) until its loss stops falling"
 USE_CAM = "until then use the masks of CAM (`results/seed*/cam`)"
 
 SIGNS = {
@@ -179,7 +179,7 @@ SIGNS = {
         ok=(60.0, EVERYTHING),
         bearable=(40.0, EVERYTHING),
         too_low="The classifier misses labels of images that it did not train on, so its maps are "
-        "not evidence. Train it longer (`train_cam.epochs`), add images, or check the labels.",
+        "not evidence. Train it longer (`train_cam.min_steps`), add images, or check the labels.",
     ),
     "precision": Sign(
         title="held-out label precision",
@@ -194,13 +194,13 @@ SIGNS = {
         ok=(0.0, 110.0),
         bearable=(0.0, 150.0),
         too_high="Training after CAM harmed the classifier: lower `train_recam.lr` or "
-        f"`train_recam.epochs` (page Curves); {USE_CAM}.",
+        f"`train_recam.min_steps` (page Curves); {USE_CAM}.",
     ),
     "recall_change": Sign(
         title="held-out recall - CAM's",
         ok=(-5.0, EVERYTHING),
         bearable=(-15.0, EVERYTHING),
         too_low="Training after CAM made the classifier lose labels: lower `train_recam.lr` or "
-        f"`train_recam.epochs`; {USE_CAM}.",
+        f"`train_recam.min_steps`; {USE_CAM}.",
     ),
 }

@@ -5,6 +5,7 @@ import logging
 from pathlib import Path
 
 from recam.catalogue.segmenters import load_segmenter
+from recam.checks.experiment import log_small_images
 from recam.data.layout import WeakSplit, load_weak_split, require_classes
 from recam.io.atomic import write_text
 from recam.io.resumable import ResumableFolder
@@ -59,6 +60,8 @@ def predict(
     """Masks of the validation split, and of the training images in the picture or ``compared``."""
     model, model_config = load_segmenter(checkpoint)
     require_classes(model_config.classes, seg_split.classes, source=checkpoint)
+    stride = model_config.output_stride
+    log_small_images(seg_split, key="evaluate.scales", scales=numbers.scales, stride=stride)
     device = make_device(machine.device, threads=machine.threads)
     images = dict(zip(seg_split.ids, seg_split.images, strict=True))
     training = dict(zip(maps_split.ids, maps_split.images, strict=True))

@@ -1,6 +1,5 @@
 """Training as all training steps do it: from a section's numbers to a checkpoint and a curve."""
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -52,7 +51,7 @@ def fit(trainee: Trainee, paths: TrainingPaths, numbers: Training, machine: Mach
     augmentation = _augmentation(numbers, model)
     dataset = trainee.images(augmentation)
     recipe = Recipe(
-        epochs=epochs_of(numbers, len(dataset)),
+        epochs=numbers.epochs_for(len(dataset)),
         learning_rates=trainee.learning_rates,
         momentum=numbers.momentum,
         weight_decay=numbers.weight_decay,
@@ -86,12 +85,6 @@ def fit(trainee: Trainee, paths: TrainingPaths, numbers: Training, machine: Mach
     save_checkpoint(paths.checkpoint, model.state_dict(), trainee.model_config)
     if not trainee.keeps_state:
         paths.state.unlink(missing_ok=True)
-
-
-def epochs_of(numbers: Training, images: int) -> int:
-    """Passes over a split of ``images``: ``epochs``, or as many as ``min_steps`` takes."""
-    steps = max(1, images // numbers.batch_size)
-    return max(numbers.epochs, math.ceil(numbers.min_steps / steps))
 
 
 def _judge(trainee: Trainee, augmentation: Augmentation) -> Callable[[], dict[str, float]] | None:

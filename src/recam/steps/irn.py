@@ -19,7 +19,7 @@ from recam.runtime.devices import make_device
 from recam.runtime.distributed import is_first_after_all, shard
 from recam.steps.command import fingerprint
 from recam.steps.crf import crf_of
-from recam.steps.fit import Trainee, epochs_of, fit
+from recam.steps.fit import Trainee, fit
 from recam.steps.launch import distributed
 from recam.steps.paths import IrnPaths
 from recam.steps.sections.machine import Machine
@@ -34,7 +34,7 @@ def train_irn(paths: IrnPaths, numbers: TrainIrnRun, machine: Machine) -> None:
     inputs = (paths.data, paths.cams)
     key = fingerprint(paths, numbers, machine, inputs=inputs)
     masks = ResumableFolder(paths.checkpoint.with_name("irn_masks"), key=key)
-    if epochs_done(paths.state, key=key) < epochs_of(numbers, len(split.ids)):
+    if epochs_done(paths.state, key=key) < numbers.epochs_for(len(split.ids)):
         _make_masks(paths, numbers, machine, split=split, masks=masks)
     model, model_config = _initial_network(numbers, split.classes)
     seed = derived_seed(numbers.random_seed, "train_irn")

@@ -4,6 +4,7 @@ A section is strict: text is no number, 2.0 is no whole number, NaN and infinity
 stand in params.yaml alone: a field has a default only where the number may be left out.
 """
 
+import math
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
@@ -144,6 +145,11 @@ class Training(Section):
     ]
     crop: Annotated[int, Field(ge=1, description="side of the square crop, in pixels")]
     colour: Colour
+
+    def epochs_for(self, images: int) -> int:
+        """Passes over ``images``: ``epochs``, or as many as ``min_steps`` takes."""
+        steps = max(1, images // self.batch_size)
+        return max(self.epochs, math.ceil(self.min_steps / steps))
 
     @model_validator(mode="after")
     def _sizes_are_in_order(self) -> "Training":

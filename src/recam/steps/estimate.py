@@ -1,0 +1,89 @@
+"""The work of an experiment in images by step, and its wall-clock time from seconds per image."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from recam.catalogue.names import SUPERVISED, needs_irn
+from recam.steps.params import Experiment
+from recam.steps.sections.train_cam import TrainCam
+from recam.steps.sections.train_irn import TrainIrn
+from recam.steps.sections.train_recam import TrainRecam
+from recam.steps.sections.train_seg import TrainSeg
+
+Trained = TrainCam | TrainRecam | TrainIrn | TrainSeg
+
+CONFIDENT = "train_irn, confident pixels"  # the first part of train_irn
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DataSize:
+    """The parts of a data set that decide how long steps take."""
+
+    images: Mapping[str, int]  # by split
+    size: tuple[int, int]  # usual width and height of an image, in pixels
+    num_classes: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StepWork:
+    """The work of one step: ``runs`` runs, for methods and random seeds, of ``images`` images."""
+
+    step: str  # a rule of the Snakefile
+    runs: int
+    images: int  # of one run; in training, of all its epochs together
+    threads: int = 1  # of one run, on a CPU
+
+    def seconds(self, per_image: float, *, start: float) -> float:
+        """Seconds of one run, of which ``start`` pass before the first image."""
+        return start + self.images * per_image
+
+
+def works_of(numbers: Experiment, data: DataSize) -> list[StepWork]:
+    """The work of every step that takes long, in the order of the Snakefile."""
+    seeds, methods = len(numbers.random_seeds), len(numbers.methods)
+    mapped = [method for method in numbers.methods if method != SUPERVISED]
+    retrained = [method for method in mapped if method != "cam"]
+    with_maps = seeds * len(mapped)
+    threads = numbers.machine.threads
+    of, final = data.images, numbers.evaluate
+    scored = of[final.seg_split] + min(final.examples, of[final.maps_split])
+    counts = {
+        "train_recam": (seeds * len(retrained), _trained(numbers.train_recam, of)),
+        "make_cams": (with_maps, of[numbers.make_cams.split]),
+        CONFIDENT: (with_maps, of[numbers.train_irn.split]),
+        "train_irn": (with_maps, _trained(numbers.train_irn, of)),
+        "make_pseudo": (with_maps, of[numbers.make_cams.split]),
+        "train_seg": (seeds * methods, _trained(numbers.train_seg, of)),
+        "evaluate": (seeds * methods, scored),
+    }
+    if not needs_irn(numbers.make_pseudo.refiner):
+        del counts[CONFIDENT], counts["train_irn"]
+    first = StepWork(
+        step="train_cam",
+        runs=seeds,
+        images=_trained(numbers.train_cam, of),
+        threads=numbers.train_cam.threads,
+    )
+    return [first] + [
+        StepWork(step=step, runs=runs, images=images, threads=threads)
+        for step, (runs, images) in counts.items()
+        if runs
+    ]
+
+
+def wall_seconds(works: list[StepWork], run_seconds: Mapping[str, float], *, slots: int) -> float:
+    """The least time of all runs on ``slots`` cores or GPUs.
+
+    ``run_seconds`` are the seconds of one run of a step. A run takes as many slots as threads, at
+    most all. The result is the work over the slots, and no less than one run of each step in turn.
+    """
+    total = sum(work.runs * run_seconds[work.step] * min(work.threads, slots) for work in works)
+    in_turn = sum(run_seconds[work.step] for work in works)
+    return max(total / slots, in_turn)
+
+
+def _trained(numbers: Trained, images: Mapping[str, int]) -> int:
+    """Images that a training sees: whole batches of every epoch."""
+    count = images[numbers.split]
+    count -= round(getattr(numbers, "held_out", 0.0) * count)
+    return numbers.epochs_for(count) * (count // numbers.batch_size) * numbers.batch_size

@@ -1,0 +1,123 @@
+"""Whether an experiment can run on a data set, told before anything is trained."""
+
+from collections import defaultdict
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from recam.catalogue.names import METHODS, SUPERVISED, needs_irn
+from recam.checks.experiment import (
+    crop_warnings,
+    grid_warnings,
+    longer_sides,
+    pseudo_mask_errors,
+    scoring_notes,
+    split_errors,
+    supervision_errors,
+)
+from recam.data.layout import IMAGES, MASKS, SPLITS, find_image, read_split
+from recam.datasets.collection import Collection
+from recam.steps.params import Experiment
+from recam.steps.sections.shared import Training
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DataFacts:
+    """The parts of a data set that decide whether an experiment can run on it."""
+
+    splits: Mapping[str, tuple[str, ...]]  # image ids
+    images: Mapping[str, Path]  # of every id in a split
+    with_mask: frozenset[str]  # ids with ground truth
+    longest_side: int | None = None  # pixels to which the download step downscales images
+
+
+def facts_of_layout(root: Path) -> DataFacts:
+    """The facts of a data set folder in the layout. Raises UserError for a missing file."""
+    names = sorted(path.stem for path in (root / SPLITS).glob("[!.]*.txt"))
+    splits = {name: read_split(root, name) for name in names}
+    ids = [image_id for listed in splits.values() for image_id in listed]
+    return DataFacts(
+        splits=splits,
+        images={image_id: find_image(root / IMAGES, image_id) for image_id in ids},
+        with_mask=frozenset(path.stem for path in (root / MASKS).glob("*.png")),
+    )
+
+
+def facts_of_collection(found: Collection, *, longest_side: int | None) -> DataFacts:
+    """The facts of a data set in its original place, before the download step."""
+    return DataFacts(
+        splits=found.splits,
+        images=found.images,
+        with_mask=frozenset(found.masks),
+        longest_side=longest_side,
+    )
+
+
+def errors_of(numbers: Experiment, facts: DataFacts) -> list[str]:
+    """Contradictions between numbers and data, on which a step would stop; opens no file."""
+    if unknown := split_errors(chosen_splits(numbers), facts.splits):
+        return unknown
+    name, mapped = numbers.train_seg.split, numbers.make_cams.split
+    ids = facts.splits[name]
+    errors = supervision_errors(name, ids, facts.with_mask) if SUPERVISED in numbers.methods else []
+    if set(numbers.methods) != {SUPERVISED}:
+        errors += pseudo_mask_errors(name, ids, (mapped, facts.splits[mapped]))
+    return errors
+
+
+def warnings_of(numbers: Experiment, facts: DataFacts) -> list[str]:
+    """Warnings and notes about data on which the experiment runs and gives poor or no scores.
+
+    Only for data without ``errors_of``. Reads the headers of images; raises UserError for an
+    unreadable one.
+    """
+    chosen = chosen_splits(numbers)
+    longer = {split: _longer_sides(facts, split) for split in set(chosen.values())}
+    cams, final = numbers.make_cams, numbers.evaluate
+    sentences = grid_warnings(
+        longer[cams.split],
+        key="make_cams.scales",
+        scales=cams.scales,
+        stride=numbers.train_cam.output_stride,
+    )
+    sentences += grid_warnings(
+        longer[final.seg_split],
+        key="evaluate.scales",
+        scales=final.scales,
+        stride=numbers.train_seg.output_stride,
+    )
+    for (split, crop), keys in _crops(numbers).items():
+        sentences += crop_warnings(longer[split], key=keys, crop=crop)
+    for key in ("evaluate.maps_split", "evaluate.seg_split"):
+        ids = facts.splits[chosen[key]]
+        sentences += scoring_notes(key, chosen[key], ids, facts.with_mask)
+    return sentences
+
+
+def chosen_splits(numbers: Experiment) -> dict[str, str]:
+    """The splits that the experiment reads, by the dotted key of their parameter."""
+    used = ["train_cam", "make_cams", "train_seg"]
+    used += ["train_recam"] * any(m in METHODS and m != "cam" for m in numbers.methods)
+    used += ["train_irn"] * needs_irn(numbers.make_pseudo.refiner)
+    chosen = {f"{name}.split": getattr(numbers, name).split for name in used}
+    final = numbers.evaluate
+    return chosen | {
+        "evaluate.maps_split": final.maps_split,
+        "evaluate.seg_split": final.seg_split,
+    }
+
+
+def _crops(numbers: Experiment) -> dict[tuple[str, int], str]:
+    """Split and crop in pixels of every training -> the keys of the crop, separated by commas."""
+    found: dict[tuple[str, int], list[str]] = defaultdict(list)
+    for key, split in chosen_splits(numbers).items():
+        section = key.partition(".")[0]
+        if isinstance(training := getattr(numbers, section), Training):
+            found[split, training.crop].append(f"{section}.crop")
+    return {training: ", ".join(keys) for training, keys in found.items()}
+
+
+def _longer_sides(facts: DataFacts, split: str) -> list[int]:
+    """Longer sides in pixels, as the download step leaves them."""
+    found = longer_sides(facts.images[image_id] for image_id in facts.splits[split])
+    return [min(pixels, facts.longest_side or pixels) for pixels in found]

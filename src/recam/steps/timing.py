@@ -1,0 +1,262 @@
+"""Seconds per image of every step, from a few repetitions on made images.
+
+Training is timed on noise of the crop's size, without loading; all other steps on files, with
+reading and writing.
+"""
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+from torch.optim import SGD
+
+from recam.catalogue.methods import make_classifier, maps_of
+from recam.catalogue.names import REFINERS, needs_irn
+from recam.catalogue.refiners import RefinerNumbers, make_irn, make_propagator
+from recam.core.labels import IGNORE
+from recam.io.checkpoints import ModelConfig
+from recam.io.resumable import ResumableFolder
+from recam.models.backbones import backbone_of
+from recam.models.segmenters import Segmenter
+from recam.pipeline.cams import write_cams
+from recam.pipeline.confident import ConfidentLabels, write_confident_masks
+from recam.pipeline.predictions import write_predictions
+from recam.pipeline.pseudo_masks import Cut, alike_batches, cut_masks, in_threads, propagate_maps
+from recam.refine.irn import Irn
+from recam.refine.pamr import Pamr
+from recam.refine.random_walk import Walk
+from recam.runtime.precision import autocast
+from recam.steps.bench import PRESENT, Bench
+from recam.steps.crf import crf_of
+from recam.steps.estimate import CONFIDENT
+from recam.steps.sections.shared import Training
+from recam.steps.sections.train_seg import TrainSegRun
+from recam.steps.segmenter import initial_segmenter
+
+ROUNDS = 5  # repetitions; the first one is slower than the others
+LIMIT = 3.0  # seconds, after which no further repetition starts
+PIXELS = 16 * 128 * 128  # of a training batch on a CPU; larger batches are timed in part
+LEAST = 2  # images that batch norms need
+
+Run = Callable[[], object]
+
+
+def seconds_per_image(step: str, bench: Bench, *, threads: int) -> float:
+    """Seconds of a step of ``WORKS`` for one image; in training, for one pass of it.
+
+    On a CPU these are the seconds that its ``threads`` compute: other programs on the machine do
+    not count.
+    """
+    torch.set_num_threads(threads)
+    run, images = WORKS[step](bench)
+    if bench.device.type == "cpu":
+        return _least_seconds(run, time.process_time) / (threads * images)
+    return _least_seconds(partial(_completed, run, bench.device), time.perf_counter) / images
+
+
+def _least_seconds(run: Run, clock: Callable[[], float]) -> float:
+    """The least time of some repetitions: other work on the machine only adds to it."""
+    seconds: list[float] = []
+    end = time.perf_counter() + LIMIT
+    while not seconds or (len(seconds) < ROUNDS and time.perf_counter() < end):
+        start = clock()
+        run()
+        seconds.append(clock() - start)
+    return min(seconds)
+
+
+def _completed(run: Run, device: torch.device) -> None:
+    run()
+    torch.cuda.synchronize(device)
+
+
+def _classifier_config(bench: Bench, method: str) -> ModelConfig:
+    numbers = bench.numbers.train_cam
+    return ModelConfig(
+        method=method,
+        backbone=numbers.backbone,
+        output_stride=numbers.output_stride,
+        classes=bench.split.classes,
+        frozen_batch_norm=numbers.frozen_batch_norm,
+        frozen_stem=numbers.frozen_stem,
+        weight=bench.numbers.train_recam.weight,
+    )
+
+
+def _training(
+    model: nn.Module, numbers: Training, bench: Bench, *, with_masks: bool, parts: int = 1
+) -> tuple[Run, int]:
+    """A training step on noise, and its images: all, or on a CPU as many as PIXELS allow."""
+    count, side = numbers.batch_size // parts, numbers.crop
+    if bench.device.type == "cpu":
+        count = min(count, max(LEAST, PIXELS // side**2))
+    generator = torch.Generator().manual_seed(0)
+    images = torch.randn(count, 3, side, side, generator=generator).to(bench.device)
+    images = images.contiguous(memory_format=torch.channels_last)
+    num_classes = len(bench.split.classes)
+    targets = torch.arange(num_classes).expand(count, num_classes) < PRESENT
+    if with_masks:
+        shape = (count, side, side)
+        targets = torch.randint(0, num_classes + 1, shape, generator=generator, dtype=torch.uint8)
+        targets[:, ::2] = IGNORE
+    model.train().to(bench.device).to(memory_format=torch.channels_last)
+    trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    # Too small a rate to change anything: the noise must not make a loss infinite.
+    optimizer = SGD(trained, lr=1e-9, momentum=numbers.momentum, fused=True)
+    loss: Callable[[Tensor, Tensor], dict[str, Tensor]] = getattr(model, "loss")  # noqa: B009
+    targets = targets.to(bench.device)
+
+    def step() -> None:
+        optimizer.zero_grad(set_to_none=True)
+        with autocast(bench.precision, bench.device):
+            losses = loss(images, targets)
+        torch.stack(list(losses.values())).sum().backward()
+        optimizer.step()
+
+    return step, count
+
+
+def _train_cam(bench: Bench) -> tuple[Run, int]:
+    model = make_classifier(_classifier_config(bench, "cam"))
+    return _training(model, bench.numbers.train_cam, bench, with_masks=False)
+
+
+def _train_recam(bench: Bench) -> tuple[Run, int]:
+    model = make_classifier(_classifier_config(bench, "recam"))
+    return _training(model, bench.numbers.train_recam, bench, with_masks=False)
+
+
+def _make_cams(bench: Bench) -> tuple[Run, int]:
+    numbers = bench.numbers.make_cams
+    model = make_classifier(_classifier_config(bench, "recam")).eval()
+    model.to(bench.device).to(memory_format=torch.channels_last)
+
+    def run() -> None:
+        folder = ResumableFolder(bench.folder / "maps", key="")
+        write_cams(
+            maps_of(model, combine=numbers.combine),
+            backbone_of(model),
+            bench.split,
+            folder,
+            scales=numbers.scales,
+            batch_size=numbers.batch_size,
+            precision=bench.precision,
+        )
+        folder.drop()
+
+    return run, len(bench.split.ids)
+
+
+def _irn(bench: Bench) -> Irn:
+    numbers = bench.numbers.train_irn
+    config = replace(
+        _classifier_config(bench, "irn"),
+        backbone=numbers.backbone,
+        output_stride=numbers.output_stride,
+        frozen_batch_norm=True,
+        frozen_stem=True,
+        radius=numbers.radius,
+    )
+    return make_irn(config).to(bench.device)
+
+
+def _confident_pixels(bench: Bench) -> tuple[Run, int]:
+    numbers, cams, folder = bench.numbers.train_irn, bench.cams(), bench.folder / "confident"
+    labels = ConfidentLabels(
+        foreground=numbers.foreground,
+        background=numbers.background,
+        certainty=numbers.certainty,
+        crf=crf_of(numbers),
+    )
+    num_classes, device = len(bench.split.classes), bench.device
+    return (
+        lambda: write_confident_masks(
+            cams, folder, labels=labels, num_classes=num_classes, device=device
+        ),
+        len(cams),
+    )
+
+
+def _train_irn(bench: Bench) -> tuple[Run, int]:
+    return _training(_irn(bench), bench.numbers.train_irn, bench, with_masks=True)
+
+
+def _make_pseudo(bench: Bench) -> tuple[Run, int]:
+    numbers, device = bench.numbers.make_pseudo, bench.device
+    parts = REFINERS[numbers.refiner]
+    propagate = make_propagator(
+        numbers.refiner,
+        RefinerNumbers(
+            pamr=Pamr(dilations=numbers.pamr_dilations, iterations=numbers.pamr_iterations),
+            walk=Walk(radius=numbers.irn_radius, power=numbers.irn_power, steps=numbers.irn_steps),
+            irn=_irn(bench).eval() if needs_irn(numbers.refiner) else None,
+        ),
+    )
+    cut = Cut(
+        background=numbers.crf_background if parts.has_crf else numbers.background,
+        margin=numbers.margin,
+        crf=crf_of(numbers) if parts.has_crf else None,
+    )
+    num_classes = len(bench.split.classes)
+    batches = alike_batches(bench.cams(), batch_size=numbers.batch_size)
+    spread, scores, masks = (bench.folder / name for name in ("spread", "scores", "masks"))
+
+    def refine(batch: list[tuple[Path, Path]]) -> None:
+        propagate_maps(batch, spread, propagate=propagate, num_classes=num_classes, device=device)
+        maps = [(spread / file.name, image) for file, image in batch]
+        cut_masks(maps, scores=scores, masks=masks, cut=cut, num_classes=num_classes, device=device)
+
+    def run() -> None:
+        for _ in in_threads(refine, batches, what="pseudo masks"):
+            pass
+
+    return run, len(bench.split.ids)
+
+
+def _train_seg(bench: Bench) -> tuple[Run, int]:
+    numbers = bench.numbers.train_seg
+    parts = numbers.gradient_accumulation_steps
+    return _training(_segmenter(bench), numbers, bench, with_masks=True, parts=parts)
+
+
+def _segmenter(bench: Bench) -> Segmenter:
+    numbers = TrainSegRun(**bench.numbers.train_seg.model_dump(), random_seed=0)
+    return initial_segmenter(numbers, bench.split.classes)[0]
+
+
+def _evaluate(bench: Bench) -> tuple[Run, int]:
+    numbers, split = bench.numbers.evaluate, bench.split
+    model = _segmenter(bench).eval().to(bench.device).to(memory_format=torch.channels_last)
+
+    def run() -> None:
+        folder = ResumableFolder(bench.folder / "predictions", key="")
+        write_predictions(
+            model,
+            dict(zip(split.ids, split.images, strict=True)),
+            folder,
+            num_classes=len(split.classes),
+            scales=numbers.scales,
+            batch_size=numbers.batch_size,
+            crf=crf_of(numbers) if numbers.crf else None,
+            precision=bench.precision,
+        )
+        folder.drop()
+
+    return run, len(bench.split.ids)
+
+
+# By the names of recam.steps.estimate: a function and the number of images that it processes.
+WORKS: Mapping[str, Callable[[Bench], tuple[Run, int]]] = {
+    "train_cam": _train_cam,
+    "train_recam": _train_recam,
+    "make_cams": _make_cams,
+    CONFIDENT: _confident_pixels,
+    "train_irn": _train_irn,
+    "make_pseudo": _make_pseudo,
+    "train_seg": _train_seg,
+    "evaluate": _evaluate,
+}

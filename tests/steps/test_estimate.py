@@ -1,0 +1,115 @@
+"""The work of an experiment, its wall-clock time, and the size of its data set."""
+
+import pytest
+import yaml
+from experiment import ROOT
+from PIL import Image
+
+from recam.core.errors import UserError
+from recam.datasets import shapes, voc12
+from recam.steps.data_size import data_size
+from recam.steps.estimate import CONFIDENT, DataSize, StepWork, wall_seconds, works_of
+from recam.steps.params import check, merged
+
+PARAMS = yaml.safe_load((ROOT / "params.yaml").read_text())
+SIZE = DataSize(images={"train": 50, "val": 20}, size=(128, 128), num_classes=8)
+
+
+def numbers(**changed):
+    """The default with other values in some sections."""
+    return check(merged(PARAMS, changed), [])
+
+
+def works(**changed):
+    return {work.step: work for work in works_of(numbers(**changed), SIZE)}
+
+
+def test_training_takes_whole_batches_of_every_epoch():
+    found = works(train_seg={"epochs": 3, "batch_size": 16})
+    assert found["train_seg"].images == 3 * 48
+
+
+def test_runs_are_those_of_methods_and_random_seeds():
+    found = works(methods=["cam", "control", "recam", "supervised"], random_seeds=[0, 1, 2])
+    assert {step: work.runs for step, work in found.items()} == {
+        "train_cam": 3,
+        "train_recam": 6,
+        "make_cams": 9,
+        "make_pseudo": 9,
+        "train_seg": 12,
+        "evaluate": 12,
+    }
+
+
+def test_steps_that_no_method_needs_are_left_out():
+    assert set(works(methods=["supervised"])) == {"train_cam", "train_seg", "evaluate"}
+
+
+def test_irn_is_trained_only_for_its_refiners():
+    found = works(make_pseudo={"refiner": "irn"}, train_irn={"epochs": 2, "batch_size": 25})
+    assert found[CONFIDENT].images == 50
+    assert found["train_irn"].images == 100
+
+
+def test_maps_and_predictions_are_made_once_per_image():
+    found = works(evaluate={"examples": 6})
+    assert found["make_cams"].images == found["make_pseudo"].images == 50
+    assert found["evaluate"].images == 26
+    assert works(evaluate={"examples": 90})["evaluate"].images == 70
+
+
+def test_a_run_takes_its_start_and_its_images():
+    assert StepWork(step="make_cams", runs=9, images=50).seconds(0.5, start=4.0) == 29
+
+
+def test_independent_runs_share_the_cores():
+    work = [StepWork(step="train_seg", runs=6, images=1)]
+    assert wall_seconds(work, {"train_seg": 10.0}, slots=1) == 60
+    assert wall_seconds(work, {"train_seg": 10.0}, slots=2) == 30
+
+
+def test_steps_in_turn_are_the_least_time_on_any_number_of_cores():
+    work = [StepWork(step=step, runs=1, images=1) for step in ("train_cam", "make_cams")]
+    assert wall_seconds(work, {"train_cam": 10.0, "make_cams": 5.0}, slots=8) == 15
+
+
+def test_a_run_of_several_threads_keeps_as_many_cores():
+    work = [StepWork(step="train_cam", runs=4, images=1, threads=2)]
+    assert wall_seconds(work, {"train_cam": 10.0}, slots=4) == 20
+    assert wall_seconds(work, {"train_cam": 10.0}, slots=1) == 40  # there are no two cores
+
+
+def test_a_made_data_set_is_as_large_as_its_numbers(tmp_path):
+    found = data_size(numbers(), tmp_path)
+    assert found.images == {"train": 500, "val": 200}
+    assert found.size == (128, 128)
+    assert found.num_classes == len(shapes.CLASSES)
+
+
+def test_a_folder_is_counted_and_measured_as_download_leaves_it(voc):
+    for path in voc.glob("JPEGImages/*"):
+        with Image.open(path) as image:
+            image.resize((5 * image.width, 5 * image.height)).save(path)
+    own = {"dataset": "folder", "source": str(voc), "longest_side": 32}
+    found = data_size(numbers(download=own, evaluate={"seg_split": "train"}), voc.parent)
+    assert found.images == {"train": 5}
+    # Of 60 x 40, 40 x 60, 50 x 50, 60 x 40 and 45 x 35 the medians are 50 x 40.
+    assert found.size == (32, 26)
+    assert found.num_classes == 3
+
+
+def test_a_published_data_set_has_its_published_numbers_before_the_download(tmp_path):
+    own = numbers(download={"dataset": "voc12"}, train_cam={"crop": 120})
+    found = data_size(own, tmp_path)
+    assert found == DataSize(images=voc12.COUNTS, size=(120, 120), num_classes=20)
+
+
+def test_the_data_of_another_set_are_not_counted(voc):
+    found = data_size(numbers(download={"dataset": "voc12"}), voc)
+    assert found.images == voc12.COUNTS
+
+
+def test_a_missing_folder_is_one_sentence(tmp_path):
+    own = {"dataset": "folder", "source": str(tmp_path / "none"), "longest_side": 32}
+    with pytest.raises(UserError, match="which does not exist"):
+        data_size(numbers(download=own), tmp_path)

@@ -1,0 +1,81 @@
+"""Numbers of an experiment against the data that they are to run on."""
+
+from pathlib import Path
+
+import pytest
+import yaml
+from experiment import ROOT
+
+from recam.steps.params import check, merged
+from recam.steps.preflight import DataFacts, errors_of, facts_of_layout, warnings_of
+
+PARAMS = yaml.safe_load((ROOT / "params.yaml").read_text())
+
+
+def numbers(**changed):
+    """The default with other values in some sections."""
+    return check(merged(PARAMS, changed), [])
+
+
+def facts(splits, *, masks=()):
+    ids = {image_id for listed in splits.values() for image_id in listed}
+    images = {image_id: Path(f"{image_id}.png") for image_id in ids}
+    return DataFacts(splits=splits, images=images, with_mask=frozenset(masks))
+
+
+def test_the_default_fits_data_with_masks():
+    assert errors_of(numbers(), facts({"train": ("a",), "val": ("b",)}, masks="a")) == []
+
+
+def test_only_supervised_needs_masks():
+    bare = facts({"train": ("a",), "val": ("b",)})
+    assert errors_of(numbers(methods=["cam", "recam"]), bare) == []
+    (error,) = errors_of(numbers(), bare)
+    assert error.startswith("methods: supervised needs ground truth")
+
+
+def test_splits_of_unused_steps_are_free():
+    data = facts({"train": ("a",), "val": ("b",)}, masks="a")
+    others = {"train_irn": {"split": "none"}, "train_recam": {"split": "none"}}
+    assert errors_of(numbers(methods=["cam"], **others), data) == []
+    others["make_pseudo"] = {"refiner": "irn"}
+    errors = errors_of(numbers(**others), data)
+    assert [error.partition(":")[0] for error in errors] == ["train_recam.split", "train_irn.split"]
+
+
+def test_maps_are_needed_of_all_images_to_train_on_but_not_by_supervised():
+    data = facts({"train": ("a",), "both": ("a", "b"), "val": ("b",)}, masks="ab")
+    (error,) = errors_of(numbers(train_seg={"split": "both"}), data)
+    assert error.startswith("train_seg.split: 1 of the 2 images of both")
+    assert errors_of(numbers(methods=["supervised"], train_seg={"split": "both"}), data) == []
+
+
+@pytest.fixture
+def only_train():
+    return numbers(methods=["cam"], evaluate={"seg_split": "train"})
+
+
+def test_small_images_without_masks_are_reported_with_every_parameter(voc, only_train):
+    for mask in (voc / "SegmentationClass").iterdir():
+        mask.unlink()
+    found = warnings_of(only_train, facts_of_layout(voc))
+    assert [sentence.partition(":")[0] for sentence in found] == [
+        "make_cams.scales",
+        "evaluate.scales",
+        "train_cam.crop, train_seg.crop",
+        "evaluate.maps_split",
+        "evaluate.seg_split",
+    ]
+
+
+def test_images_are_judged_at_the_size_that_download_leaves(voc):
+    large = facts_of_layout(voc)  # longer sides of 12, 12, 10, 12 and 9 pixels
+    small = DataFacts(
+        splits=large.splits, images=large.images, with_mask=large.with_mask, longest_side=6
+    )
+    changed = {"scales": [4.0], "split": "train"}
+    own = numbers(
+        make_cams=changed, evaluate={"seg_split": "train"}, train_cam={"output_stride": 8}
+    )
+    assert "median of the longer side 12 px" in warnings_of(own, large)[0]
+    assert "median of the longer side 6 px" in warnings_of(own, small)[0]
