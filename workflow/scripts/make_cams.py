@@ -7,6 +7,7 @@ from typing import Annotated
 from _library import run
 
 from recam.catalogue.methods import load_classifier, maps_of
+from recam.checks.experiment import log_small_images
 from recam.data.layout import load_weak_split, require_classes
 from recam.io.resumable import ResumableFolder
 from recam.models.backbones import backbone_of
@@ -38,6 +39,8 @@ def main(paths: Paths, numbers: MakeCams, machine: Machine) -> None:
     split = load_weak_split(paths.data, numbers.split)
     model, classes = load_classifier(paths.checkpoint)
     require_classes(classes, split.classes, source=paths.checkpoint)
+    stride = backbone_of(model).level_strides[-1]
+    log_small_images(split, key="make_cams.scales", scales=numbers.scales, stride=stride)
     model.to(device)
     key = fingerprint(paths, numbers, machine, inputs=(paths.data, paths.checkpoint))
     folder = ResumableFolder(paths.cams, key=key)
