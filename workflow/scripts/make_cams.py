@@ -41,11 +41,10 @@ def main(paths: Paths, numbers: MakeCams, machine: Machine) -> None:
     require_classes(classes, split.classes, source=paths.checkpoint)
     stride = backbone_of(model).level_strides[-1]
     log_small_images(split, key="make_cams.scales", scales=numbers.scales, stride=stride)
-    model.to(device)
     key = fingerprint(paths, numbers, machine, inputs=(paths.data, paths.checkpoint))
     folder = ResumableFolder(paths.cams, key=key)
     write_cams(
-        maps_of(model, combine=numbers.combine),
+        maps_of(model.to(device), combine=numbers.combine),
         backbone_of(model),
         split,
         folder,
