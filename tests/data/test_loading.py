@@ -19,6 +19,7 @@ from recam.data.loading import (
     MaskedImages,
     augment,
     draw_view,
+    recoloured,
     training_batches,
 )
 from recam.io.images import read_image, read_mask, write_mask
@@ -482,3 +483,28 @@ def test_only_workers_killed_by_the_system_raise_a_user_error(split, fault, expe
 
     with pytest.raises(expected, match=words):
         list(training_batches(Failing(split, fail), batch_size=5, workers=0)(1))
+
+
+# Colours
+
+
+def test_colours_are_scaled_from_zero_from_the_mean_and_from_grey():
+    image = np.array([[[10, 20, 30], [50, 60, 70]]], np.uint8)
+    assert recoloured(image, 2.0, 1.0, 1.0).tolist() == [[[20, 40, 60], [100, 120, 140]]]
+    # Pillow's grey is 0.299 R + 0.587 G + 0.114 B: 18 and 58, with mean 38.
+    assert recoloured(image, 1.0, 0.0, 1.0).tolist() == [[[38, 38, 38], [38, 38, 38]]]
+    assert recoloured(image, 1.0, 1.0, 0.0).tolist() == [[[18, 18, 18], [58, 58, 58]]]
+    assert recoloured(image, 1.0, 1.0, 1.0).tolist() == image.tolist()
+
+
+def test_colours_change_within_their_range_and_nothing_else_does():
+    coloured = replace(VARIED, colour=0.25)
+    for draw, same in zip(draws(), draws(), strict=True):
+        with_colours, without = draw_view((8, 12), coloured, draw), draw_view((8, 12), VARIED, same)
+        assert with_colours.colours is not None
+        assert all(0.75 <= factor <= 1.25 for factor in with_colours.colours)
+        assert replace(with_colours, colours=None) == without
+
+
+def test_without_colour_an_image_keeps_its_colours():
+    assert draw_view((8, 12), VARIED, np.random.default_rng(0)).colours is None

@@ -253,6 +253,17 @@ def test_the_classifier_alone_gives_the_maps_of_the_cam(recam, cam, images):
     torch.testing.assert_close(recam.maps(images, combine="classifier"), cam.maps(images))
 
 
+def test_the_mean_is_of_the_peak_normalised_maps_of_classifier_and_product(recam, images):
+    classifier, product = (
+        peak_normalised(recam.maps(images, combine=name)) for name in ("classifier", "product")
+    )
+    torch.testing.assert_close(recam.maps(images, combine="mean"), (classifier + product) / 2)
+
+
+def test_the_logits_are_those_of_the_cam(recam, cam, images):
+    torch.testing.assert_close(recam.logits(images), cam.logits(images))
+
+
 def test_a_reclassifier_of_ones_makes_the_product_the_classifier(recam, cam, images):
     nn.init.ones_(recam.reclassifier)
     torch.testing.assert_close(recam.maps(images, combine="product"), cam.maps(images))

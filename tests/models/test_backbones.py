@@ -1,5 +1,6 @@
 """Backbones, their weights and the segmenter: strides, frozen parts, and files that do not fit."""
 
+import math
 import urllib.request
 from copy import deepcopy
 from dataclasses import replace
@@ -25,6 +26,7 @@ from recam.models.backbones import (
 )
 from recam.models.deeplab import DeepLab
 from recam.models.initialisation import seeded_initialisation
+from recam.models.segmenters import balanced_cross_entropy, cross_entropy
 from recam.models.weights import load_weights
 
 MODEL_CONFIG = ModelConfig(
@@ -459,6 +461,25 @@ def test_the_loss_of_a_mask_without_a_judged_pixel_is_zero(segmenter, images):
     loss.backward()
     assert loss.item() == 0
     assert all((p.grad == 0).all() for p in segmenter.parameters() if p.grad is not None)
+
+
+def test_the_balanced_loss_counts_background_and_foreground_alike():
+    # Three background pixels with probability 1/2 of id 0, and one pixel of id 1 with 1/4.
+    logits = torch.tensor([[0.5, 0.5, 0.5, 0.75], [0.5, 0.5, 0.5, 0.25]]).log()[None, :, None]
+    masks = torch.tensor([[[0, 0, 0, 1]]], dtype=torch.uint8)
+    expected = (math.log(2) + math.log(4)) / 2
+    assert balanced_cross_entropy(logits, masks).item() == pytest.approx(expected)
+    assert cross_entropy(logits, masks).item() == pytest.approx((3 * math.log(2) + math.log(4)) / 4)
+
+
+def test_the_balanced_loss_of_one_part_is_half_its_mean_and_of_none_zero():
+    logits = torch.zeros(1, 2, 1, 4, requires_grad=True)
+    background = torch.zeros(1, 1, 4, dtype=torch.uint8)
+    assert balanced_cross_entropy(logits, background).item() == pytest.approx(math.log(2) / 2)
+    nothing = balanced_cross_entropy(logits, torch.full_like(background, IGNORE))
+    nothing.backward()
+    assert nothing.item() == 0
+    assert (logits.grad == 0).all()
 
 
 def test_every_rate_adds_a_branch_to_the_sum(segmenter, images):

@@ -11,6 +11,7 @@ from torch.nn import functional
 from recam.core.errors import UserError
 from recam.io.checkpoints import load_state
 from recam.pipeline.training import (
+    Callbacks,
     EpochLoss,
     Recipe,
     epochs_done,
@@ -96,7 +97,9 @@ def gradients(*values):
     return some_batches
 
 
-def fit(model, some_batches, state, *, recipe=RECIPE, steps=STEPS, key="key", watch=None):
+def fit(
+    model, some_batches, state, *, recipe=RECIPE, steps=STEPS, key="key", watch=None, judge=None
+):
     return train(
         model,
         some_batches,
@@ -105,7 +108,7 @@ def fit(model, some_batches, state, *, recipe=RECIPE, steps=STEPS, key="key", wa
         device=CPU,
         state=state,
         key=key,
-        watch=watch,
+        callbacks=Callbacks(watch=watch, judge=judge),
     )
 
 
@@ -399,6 +402,36 @@ def test_a_run_is_watched_every_fifty_steps(state):
     calls = []
     fit(Scalar(), SIXTY, state, recipe=LONG, steps=60, watch=lambda *steps: calls.append(steps))
     assert calls == [(50, 180), (100, 180), (150, 180)]
+
+
+def test_the_judge_is_asked_before_training_and_after_every_epoch(state):
+    model = Scalar()
+    curve = fit(
+        model,
+        SIXTY,
+        state,
+        recipe=LONG,
+        steps=60,
+        judge=lambda: {"weight": model.weight.item(), "training": float(model.training)},
+    )
+    values = [(line.epoch, line.value) for line in curve if line.loss == "weight"]
+    assert [epoch for epoch, _ in values] == [0, 1, 2, 3]
+    assert values[0][1] == Scalar().weight.item()
+    assert values[3][1] == model.weight.item()
+    assert values == sorted(values, key=lambda point: -point[1])  # each step goes down by lr
+
+
+def test_a_resumed_run_does_not_ask_the_judge_again(state):
+    calls = []
+
+    def judge():
+        calls.append(1)
+        return {"calls": float(len(calls))}
+
+    first = fit(Scalar(), SIXTY, state, recipe=replace(LONG, epochs=3), steps=60, judge=judge)
+    again = fit(Scalar(), SIXTY, state, recipe=replace(LONG, epochs=3), steps=60, judge=judge)
+    assert again == first
+    assert len(calls) == 4
 
 
 def test_a_run_that_its_watcher_stops_goes_on_later_like_an_unbroken_one(state, tmp_path):

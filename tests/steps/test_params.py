@@ -158,8 +158,10 @@ def test_an_empty_list_is_reported(params):
 def test_a_name_that_is_not_known_is_reported_with_those_that_are(params):
     params["make_cams"]["combine"] = "difference"
     assert refusal(params) == (
-        "params.yaml: make_cams.combine: expected 'product', 'reclassifier', 'classifier' or "
-        "'sum' (classifier weights that make the maps of a re-activated model), got 'difference'"
+        "params.yaml: make_cams.combine: expected 'mean', 'product', 'reclassifier', "
+        "'classifier' or 'sum' (weights that make the maps of a re-activated model: V * W "
+        "(product, as published on VOC), V, W (as published on COCO), V + W, or the mean of the "
+        "maps of W and V * W), got 'difference'"
     )
 
 
@@ -303,6 +305,13 @@ PUBLISHED = {  # Chen et al., CVPR 2022, the authors' code: VOC, then COCO where
     ("train_cam", "momentum"): (1e-4, 1e-4),
     ("train_cam", "weight_decay"): (1e-4, 1e-4),
     ("train_cam", "crop"): (512, 512),
+    ("train_cam", "held_out"): (0, 0),
+    ("train_cam", "min_steps"): (0, 0),
+    ("train_cam", "colour"): (0, 0),
+    ("train_recam", "held_out"): (0, 0),
+    ("train_recam", "min_steps"): (0, 0),
+    ("train_recam", "colour"): (0, 0),
+    ("train_recam", "warmup_steps"): (0, 0),
     ("train_recam", "epochs"): (4, 4),
     ("train_recam", "batch_size"): (16, 6),
     ("train_recam", "lr"): (5e-5, 5e-5),
@@ -328,6 +337,11 @@ PUBLISHED = {  # Chen et al., CVPR 2022, the authors' code: VOC, then COCO where
     ("train_irn", "momentum"): (1e-4, 1e-4),
     ("train_irn", "crop"): (512, 512),
     ("make_pseudo", "refiner"): ("irn", "irn"),
+    ("make_pseudo", "threshold"): ("fixed", "fixed"),
+    ("evaluate", "threshold"): ("fixed", "fixed"),
+    ("train_seg", "loss"): ("cross_entropy", "cross_entropy"),
+    ("train_seg", "min_steps"): (0, 0),
+    ("train_seg", "colour"): (0, 0),
     ("make_pseudo", "irn_background"): (0.28, 0.25),
     ("make_pseudo", "irn_radius"): (5, 5),
     ("make_pseudo", "irn_power"): (10, 10),
