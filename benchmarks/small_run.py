@@ -18,15 +18,15 @@ from commands import Params, command, numbers_of, seconds_of
 
 PRECISIONS = ("fp32", "bf16")
 SEED = 0
-CROP = {"resize_min": 56, "resize_max": 80, "crop": 64}  # pixels
+SHORT = {"epochs": 1, "min_steps": 0, "resize_min": 56, "resize_max": 80, "crop": 64}  # pixels
 SMALL: dict[str, dict[str, Any]] = {
     "download": {"train_images": 32, "val_images": 8, "image_size": 64},
-    "train_cam": {"epochs": 2, "threads": 1, **CROP},
-    "train_recam": {"epochs": 1, **CROP},
+    "train_cam": {**SHORT, "epochs": 2, "threads": 1},
+    "train_recam": SHORT,
     "make_cams": {"scales": [1.0]},
-    "train_irn": {"epochs": 1, **CROP},
+    "train_irn": SHORT,
     "make_pseudo": {"refiner": "irn+crf"},
-    "train_seg": {"epochs": 1, **CROP},
+    "train_seg": SHORT,
     "evaluate": {"scales": [1.0]},
 }
 

@@ -24,7 +24,7 @@ from recam.data.layout import load_weak_split
 from recam.io.checkpoints import ModelConfig
 from recam.io.images import read_image
 from recam.methods.cam import Cam
-from recam.methods.recam import COMBINATIONS, ReCam
+from recam.methods.recam import COMBINATIONS, MEAN, ReCam
 from recam.models.initialisation import seeded_initialisation
 from recam.refine.irn import edges_of
 from recam.refine.pamr import Pamr
@@ -65,7 +65,7 @@ def build(method):
         (names.SEGMENTERS, SEGMENTERS),
         (names.names_in("refiners", "PROPAGATORS"), PROPAGATORS),
         (names.names_in("backbones", "BACKBONES"), BACKBONES),
-        (get_args(MakeCams.model_fields["combine"].annotation), COMBINATIONS),
+        (get_args(MakeCams.model_fields["combine"].annotation), [MEAN, *COMBINATIONS]),
     ],
 )
 def test_names_known_without_torch_are_those_of_the_catalogue(listed, catalogue):
