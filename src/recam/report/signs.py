@@ -66,10 +66,11 @@ class Sign:
         return " or ".join(below + above)
 
 
-LOWER = (
-    "lower the background score (`make_pseudo.crf_background`, or `make_pseudo.background` without "
-    "a CRF), or let `make_pseudo.threshold: yen` choose it"
+SCORE = (
+    "(`make_pseudo.crf_discount` with `threshold: yen`; with `fixed` `crf_background`, or "
+    "`background` without a CRF)"
 )
+LOWER = f"lower the background score {SCORE}"
 LONGER = "train the segmenter longer (`train_seg.min_steps`) until its loss stops falling"
 USE_CAM = "until then use the masks of CAM (`results/seed*/cam`)"
 
@@ -82,9 +83,8 @@ SIGNS = {
         bearable=(1.0, 60.0),
         too_low=f"The masks are nearly empty. Unless your objects are tiny, {LOWER}.",
         too_high="The masks spill over or fill the images. Unless your objects fill them, too, "
-        "raise the background score (`make_pseudo.crf_background`, or `make_pseudo.background` "
-        "without a CRF); if the maps themselves fill the images, use another method or add images "
-        "without the class.",
+        f"raise the background score {SCORE}; if the maps themselves fill the images, use another "
+        "method or add images without the class.",
     ),
     # Yen's criterion finds a threshold in the maps' own histogram; refinement moves borders, but
     # keeps most of the area. 93 (CAM) and 92 (ReCAM) in a good run on drawn scenes.
