@@ -34,6 +34,8 @@ FAST = {
     "held_out": 0.0,
     "warmup_steps": 1,
     "threshold": "fixed",
+    "loss": "cross_entropy",
+    "colour": 0.0,
     "batch_size": 4,
     "resize_min": 32,
     "resize_max": 32,
