@@ -30,7 +30,10 @@ STEPS = (
     "evaluate",
 )
 RESULTS = Path(__file__).parent / "results"
-PICTURES = {"default": ("seed0/recam/pseudo.png", "figures/curves/2-thresholds.png")}
+PICTURES: dict[str, tuple[str, ...]] = {
+    "default": ("seed0/recam/pseudo.png", "figures/curves/2-thresholds.png"),
+    "street": (),  # its photographs belong to others
+}
 PICTURE_OF_OTHERS = ("picture.png",)
 ROWS = 4
 GENERALITY = "generality"  # the results of several data sets, and the folder of their runs

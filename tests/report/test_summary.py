@@ -172,3 +172,18 @@ def test_without_ground_truth_of_val_there_is_no_ratio(tmp_path):
     metrics = gathered_metrics(runs)
     assert "ratio_to_supervised" not in metrics["seg"]["supervised"]
     assert "of supervised" not in results_table(metrics, replicates=2)
+
+
+def test_ids_and_class_names_are_text_whatever_they_look_like(tmp_path):
+    runs = write_runs(tmp_path)[:1]
+    folder = runs[0].folder
+    (folder / "counts.csv").write_text("stage,image,truth,prediction,pixels\ncams,0025,0,1,7\n")
+    (folder / "per_class.csv").write_text("stage,class,iou\ncams,NA,50\ncams,1,\n")
+    (folder / "confusion.csv").write_text("stage,truth,prediction,pixels\ncams,NA,007,3\n")
+    counts = gathered_table(runs, "counts.csv")
+    assert counts[["image", "truth", "pixels"]].to_numpy().tolist() == [["0025", 0, 7]]
+    classes = gathered_table(runs, "per_class.csv")
+    assert classes["class"].tolist() == ["NA", "1"]
+    assert classes["iou"].isna().tolist() == [False, True]
+    pairs = gathered_table(runs, "confusion.csv")
+    assert pairs[["truth", "prediction"]].to_numpy().tolist() == [["NA", "007"]]

@@ -120,7 +120,7 @@ def train(step, tmp_path):
     """Run train_cam; return the finished process."""
     out = tmp_path / "out"
     paths = {"checkpoint": out / "cam.pt", "curve": out / "curve.csv", "log": out / "cam.log"}
-    return partial(step, "train_cam", random_seed=0, **paths)
+    return partial(step, "train_cam", random_seed=0, min_steps=0, **paths)
 
 
 def test_a_step_starts_its_processes_itself_and_reports_and_logs_once(train, tmp_path):

@@ -16,6 +16,13 @@ NOTHING_SCORED = (
     "`results/seed*/METHOD/pseudo`, predictions in `results/seed*/METHOD/predictions`."
 )
 
+# Columns that are text whatever they look like: an id such as 0025, a class named 1 or NA.
+TEXT = {
+    "counts.csv": ("image",),
+    "per_class.csv": ("class",),
+    "confusion.csv": ("truth", "prediction"),
+}
+UNDEFINED = {name: ["", "nan"] for name in ("iou", "miou", "value")}  # missing numbers, by column
 Metrics = dict[str, dict[str, dict[str, float | str]]]  # stage, method, name
 
 
@@ -75,7 +82,10 @@ def gathered_table(runs: list[Run], name: str) -> pd.DataFrame:
     """
     tables = []
     for run in runs:
-        table = pd.read_csv(run.folder / name)
+        as_text = dict.fromkeys(TEXT.get(name, ()), str)
+        table = pd.read_csv(
+            run.folder / name, dtype=as_text, keep_default_na=False, na_values=UNDEFINED
+        )
         table.insert(0, "random_seed", run.random_seed)
         table.insert(1, "method", run.method)
         tables.append(table)
