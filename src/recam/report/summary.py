@@ -4,7 +4,7 @@ import json
 from collections import defaultdict
 from dataclasses import dataclass
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import pandas as pd
 
@@ -82,7 +82,7 @@ def gathered_table(runs: list[Run], name: str) -> pd.DataFrame:
     """
     tables = []
     for run in runs:
-        as_text = dict.fromkeys(TEXT.get(name, ()), str)
+        as_text: Any = dict.fromkeys(TEXT.get(name, ()), str)
         table = pd.read_csv(
             run.folder / name, dtype=as_text, keep_default_na=False, na_values=UNDEFINED
         )
