@@ -8,12 +8,12 @@ label_list.mat                   ``label_list`` (1, 59): the names of the label 
 A photograph has either a mask or tags. ``GARMENTS`` merges 30 of the 59 labels into ten classes;
 the others are background. Splits of photographs with at least one class:
 
-val, val_small               the last 301 masked ones; 150 of these, evenly spread
-train, train_masked          all others but ``Published.twins``; those with a mask
-train_small                  400 masked and 200 tagged ones of train, evenly spread
-train_small_masked           the masked ones of train_small
-tune, tune_masked, tune_val  200 masked and 100 tagged ones of train for tuning; those with a mask;
-                             the other masked ones; none of the three has one of train_small
+- val, val_small: the last 301 masked ones; 150 of these, evenly spread
+- train, train_masked: all others but ``Published.twins``; those with a mask
+- train_small: 400 masked and 200 tagged ones of train, evenly spread
+- train_small_masked: the masked ones of train_small
+- tune, tune_masked, tune_val: 200 masked and 100 tagged ones of train for tuning; those with a
+  mask; the other masked ones; none of the three has one of train_small
 """
 
 import logging
