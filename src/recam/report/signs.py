@@ -44,7 +44,7 @@ class Sign:
         return max(self.ok[0] - value, value - self.ok[1], 0.0)
 
     def remedy(self, value: float) -> str:
-        """What to do about a value that is not green."""
+        """The remedy for a value that is not green."""
         return self.too_low if value < self.ok[0] else self.too_high
 
     @property

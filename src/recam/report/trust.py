@@ -57,7 +57,7 @@ class Reading:
 
     @property
     def remedy(self) -> str:
-        """What to do, for a light that is not green."""
+        """The remedy, for a light that is not green."""
         few, more = self.classes[:NAMES], len(self.classes) - NAMES
         named = ", ".join([*few, f"{more} more"] if more > 0 else few)
         return self.sign.remedy(self.value).replace("{classes}", named)
@@ -102,7 +102,7 @@ def verdict_words(readings: list[Reading]) -> list[str]:
 
 
 def remedies(readings: list[Reading]) -> list[str]:
-    """What to do about each sign that is not green, for which methods; the worst first."""
+    """A remedy for each sign that is not green, with its methods; the worst first."""
     lights = list(Light)
     by_remedy: dict[tuple[str, str], list[Reading]] = {}
     for reading in readings:
