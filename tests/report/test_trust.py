@@ -248,7 +248,7 @@ def test_the_record_has_an_entry_for_each_sign_and_method(runs):
 def test_the_page_shows_words_and_symbols_beside_colours(runs):
     html = trust_html(readings_of(runs))
     assert '<td class="light bad">✗ bad 64</td>' in html
-    assert "<code>make_pseudo.crf_background</code>" in html
+    assert "<code>make_pseudo.crf_discount</code>" in html
     assert trust_html([]) == ""
 
 
