@@ -110,7 +110,8 @@ class Refinement:
         if numbers.threshold == "yen":
             found = yen_threshold(score_histogram(maps))
             discount = numbers.crf_discount if self.parts.has_crf else 0.0
-            background = round(max(0.0, found - discount), 4)
+            # At score 0 every pixel would become foreground.
+            background = round(max(found / 2, found - discount), 4)
             logger.info("background score %.2f, found in the maps", background)
         elif self.parts.has_crf:
             background = numbers.crf_background

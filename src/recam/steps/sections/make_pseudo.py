@@ -28,8 +28,8 @@ class MakePseudo(RefinerChoice, CrfNumbers):
         Field(
             ge=0,
             le=1,
-            description="yen: the background score of maps that enter a CRF is lower by this, "
-            "since a CRF shrinks objects",
+            description="yen: the background score of maps that enter a CRF is lower by this, by "
+            "half at most, since a CRF shrinks objects",
         ),
     ]
     margin: Annotated[

@@ -20,6 +20,9 @@ class Section(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
 
 
+MANY = 12  # names that a message lists
+
+
 @dataclass(frozen=True)
 class OneOf:
     """Metadata of a field that holds a name from a catalogue."""
@@ -31,8 +34,10 @@ class OneOf:
         if name in self.names:
             return name
         near = nearest(name, self.names)
+        few = len(self.names) <= MANY
         context = {
-            "expected": f"one of {', '.join(self.names)}",
+            "expected": f"one of {', '.join(self.names if few else self.names[:MANY])}"
+            + ("" if few else f" and {len(self.names) - MANY} more"),
             "hint": f"; did you mean {' or '.join(near)}?" if near else "",
         }
         raise PydanticCustomError("expected", "expected {expected}{hint}", context)
