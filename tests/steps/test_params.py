@@ -247,7 +247,7 @@ def test_every_parameter_says_what_it_means(name):
 
 def test_only_numbers_that_may_be_left_out_have_a_value_in_the_code():
     optional = {name for name, number in NUMBERS.items() if not number.is_required()}
-    assert optional == {f"download.{name}" for name in (*MADE, "longest_side")}
+    assert optional == {f"download.{name}" for name in (*MADE, "longest_side", "coco_masks")}
     assert {NUMBERS[name].default for name in optional} == {None}
 
 
