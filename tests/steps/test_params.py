@@ -408,6 +408,16 @@ def test_no_size_exceeds_the_largest(params, name):
     )
 
 
+def test_a_crop_in_pixels_is_not_compared_with_sizes_in_percent(params):
+    params["train_irn"] |= {"resize_unit": "percent", "resize_min": 50, "resize_max": 100}
+    check(params, FILES)
+    params["train_irn"]["resize_min"] = 101
+    assert refusal(params) == (
+        "params.yaml: train_irn.resize_min: expected no more than resize_max (100), got 101; lower "
+        "resize_min or raise resize_max"
+    )
+
+
 def test_an_unknown_method_in_the_list_is_named(params):
     params["methods"] = ["recan"]
     assert refusal(params).endswith("got 'recan'; did you mean recam?")
