@@ -77,7 +77,10 @@ class Refinement:
         needs_network = needs_irn(numbers.refiner)
         self.irn = _trained_irn(irn, classes).to(device) if needs_network else None
         self.walk = Walk(
-            radius=numbers.irn_radius, power=numbers.irn_power, steps=numbers.irn_steps
+            radius=numbers.irn_radius,
+            power=numbers.irn_power,
+            steps=numbers.irn_steps,
+            cams_power=numbers.irn_cams_power,
         )
 
     def propagate(self, images: dict[Path, Path], folder: ResumableFolder) -> dict[Path, Path]:

@@ -52,6 +52,14 @@ class MakePseudo(RefinerChoice, CrfNumbers):
     irn_power: Annotated[
         float, Field(ge=0, description="beta: exponent of affinities; higher avoids weak edges")
     ]
+    irn_cams_power: Annotated[
+        float,
+        Field(
+            gt=0,
+            description="exponent of cams before the random walk; above 1 lowers weak scores (1.5 "
+            "in the authors' code for AdvCAM)",
+        ),
+    ]
     irn_steps: Annotated[int, Field(ge=0, description="steps of the random walk")]
     batch_size: Annotated[
         int,

@@ -156,9 +156,12 @@ class Training(Section):
         steps = max(1, images // self.batch_size)
         return max(self.epochs, math.ceil(self.min_steps / steps))
 
+    def _at_most_resize_max(self) -> tuple[str, ...]:
+        return "resize_min", "crop"
+
     @model_validator(mode="after")
     def _sizes_are_in_order(self) -> "Training":
-        for name in ("resize_min", "crop"):
+        for name in self._at_most_resize_max():
             value = getattr(self, name)
             if value > self.resize_max:
                 words = (
