@@ -60,6 +60,14 @@ class Backbone(nn.Module, ABC):
     def levels(self, images: Images) -> list[Tensor]:
         """The features (B, c, h, w) of every level, the finest first."""
 
+    def with_levels(self, images: Images) -> tuple[list[Tensor], Features]:
+        """Every level, the finest first, and the final features, of one pass.
+
+        Here the last level is the final features; a network with layers behind it overrides this.
+        """
+        levels = self.levels(images)
+        return levels, levels[-1]
+
     @abstractmethod
     def freeze_stem(self) -> None:
         """Freeze the first convolution and its norm, affine parameters and statistics included."""
@@ -157,8 +165,13 @@ class TimmBackbone(Backbone):
 
     def levels(self, images: Images) -> list[Tensor]:
         """The last features of each level that timm lists."""
+        return self.with_levels(images)[0]
+
+    def with_levels(self, images: Images) -> tuple[list[Tensor], Features]:
+        """The levels that timm lists and the final features, which may lie behind the last."""
         indices = list(range(len(self.level_channels)))
-        return self.network.forward_intermediates(images, indices=indices, norm=False)[1]
+        final, levels = self.network.forward_intermediates(images, indices=indices, norm=False)
+        return levels, final
 
     def freeze_stem(self) -> None:
         """Freeze the first convolution and its norm."""
