@@ -28,7 +28,12 @@ if workflow.nodes is None and gpus_here():
 SEEDS = config["random_seeds"]
 METHODS = config["methods"]
 WITH_MAPS = [method for method in METHODS if method != names.SUPERVISED]
-RETRAINED = [method for method in names.METHODS if method != "cam"]  # from a trained CAM
+# Methods that differ by their read-out alone share one classifier.
+CLASSIFIERS = list(dict.fromkeys(names.METHODS[method].classifier for method in WITH_MAPS))
+# Classifiers of stage one; segmenters start from that of CAM.
+TRAINED = list(
+    dict.fromkeys(names.METHODS[method].training for method in [names.PLAIN, *WITH_MAPS])
+)
 RUN = "results/seed{seed}/{method}"
 
 # Results shown in the picture: the first replicate of every method.
@@ -95,12 +100,14 @@ rule train_cam:
         code=code("train_cam"),
         weak=WEAK,
     output:
-        checkpoint="results/seed{seed}/cam/classifier.pt",
-        curve="results/seed{seed}/cam/classifier_curve.csv",
+        checkpoint="results/seed{seed}/{method}/classifier.pt",
+        curve="results/seed{seed}/{method}/classifier_curve.csv",
     log:
-        "logs/seed{seed}/cam/train_cam.log",
+        "logs/seed{seed}/{method}/train_cam.log",
     benchmark:
-        "logs/seed{seed}/cam/train_cam.tsv"
+        "logs/seed{seed}/{method}/train_cam.tsv"
+    wildcard_constraints:
+        method="|".join(names.TRAININGS),
     priority: 5
     threads: cores(config["train_cam"]["threads"])
     resources:
@@ -112,7 +119,7 @@ rule train_cam:
         machine__precision=config["machine"]["precision"],
     shell:
         "python {input.script} --data data --checkpoint {output.checkpoint} --curve {output.curve}"
-        " --log {log} --random_seed {wildcards.seed}"
+        " --log {log} --method {wildcards.method} --random_seed {wildcards.seed}"
         " --device {params.machine__device} --devices {params.machine__devices}"
         " --precision {params.machine__precision} {params.train_cam}"
 
@@ -122,7 +129,7 @@ rule train_recam:
         script="workflow/scripts/train_recam.py",
         code=code("train_recam"),
         weak=WEAK,
-        cam="results/seed{seed}/cam/classifier.pt",
+        cam=classifier_of_stage_one,
     output:
         checkpoint="results/seed{seed}/{method}/classifier.pt",
         curve="results/seed{seed}/{method}/classifier_curve.csv",
@@ -131,7 +138,7 @@ rule train_recam:
     benchmark:
         "logs/seed{seed}/{method}/train_recam.tsv"
     wildcard_constraints:
-        method="|".join(RETRAINED),
+        method="|".join(names.RETRAINED),
     priority: 4
     threads: cores(config["machine"]["threads"])
     resources:
@@ -150,7 +157,7 @@ rule make_cams:
         script="workflow/scripts/make_cams.py",
         code=code("make_cams"),
         weak=WEAK,
-        checkpoint="results/seed{seed}/{method}/classifier.pt",
+        checkpoint=classifier_of_method,
     output:
         cams=directory("results/seed{seed}/{method}/cams"),
         manifest="results/seed{seed}/{method}/cams.sha256",
@@ -167,7 +174,8 @@ rule make_cams:
         machine=section("machine"),
     shell:
         "python {input.script} --data data --checkpoint {input.checkpoint} --cams {output.cams}"
-        " --manifest {output.manifest} --log {log} {params.machine} {params.make_cams}"
+        " --manifest {output.manifest} --log {log} --method {wildcards.method} {params.machine}"
+        " {params.make_cams}"
 
 
 # Writes a placeholder if the refiner needs no network, so that all refiners share one graph.
@@ -324,7 +332,7 @@ rule summarize:
             method=METHODS,
             table=["per_class", "thresholds", "confusion", "segmenter_curve"],
         ),
-        classifier_curves=expand(f"{RUN}/classifier_curve.csv", seed=SEEDS, method=WITH_MAPS),
+        classifier_curves=expand(f"{RUN}/classifier_curve.csv", seed=SEEDS, method=CLASSIFIERS),
         irn_curves=expand(f"{RUN}/irn_curve.csv", seed=SEEDS, method=WITH_MAPS),
         pictured=ancient(PICTURED),
         pictured_manifests=[f"{folder}.sha256" for folder in PICTURED],
@@ -365,7 +373,7 @@ rule draw:
             method=METHODS,
             table=["counts", "thresholds", "confusion", "segmenter_curve"],
         ),
-        classifier_curves=expand(f"{RUN}/classifier_curve.csv", seed=SEEDS, method=WITH_MAPS),
+        classifier_curves=expand(f"{RUN}/classifier_curve.csv", seed=SEEDS, method=CLASSIFIERS),
         irn_curves=expand(f"{RUN}/irn_curve.csv", seed=SEEDS, method=WITH_MAPS),
         pictured=ancient(PICTURED),
         pictured_manifests=[f"{folder}.sha256" for folder in PICTURED],
@@ -416,11 +424,11 @@ rule all:
     default_target: True
     input:
         rules.download.output,
-        expand(rules.train_cam.output, seed=SEEDS),
+        expand(rules.train_cam.output, seed=SEEDS, method=TRAINED),
         expand(
             rules.train_recam.output,
             seed=SEEDS,
-            method=[method for method in METHODS if method in RETRAINED],
+            method=[method for method in CLASSIFIERS if method in names.RETRAINED],
         ),
         expand(rules.make_cams.output, seed=SEEDS, method=WITH_MAPS),
         expand(rules.train_irn.output, seed=SEEDS, method=WITH_MAPS),

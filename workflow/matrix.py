@@ -128,7 +128,7 @@ def _last(summed: list[str]) -> list[Step]:
 def _add(
     steps: list[Step], seed: int, method: str, script: str, reads: list[str], makes: list[str]
 ) -> None:
-    name = f"{script}-seed{seed}" + ("" if script == "train_cam" else f"-{method}")
+    name = f"{script}-seed{seed}" + f"-{method}"
     made = tuple(f"results/seed{seed}/{method}/{file}" for file in makes)
     steps.append(Step(name, script, tuple(WEAK + reads), made))
 

@@ -150,6 +150,18 @@ def masks_to_train_on(wildcards):
     return f"results/seed{wildcards.seed}/{wildcards.method}/pseudo"
 
 
+def classifier_of_method(wildcards):
+    """The classifier whose maps a method reads."""
+    classifier = names.METHODS[wildcards.method].classifier
+    return f"results/seed{wildcards.seed}/{classifier}/classifier.pt"
+
+
+def classifier_of_stage_one(wildcards):
+    """The classifier that is trained on."""
+    training = names.METHODS[wildcards.method].training
+    return f"results/seed{wildcards.seed}/{training}/classifier.pt"
+
+
 def maps(pattern):
     """A file or folder of a run's maps; the upper bound has none."""
     return lambda wildcards: (

@@ -6,7 +6,7 @@ from typing import Annotated
 
 from _library import run
 
-from recam.catalogue.methods import load_classifier, maps_of
+from recam.catalogue.methods import load_classifier, make_readout
 from recam.checks.experiment import log_small_images
 from recam.data.layout import load_weak_split, require_classes
 from recam.io.resumable import ResumableFolder
@@ -18,8 +18,9 @@ from recam.runtime.precision import make_precision
 from recam.steps.command import fingerprint
 from recam.steps.launch import distributed
 from recam.steps.paths import In, Out
+from recam.steps.readout import readout_numbers
 from recam.steps.sections.machine import Machine
-from recam.steps.sections.make_cams import MakeCams
+from recam.steps.sections.make_cams import MakeCamsRun
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,7 +34,7 @@ class Paths:
 
 
 @distributed
-def main(paths: Paths, numbers: MakeCams, machine: Machine) -> None:
+def main(paths: Paths, numbers: MakeCamsRun, machine: Machine) -> None:
     """Load, extract, save the cams of each image."""
     device = make_device(machine.device, threads=machine.threads)
     split = load_weak_split(paths.data, numbers.split)
@@ -44,7 +45,7 @@ def main(paths: Paths, numbers: MakeCams, machine: Machine) -> None:
     key = fingerprint(paths, numbers, machine, inputs=(paths.data, paths.checkpoint))
     folder = ResumableFolder(paths.cams, key=key)
     write_cams(
-        maps_of(model.to(device), combine=numbers.combine),
+        make_readout(numbers.method, model.to(device), readout_numbers(numbers)),
         backbone_of(model),
         split,
         folder,

@@ -26,7 +26,7 @@ def main(paths: TrainingPaths, numbers: TrainCamRun, machine: Machine) -> None:
     whole = load_weak_split(paths.data, numbers.split)
     split, held_out = divided(whole, numbers.held_out)
     model_config = ModelConfig(
-        method="cam",
+        method=numbers.method,
         backbone=numbers.backbone,
         output_stride=numbers.output_stride,
         classes=split.classes,

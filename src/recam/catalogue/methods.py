@@ -1,33 +1,58 @@
-"""Methods by name: networks that train on image-level labels and give maps."""
+"""Methods by name: how a classifier is trained, whether it is re-activated, how its maps are read.
+
+The name of a method joins a key of each dictionary by ``-``; see ``recam.catalogue.names.METHODS``.
+"""
 
 from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import torch
-from torch import Tensor
 
 from recam.catalogue.backbones import make_backbone
+from recam.catalogue.names import METHODS
 from recam.io.checkpoints import ModelConfig, load_checkpoint
 from recam.methods.cam import Cam
-from recam.methods.recam import ReCam
+from recam.methods.recam import MEAN, ReCam
+from recam.methods.variant import Readout, Variant, Weights, both_views
+from recam.models.backbones import Backbone
 
-# From a trained CAM to the network of each method; `control` trains as long as `recam`, with
-# CAM's loss.
-METHODS: dict[str, Callable[[Cam | ReCam, float], Cam | ReCam]] = {
-    "cam": lambda cam, weight: cam,  # noqa: ARG005 one signature for all
-    "control": lambda cam, weight: cam,  # noqa: ARG005
-    "recam": lambda cam, weight: ReCam(cam, weight=weight),
+# How the classifier is trained: from a backbone and the configuration to a variant.
+TRAININGS: dict[str, Callable[[Backbone, ModelConfig], Variant]] = {
+    "cam": lambda backbone, config: Cam(
+        backbone, channels=backbone.channels, num_classes=len(config.classes)
+    ),
+}
+# From a trained variant to the network of stage two; `control` trains as long as `recam`, with the
+# variant's own losses.
+REACTIVATIONS: dict[str, Callable[[Variant, float], Variant]] = {
+    "control": lambda variant, weight: variant,  # noqa: ARG005 one signature for all
+    "recam": lambda variant, weight: ReCam(variant, weight=weight),
 }
 
 
-def make_classifier(model_config: ModelConfig) -> Cam | ReCam:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReadoutNumbers:
+    """Parameters of all read-outs; each uses its own."""
+
+    combine: str  # of W and V; of ReCAM only
+
+
+# How maps are read from a classifier; without one of these, its own maps of both views.
+READOUTS: dict[str, Callable[[Variant, ReadoutNumbers], Readout]] = {}
+
+
+def make_classifier(model_config: ModelConfig) -> Variant:
     """The network of a classification checkpoint, with fresh weights."""
-    backbone = make_backbone(model_config)
-    cam = Cam(backbone, channels=backbone.channels, num_classes=len(model_config.classes))
-    return METHODS[model_config.method](cam, model_config.weight)
+    method = METHODS[model_config.method]
+    variant = TRAININGS[method.training](make_backbone(model_config), model_config)
+    if not method.reactivation:
+        return variant
+    return REACTIVATIONS[method.reactivation](variant, model_config.weight)
 
 
-def load_classifier(path: Path) -> tuple[Cam | ReCam, tuple[str, ...]]:
+def load_classifier(path: Path) -> tuple[Variant, tuple[str, ...]]:
     """The trained classifier of a checkpoint, in eval mode on the CPU, and its classes."""
     tensors, model_config = load_checkpoint(path)
     model = make_classifier(model_config)
@@ -35,8 +60,20 @@ def load_classifier(path: Path) -> tuple[Cam | ReCam, tuple[str, ...]]:
     return model.to(memory_format=torch.channels_last).eval(), model_config.classes
 
 
-def maps_of(model: Cam | ReCam, *, combine: str) -> Callable[[Tensor], Tensor]:
-    """The function from normalised images to maps; only ReCAM uses ``combine``."""
+def make_readout(method: str, model: Variant, numbers: ReadoutNumbers) -> Readout:
+    """The read-out of a method, of its trained classifier."""
+    if readout := METHODS[method].readout:
+        return READOUTS[readout](model, numbers)
     if isinstance(model, ReCam):
-        return lambda images: model.maps(images, combine=combine)
-    return model.maps
+        return both_views(partial(model.maps, combine=numbers.combine))
+    return both_views(model.maps)
+
+
+def weights_of(model: Variant, combine: str) -> Weights:
+    """The linear classifier whose evidence a read-out follows: W, or its combination with V.
+
+    ``mean`` is of maps and not of weights; ``product`` takes its place.
+    """
+    if not isinstance(model, ReCam):
+        return model.weights
+    return model.combined("product" if combine == MEAN else combine)

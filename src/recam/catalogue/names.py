@@ -6,13 +6,15 @@ since an import of that file would import PyTorch, for seconds in every call of 
 
 import ast
 import difflib
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
+from itertools import product, starmap
 from pathlib import Path
 from typing import NamedTuple
 
 from recam.core.errors import UserError
 
 ROOM = Path(__file__).parent
+PLAIN = "cam"  # the training that a method's name leaves out before a re-activation
 WITH_CRF = "+crf"  # after the name of a propagation: a CRF refines its maps
 
 
@@ -21,6 +23,38 @@ class Parts(NamedTuple):
 
     propagation: str  # a name in recam.catalogue.refiners.PROPAGATORS
     has_crf: bool
+
+
+class Method(NamedTuple):
+    """The parts of a method, each the key of a dictionary in ``recam.catalogue.methods``."""
+
+    training: str
+    reactivation: str  # empty for none
+    readout: str  # empty for the classifier's own maps
+
+    @property
+    def classifier(self) -> str:
+        """The name of the method whose checkpoint is read: the same without a read-out."""
+        return _joined(self.training, self.reactivation)
+
+    @property
+    def name(self) -> str:
+        """``cam``, ``recam``, ``cam-lpcam``, ``seam-recam``: `cam` is left out before `recam`."""
+        return "-".join(filter(None, (self.classifier, self.readout)))
+
+
+def _joined(training: str, reactivation: str) -> str:
+    if training == PLAIN and reactivation:
+        return reactivation
+    return "-".join(filter(None, (training, reactivation)))
+
+
+def methods_of(
+    trainings: Iterable[str], reactivations: Iterable[str], readouts: Iterable[str]
+) -> dict[str, Method]:
+    """All methods by name: each training, with and without re-activation and read-out."""
+    parts = product(trainings, ("", *reactivations), ("", *readouts))
+    return {method.name: method for method in starmap(Method, parts)}
 
 
 def names_in(module: str, dictionary: str) -> tuple[str, ...]:
@@ -35,7 +69,12 @@ def names_in(module: str, dictionary: str) -> tuple[str, ...]:
 
 
 SUPERVISED = "supervised"  # the upper bound: a segmenter trained on ground truth, without cams
-METHODS = names_in("methods", "METHODS")
+TRAININGS = names_in("methods", "TRAININGS")
+METHODS = methods_of(
+    TRAININGS, names_in("methods", "REACTIVATIONS"), names_in("methods", "READOUTS")
+)
+# From a trained classifier of stage one.
+RETRAINED = tuple(name for name, m in METHODS.items() if m.reactivation and not m.readout)
 MADE = names_in("datasets", "MADE")
 REAL = names_in("datasets", "REAL")
 SEGMENTERS = names_in("segmenters", "SEGMENTERS")

@@ -13,37 +13,55 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 from torch.nn import functional
 
+from recam.methods.variant import Activations, Images, Labels, Maps, Variant, Weights
 from recam.runtime.precision import to_float32, without_autocast
 
 # Added to a map's maximum before dividing: a map of zeros stays zero (authors' code).
 EPSILON = 1e-5
 
 
-class Cam(nn.Module):
-    """A multi-label classifier: backbone features, average pooling, linear classifier W."""
+class Cam(Variant):
+    """A multi-label classifier: backbone features, average pooling, linear classifier W.
+
+    Map of class k: ReLU(W_k · f). Cost: one forward pass a view.
+    """
 
     def __init__(self, backbone: nn.Module, *, channels: int, num_classes: int):
         super().__init__()
         self.backbone = backbone
         self.classifier = bias_free_weights(num_classes, channels)  # W
 
-    def logits(self, images: Float[Tensor, "B 3 H W"]) -> Float[Tensor, "B K"]:
+    @property
+    def weights(self) -> Weights:
+        """W, a parameter."""
+        return self.classifier
+
+    def features(self, images: Images) -> Float[Tensor, "B C h w"]:
+        """The features of the backbone."""
+        return to_float32(self.backbone(images))
+
+    def logits(self, images: Images) -> Float[Tensor, "B K"]:
         """One logit per class: W times the spatial mean of the features."""
-        features = to_float32(self.backbone(images))
+        features = self.features(images)
         with without_autocast(features):
             return pooled_logits(self.classifier, features)
 
-    def loss(
-        self, images: Float[Tensor, "B 3 H W"], labels: Bool[Tensor, "B K"]
-    ) -> dict[str, Float[Tensor, ""]]:
+    def losses(self, images: Images, labels: Labels) -> tuple[dict[str, Tensor], Activations]:
         """Binary cross-entropy, the mean over images and classes (ReCAM paper, stage one)."""
-        return {"bce": multilabel_loss(self.logits(images), labels)}
-
-    def maps(self, images: Float[Tensor, "B 3 H W"]) -> Float[Tensor, "B K h w"]:
-        """ReLU(W · f): non-negative, not normalised."""
-        features = to_float32(self.backbone(images))
+        features = self.features(images)
         with without_autocast(features):
-            return torch.relu(project(self.classifier, features))
+            found = Activations(
+                features=features,
+                evidence=torch.relu(project(self.classifier, features)),
+                logits=pooled_logits(self.classifier, features),
+            )
+            return {"bce": multilabel_loss(found.logits, labels)}, found
+
+    def maps_by(self, images: Images, *weights: Weights) -> list[Maps]:
+        """ReLU(U · f) for each U: non-negative, not normalised."""
+        features = self.features(images)
+        with without_autocast(features):
+            return [torch.relu(project(each, features)) for each in weights]
 
 
 def peak_normalised(maps: Float[Tensor, "*B h w"]) -> Float[Tensor, "*B h w"]:

@@ -15,17 +15,9 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 from torch.nn import functional
 
-from recam.methods.cam import (
-    Cam,
-    bias_free_weights,
-    multilabel_loss,
-    peak_normalised,
-    pooled_logits,
-    project,
-)
-from recam.runtime.precision import to_float32, without_autocast
-
-Weights = Float[Tensor, "K C"]
+from recam.methods.cam import bias_free_weights, peak_normalised
+from recam.methods.variant import Activations, Images, Labels, Maps, Variant, Weights
+from recam.runtime.precision import without_autocast
 
 # The weights of the final maps, from the classifier W and the re-classifier V. The paper says "in
 # the same way as CAM"; the authors' code multiplies the two on VOC and takes W alone on COCO.
@@ -40,50 +32,61 @@ COMBINATIONS: dict[str, Callable[[Weights, Weights], Weights]] = {
 MEAN = "mean"  # of the maps of `classifier` and `product`
 
 
-class ReCam(nn.Module):
-    """Re-activation of a trained CAM or ReCAM: its backbone and classifier, and a re-classifier."""
+class ReCam(Variant):
+    """Re-activation of a trained variant: a re-classifier V judges what its evidence pools."""
 
-    def __init__(self, cam: "Cam | ReCam", *, weight: float):
+    def __init__(self, variant: Variant, *, weight: float):
         super().__init__()
-        self.backbone = cam.backbone
-        self.classifier = cam.classifier  # W
-        self.reclassifier = bias_free_weights(*cam.classifier.shape)  # V
+        self.variant = variant.variant if isinstance(variant, ReCam) else variant
+        self.reclassifier = bias_free_weights(*self.variant.weights.shape)  # V
         self.weight = weight  # lambda in the paper's L = L_bce + lambda * L_sce
 
-    def logits(self, images: Float[Tensor, "B 3 H W"]) -> Float[Tensor, "B K"]:
-        """One logit per class: W, the first classifier, times the spatial mean of the features."""
-        features = to_float32(self.backbone(images))
-        with without_autocast(features):
-            return pooled_logits(self.classifier, features)
+    @property
+    def backbone(self) -> nn.Module | Tensor:
+        """The backbone of the variant."""
+        return self.variant.backbone
 
-    def loss(
-        self, images: Float[Tensor, "B 3 H W"], labels: Bool[Tensor, "B K"]
-    ) -> dict[str, Float[Tensor, ""]]:
-        """L_bce and lambda · L_sce. Nothing is detached: V, W, the maps and the backbone learn."""
-        features = to_float32(self.backbone(images))
-        with without_autocast(features):
-            evidence = peak_normalised(torch.relu(project(self.classifier, features)))
-            class_features = pool_by_class(evidence, features)
-            return {
-                "bce": multilabel_loss(pooled_logits(self.classifier, features), labels),
-                "sce": self.weight * softmax_loss(class_features @ self.reclassifier.T, labels),
-            }
+    @property
+    def weights(self) -> Weights:
+        """W, the classifier of the variant."""
+        return self.variant.weights
 
-    def maps(self, images: Float[Tensor, "B 3 H W"], *, combine: str) -> Float[Tensor, "B K h w"]:
-        """ReLU(U · f) with U the chosen combination of W and V: non-negative, not normalised.
+    def features(self, images: Images) -> Float[Tensor, "B C h w"]:
+        """The features of the variant."""
+        return self.variant.features(images)
+
+    def logits(self, images: Images) -> Float[Tensor, "B K"]:
+        """The logits of the variant."""
+        return self.variant.logits(images)
+
+    def losses(self, images: Images, labels: Labels) -> tuple[dict[str, Tensor], Activations]:
+        """The variant's losses (L_bce of CAM) and lambda · L_sce.
+
+        Nothing is detached: V, W, the maps and the backbone learn.
+        """
+        losses, found = self.variant.losses(images, labels)
+        with without_autocast(found.features):
+            class_features = pool_by_class(peak_normalised(found.evidence), found.features)
+            sce = softmax_loss(class_features @ self.reclassifier.T, labels)
+            return losses | {"sce": self.weight * sce}, found
+
+    def combined(self, combine: str) -> Weights:
+        """U: the chosen combination of W and V."""
+        return COMBINATIONS[combine](self.weights, self.reclassifier)
+
+    def maps_by(self, images: Images, *weights: Weights) -> list[Maps]:
+        """The maps of the variant."""
+        return self.variant.maps_by(images, *weights)
+
+    def maps(self, images: Images, *, combine: str = "classifier") -> Maps:
+        """The maps of U, the chosen combination of W and V: non-negative, not normalised.
 
         ``mean`` gives the mean of two such maps, of W and of V ⊙ W, each with a peak of 1.
         """
-        features = to_float32(self.backbone(images))
-        with without_autocast(features):
-            if combine == MEAN:
-                both = [self._map(features, name) for name in ("classifier", "product")]
-                return torch.stack([peak_normalised(one) for one in both]).mean(dim=0)
-            return self._map(features, combine)
-
-    def _map(self, features: Float[Tensor, "B C h w"], combine: str) -> Float[Tensor, "B K h w"]:
-        weights = COMBINATIONS[combine](self.classifier, self.reclassifier)
-        return torch.relu(project(weights, features))
+        if combine != MEAN:
+            return self.maps_by(images, self.combined(combine))[0]
+        both = self.maps_by(images, self.weights, self.combined("product"))
+        return torch.stack([peak_normalised(one) for one in both]).mean(dim=0)
 
 
 def pool_by_class(

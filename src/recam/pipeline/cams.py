@@ -9,15 +9,16 @@ from recam.data.layout import WeakSplit
 from recam.io.resumable import ResumableFolder
 from recam.io.scores import ScoredClasses, save_scores
 from recam.methods.cam import peak_normalised
+from recam.methods.variant import Readout
 from recam.models.backbones import Backbone
-from recam.pipeline.inference import Maps, maps_of_images
+from recam.pipeline.inference import maps_of_images
 from recam.runtime.distributed import shard
 from recam.runtime.progress import progress
 from recam.runtime.threads import writing_behind
 
 
 def write_cams(
-    maps: Maps,
+    readout: Readout,
     backbone: Backbone,
     split: WeakSplit,
     folder: ResumableFolder,
@@ -28,13 +29,14 @@ def write_cams(
 ) -> None:
     """Write the cams of this rank's shard of ``split``; images that ``folder`` has are left out.
 
-    ``maps`` takes images normalised by ``backbone`` and computes on the device of its weights.
+    ``readout`` takes images normalised by ``backbone`` and computes on the device of its weights.
     """
     device = next(backbone.parameters()).device
     left = [i for i in shard(range(len(split.ids))) if not folder.has(f"{split.ids[i]}.npz")]
     all_maps = maps_of_images(
-        maps,
+        readout,
         [split.images[i] for i in left],
+        split.labels[left],
         scales=scales,
         batch_size=batch_size,
         normalise=backbone.normalise,

@@ -9,8 +9,7 @@ from jaxtyping import Bool, Float
 from recam.core.randomness import derived_seed
 from recam.data.layout import WeakSplit
 from recam.data.loading import LabelledImages
-from recam.methods.cam import Cam
-from recam.methods.recam import ReCam
+from recam.methods.variant import Variant
 
 PREFIX = "held-out "  # of these values' names in a training curve
 BATCH = 16  # images
@@ -51,7 +50,7 @@ def recall_and_precision(
     return {name: float(right / n) if n else float("nan") for name, n in pairs.items()}
 
 
-def held_out_scores(model: Cam | ReCam, images: LabelledImages) -> Callable[[], dict[str, float]]:
+def held_out_scores(model: Variant, images: LabelledImages) -> Callable[[], dict[str, float]]:
     """A function that gives the losses, the recall and the precision on held-out images.
 
     Every call sees the same views of the images. Recall and precision count (image, class) pairs;

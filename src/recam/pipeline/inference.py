@@ -8,12 +8,13 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from jaxtyping import Float, UInt8
+from jaxtyping import Bool, Float, UInt8
 from torch import Tensor
 from torch.nn import functional
 
 from recam.core.errors import UserError
 from recam.io.images import image_size, read_image, resized
+from recam.methods.variant import Readout, both_views
 from recam.runtime.precision import autocast
 from recam.runtime.threads import read_ahead
 
@@ -69,13 +70,26 @@ def averaged_maps(
 
     Raises ValueError without a scale.
     """
+    everything = torch.ones(len(images), 0, dtype=torch.bool)
+    return averaged(both_views(maps), images, everything, scales=scales)
+
+
+def averaged(
+    readout: Readout,
+    images: Float[Tensor, "B 3 H W"],
+    present: Bool[Tensor, "B K"],
+    *,
+    scales: tuple[float, ...],
+) -> Float[Tensor, "B K H W"]:
+    """The mean of a read-out over scales, at the size of the images.
+
+    Raises ValueError without a scale.
+    """
     size = images.shape[2:]
     total: Tensor | None = None
     for scale in scales:
-        scaled = _rescaled(images, scale)
-        # Both views in one batch; the maps of the mirror image are mirrored back.
-        plain, mirrored = maps(torch.cat([scaled, scaled.flip(3)])).chunk(2)
-        both = functional.interpolate(plain + mirrored.flip(3), size=size, mode="bilinear")
+        maps = readout(_rescaled(images, scale), present)
+        both = functional.interpolate(maps, size=size, mode="bilinear")
         total = both if total is None else total + both
     if total is None:
         raise ValueError("scales: expected at least one, got none")
@@ -83,8 +97,9 @@ def averaged_maps(
 
 
 def maps_of_images(
-    maps: Maps,
+    readout: Readout,
     paths: list[Path],
+    labels: Bool[np.ndarray, "N K"],
     *,
     scales: tuple[float, ...],
     batch_size: int,
@@ -94,15 +109,16 @@ def maps_of_images(
 ) -> Iterator[tuple[int, Float[Tensor, "K H W"]]]:
     """Yield the position in ``paths`` and the averaged maps of every image, ordered by size.
 
-    ``normalise`` maps pixels in [0, 1] to the input of the network, as ``Backbone.normalise`` does.
-    Raises UserError for an unreadable image.
+    ``labels`` are the present classes of the images. ``normalise`` maps pixels in [0, 1] to the
+    input of the network, as ``Backbone.normalise`` does. Raises UserError for an unreadable image.
     """
     for batch in equal_size_batches(paths, batch_size=batch_size):
-        with torch.inference_mode():
+        present = torch.from_numpy(labels[list(batch.positions)]).to(device)
+        # Not inference mode: some read-outs climb gradients.
+        with torch.no_grad(), autocast(precision, device):
             images = normalise(batch.pixels.to(device))
-            with autocast(precision, device):
-                averaged = averaged_maps(maps, images, scales=scales)
-        yield from zip(batch.positions, averaged, strict=True)
+            maps = averaged(readout, images, present, scales=scales)
+        yield from zip(batch.positions, maps, strict=True)
 
 
 def shrunk_size(size: tuple[int, int], longest_side: int | None) -> tuple[int, int]:

@@ -126,13 +126,14 @@ def write_curve(path: Path, curve: list[EpochLoss]) -> None:
 def parameter_groups(model: nn.Module, learning_rates: dict[str, float]) -> list[dict]:
     """Trainable parameters, grouped by attribute of the model, with the groups' learning rates.
 
-    Group "" holds the parameters of other attributes. With a rate for ".bias", their biases form a
+    A re-activated variant's attributes count as the model's own. Group "" holds the parameters of
+    other attributes. With a rate for ".bias", their biases form a
     group without weight decay, as published for DeepLab's head.
     """
     groups: dict[str, list[nn.Parameter]] = {name: [] for name in learning_rates}
     for name, parameter in model.named_parameters():
         if parameter.requires_grad:
-            owner = name.split(".")[0]
+            owner = name.removeprefix("variant.").split(".")[0]
             rest = BIASES if BIASES in groups and name.endswith(BIASES) else ""
             groups[owner if owner in groups else rest].append(parameter)
     own = {BIASES: {"weight_decay": 0.0}}  # other groups use the optimizer's

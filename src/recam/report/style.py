@@ -26,7 +26,16 @@ LOOKS = {
     "recam": Look("ReCAM", "#0072B2", "D"),
     "supervised": Look("supervised", "#000000", "^"),
 }
-# For methods that are not listed above, by their names.
+# Parts of the names of other methods, each with its colour and marker.
+PARTS = {
+    "seam": "SEAM",
+    "eps": "EPS",
+    "advcam": "AdvCAM",
+    "lpcam": "LPCAM",
+    "gradcam": "Grad-CAM",
+    "gradcampp": "Grad-CAM++",
+    "layercam": "LayerCAM",
+}
 OTHER_LOOKS = (("#D55E00", "v"), ("#009E73", "P"), ("#CC79A7", "X"), ("#56B4E9", "*"))
 STAGES = {"cams": "cams", "pseudo": "pseudo masks", "seg": "segmentation"}
 # Outcomes of an object's pixels, and changes of a pixel from one method to another.
@@ -35,9 +44,11 @@ BECAME_RIGHT, BECAME_WRONG = "#00E5FF", "#FF2D2D"  # no class has these colours
 
 
 def look_of(method: str) -> Look:
-    """The look of a method; one that is not in LOOKS is called by its own name."""
+    """The look of a method; one that is not in LOOKS is called by the names of its parts."""
     colour, marker = OTHER_LOOKS[sum(method.encode()) % len(OTHER_LOOKS)]
-    return LOOKS.get(method, Look(method, colour, marker))
+    known = PARTS | {method: look.name for method, look in LOOKS.items()}
+    name = " + ".join(known.get(part, part) for part in method.split("-"))
+    return LOOKS.get(method, Look(name, colour, marker))
 
 
 def ordered(methods: Iterable[str]) -> list[str]:

@@ -25,6 +25,7 @@ HARM = {
     "bce_of_start": "held-out binary cross-entropy at {:.0f} % of that at epoch 0",
     "recall_change": "held-out recall {:+.0f} points",
 }
+RETRAINED = {"control", "recam"}  # parts of a method's name
 PERCENT = 100.0
 NAMES = 6  # classes that a remedy names
 ABSENT = "-"
@@ -186,7 +187,7 @@ def _held_out(run: Run) -> dict[str, float]:
         values = held_out(curve, sign)
         if values:
             found[sign] = PERCENT * values[max(values)]
-    if run.method != "cam":  # others start from CAM's classifier, their epoch 0
+    if RETRAINED & set(run.method.split("-")):  # from a trained classifier, its epoch 0
         bce, recall = held_out(curve, "bce"), held_out(curve, "recall")
         if bce.get(0):
             found["bce_of_start"] = PERCENT * bce[max(bce)] / bce[0]

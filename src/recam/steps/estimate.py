@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from recam.catalogue.names import SUPERVISED, needs_irn
+from recam.catalogue.names import METHODS, PLAIN, SUPERVISED, needs_irn
 from recam.steps.params import Experiment
 from recam.steps.sections.train_cam import TrainCam
 from recam.steps.sections.train_irn import TrainIrn
@@ -42,7 +42,9 @@ def works_of(numbers: Experiment, data: DataSize) -> list[StepWork]:
     """The work of every step that takes long, in the order of the Snakefile."""
     seeds, methods = len(numbers.random_seeds), len(numbers.methods)
     mapped = [method for method in numbers.methods if method != SUPERVISED]
-    retrained = [method for method in mapped if method != "cam"]
+    methods_with_maps = [METHODS[name] for name in mapped]
+    trained = {method.training for method in methods_with_maps} | {PLAIN}
+    retrained = {method.classifier for method in methods_with_maps if method.reactivation}
     with_maps = seeds * len(mapped)
     threads = numbers.machine.threads
     of, final = data.images, numbers.evaluate
@@ -60,7 +62,7 @@ def works_of(numbers: Experiment, data: DataSize) -> list[StepWork]:
         del counts[CONFIDENT], counts["train_irn"]
     first = StepWork(
         step="train_cam",
-        runs=seeds,
+        runs=seeds * len(trained),
         images=_trained(numbers.train_cam, of),
         threads=numbers.train_cam.threads,
     )

@@ -10,8 +10,8 @@ from torch import nn
 from recam.data.layout import WeakSplit
 from recam.data.loading import Augmentation, LabelledImages, MaskedImages, training_batches
 from recam.io.checkpoints import ModelConfig, save_checkpoint
-from recam.methods.cam import Cam
 from recam.methods.recam import ReCam
+from recam.methods.variant import Variant
 from recam.models.backbones import backbone_of
 from recam.pipeline.held_out import held_out_scores
 from recam.pipeline.training import Callbacks, Recipe, epochs_done, train, write_curve
@@ -91,7 +91,7 @@ def _judge(trainee: Trainee, augmentation: Augmentation) -> Callable[[], dict[st
     if trainee.held_out is None:
         return None
     images = LabelledImages(trainee.held_out, augmentation, random_seed=0)
-    return held_out_scores(cast(Cam | ReCam, trainee.model), images)
+    return held_out_scores(cast(Variant, trainee.model), images)
 
 
 def _augmentation(numbers: Training, model: nn.Module) -> Augmentation:

@@ -97,7 +97,7 @@ def warnings_of(numbers: Experiment, facts: DataFacts) -> list[str]:
 def chosen_splits(numbers: Experiment) -> dict[str, str]:
     """The splits that the experiment reads, by the dotted key of their parameter."""
     used = ["train_cam", "make_cams", "train_seg"]
-    used += ["train_recam"] * any(m in METHODS and m != "cam" for m in numbers.methods)
+    used += ["train_recam"] * any(m in METHODS and METHODS[m].reactivation for m in numbers.methods)
     used += ["train_irn"] * needs_irn(numbers.make_pseudo.refiner)
     chosen = {f"{name}.split": getattr(numbers, name).split for name in used}
     final = numbers.evaluate

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim import SGD
 
-from recam.catalogue.methods import make_classifier, maps_of
+from recam.catalogue.methods import make_classifier, make_readout
 from recam.catalogue.names import REFINERS, needs_irn
 from recam.catalogue.refiners import RefinerNumbers, make_irn, make_propagator
 from recam.core.labels import IGNORE
@@ -33,6 +33,7 @@ from recam.runtime.precision import autocast
 from recam.steps.bench import PRESENT, Bench
 from recam.steps.crf import crf_of
 from recam.steps.estimate import CONFIDENT
+from recam.steps.readout import readout_numbers
 from recam.steps.sections.shared import Training
 from recam.steps.sections.train_seg import TrainSegRun
 from recam.steps.segmenter import initial_segmenter
@@ -138,7 +139,7 @@ def _make_cams(bench: Bench) -> tuple[Run, int]:
     def run() -> None:
         folder = ResumableFolder(bench.folder / "maps", key="")
         write_cams(
-            maps_of(model, combine=numbers.combine),
+            make_readout("recam", model, readout_numbers(numbers)),
             backbone_of(model),
             bench.split,
             folder,

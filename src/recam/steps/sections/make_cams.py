@@ -4,7 +4,8 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from recam.steps.sections.shared import BatchSize, Scales, Section, Split
+from recam.catalogue.names import METHODS
+from recam.steps.sections.shared import BatchSize, Scales, Section, Split, name_from
 
 
 class MakeCams(Section):
@@ -21,3 +22,11 @@ class MakeCams(Section):
     ]
     scales: Scales
     batch_size: BatchSize
+
+
+class MakeCamsRun(MakeCams):
+    """Maps of one method."""
+
+    method: Annotated[
+        str, *name_from(tuple(METHODS)), Field(description="method whose read-out gives the maps")
+    ]

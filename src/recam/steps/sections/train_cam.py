@@ -4,6 +4,7 @@ from typing import Annotated
 
 from pydantic import Field
 
+from recam.catalogue.names import TRAININGS
 from recam.steps.sections.shared import (
     BackboneName,
     FrozenBatchNorm,
@@ -14,6 +15,7 @@ from recam.steps.sections.shared import (
     Split,
     Training,
     Weights,
+    name_from,
 )
 
 
@@ -37,4 +39,8 @@ class TrainCam(Training):
 
 
 class TrainCamRun(TrainCam, Replicate):
-    """Stage one of one replicate."""
+    """Stage one of one training and replicate."""
+
+    method: Annotated[
+        str, *name_from(TRAININGS), Field(description="method by which the classifier is trained")
+    ]

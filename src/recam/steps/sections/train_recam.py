@@ -4,7 +4,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from recam.catalogue.names import METHODS
+from recam.catalogue.names import RETRAINED
 from recam.steps.sections.shared import (
     HeadRate,
     HeldOut,
@@ -43,5 +43,5 @@ class TrainRecamRun(TrainRecam, Replicate):
     """Stage two of one method and replicate."""
 
     method: Annotated[
-        str, *name_from(METHODS), Field(description="method to train from a trained CAM")
+        str, *name_from(RETRAINED), Field(description="method to train from a trained classifier")
     ]

@@ -1,0 +1,80 @@
+"""The contract of all CAM variants: features, evidence and logits, and read-outs of maps.
+
+A variant is a classifier that localises: from features f it gives evidence of each class at every
+position. Re-activation and every read-out work on anything that keeps this contract.
+
+Axes: B images, K foreground classes, C channels, H W pixels, h w feature grid.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor, nn
+
+Images = Float[Tensor, "B 3 H W"]
+Labels = Bool[Tensor, "B K"]
+Weights = Float[Tensor, "K C"]
+Maps = Float[Tensor, "B K h w"]
+
+# From normalised images and their present classes (B, K) to the sum of the maps of each image and
+# of its mirror image, mirrored back: (B, K, h, w), non-negative, not normalised. Maps of absent
+# classes may hold any finite values; nothing reads them.
+Readout = Callable[[Tensor, Tensor], Tensor]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Activations:
+    """The outputs of a variant for a batch of images."""
+
+    features: Float[Tensor, "B C h w"]
+    evidence: Maps  # >= 0, not normalised
+    logits: Float[Tensor, "B K"]
+
+
+class Variant(nn.Module, ABC):
+    """A multi-label classifier whose evidence is linear in its features, up to what follows.
+
+    Subclasses have a ``backbone``.
+    """
+
+    @property
+    @abstractmethod
+    def weights(self) -> Weights:
+        """W: the linear classifier of the foreground classes."""
+
+    @abstractmethod
+    def features(self, images: Images) -> Float[Tensor, "B C h w"]:
+        """The features f that W classifies, in float32."""
+
+    @abstractmethod
+    def losses(self, images: Images, labels: Labels) -> tuple[dict[str, Tensor], Activations]:
+        """The losses of the variant by name, each with its weight, and the activations."""
+
+    @abstractmethod
+    def maps_by(self, images: Images, *weights: Weights) -> list[Maps]:
+        """The maps of each linear classifier, W or another one: >= 0, not normalised."""
+
+    def loss(self, images: Images, labels: Labels) -> dict[str, Tensor]:
+        """The losses by name; their sum is minimised."""
+        return self.losses(images, labels)[0]
+
+    def logits(self, images: Images) -> Float[Tensor, "B K"]:
+        """One logit per class: W times the spatial mean of the features."""
+        return self.features(images).mean(dim=(2, 3)) @ self.weights.T
+
+    def maps(self, images: Images) -> Maps:
+        """The maps of W."""
+        return self.maps_by(images, self.weights)[0]
+
+
+def both_views(maps: Callable[[Tensor], Tensor]) -> Readout:
+    """The read-out that sums the maps of the images and of their mirror images."""
+
+    def readout(images: Tensor, present: Tensor) -> Tensor:  # noqa: ARG001 the contract
+        plain, mirrored = maps(torch.cat([images, images.flip(3)])).chunk(2)
+        return plain + mirrored.flip(3)
+
+    return readout
