@@ -35,7 +35,7 @@ images, labels = torch.rand(2, 3, 32, 32), torch.tensor([[True, False], [False, 
 model = methods.make_classifier(config)
 assert model.maps(images).shape == (2, 2, 2, 2)
 assert set(model.loss(images, labels)) == {"bce", "sce"}
-numbers = methods.ReadoutNumbers(combine="product")
+numbers = methods.ReadoutNumbers(combine="product", levels=(-1,))
 with torch.no_grad():
     plain = methods.make_readout("smoothed-recam", model, numbers)(images, labels)
     squares = methods.make_readout("smoothed-recam-squared", model, numbers)(images, labels)
