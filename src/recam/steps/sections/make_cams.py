@@ -20,6 +20,14 @@ class MakeCams(Section):
             "and V * W"
         ),
     ]
+    geometry: Annotated[
+        Literal["image", "published"],
+        Field(
+            description="place of maps: each grid is stretched to the image (image), or enlarged "
+            "to the next multiples of 16 pixels and cropped, with images resized as bytes "
+            "(published); published thresholds were tuned on the latter"
+        ),
+    ]
     scales: Scales
     batch_size: BatchSize
     advcam_weights: Annotated[
@@ -56,7 +64,11 @@ class MakeCams(Section):
     ]
     advcam_batch_size: Annotated[
         int,
-        Field(ge=1, description="AdvCAM: classes of images of a batch that are climbed together"),
+        Field(
+            ge=1,
+            description="AdvCAM: classes of images of one batch that are climbed together; each "
+            "keeps the activations of two images in memory",
+        ),
     ]
 
 
