@@ -64,7 +64,11 @@ class MakeCams(Section):
     ]
     advcam_batch_size: Annotated[
         int,
-        Field(ge=1, description="AdvCAM: classes of images of a batch that are climbed together"),
+        Field(
+            ge=1,
+            description="AdvCAM: classes of images of one batch that are climbed together; each "
+            "keeps the activations of two images in memory",
+        ),
     ]
 
 
