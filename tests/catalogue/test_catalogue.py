@@ -171,10 +171,11 @@ def test_irn_walks_between_the_edges_of_its_network(generator):
         irn = make_irn(replace(MODEL_CONFIG, method="irn", radius=3)).eval()
     assert irn.radius == 3
     scores, pixels = (torch.rand(2, n, 32, 48, generator=generator) for n in (1, 3))
-    walk = Walk(radius=3, power=2.0, steps=4)
+    walk = Walk(radius=3, power=2.0, steps=4, cams_power=1.5)
     with torch.no_grad():
         spread = make_propagator("irn+crf", numbers(irn=irn, walk=walk))(scores, pixels)
-        expected = walked(scores, edges_of(irn, pixels), radius=3, power=2.0, steps=4)
+        edges = edges_of(irn, pixels)
+        expected = walked(scores, edges, radius=3, power=2.0, steps=4, cams_power=1.5)
     assert torch.equal(spread, expected)
 
 
