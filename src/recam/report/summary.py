@@ -16,6 +16,13 @@ NOTHING_SCORED = (
     "`results/seed*/METHOD/pseudo`, predictions in `results/seed*/METHOD/predictions`."
 )
 
+LOCALISATION = {
+    "pointing": "Pointing game",
+    "box_accuracy": "Box accuracy (MaxBoxAccV2)",
+    "insertion": "Insertion (higher is better)",
+    "deletion": "Deletion (lower is better)",
+}
+
 # Columns that are text whatever they look like: an id such as 0025, a class named 1 or NA.
 TEXT = {
     "counts.csv": ("image",),
@@ -156,15 +163,25 @@ def miou_lines(metrics: Metrics) -> list[str]:
 
 def _notes(metrics: Metrics) -> list[str]:
     stages = [values for methods in metrics.values() for values in methods.values()]
+    localisation = _localisation(metrics["cams"])
     if stages and not any("miou" in values for values in stages):
-        return [NOTHING_SCORED]
+        return localisation or [NOTHING_SCORED]
     notes = [
         f"Scored on {values['images']} of {values['of']} images of {values['split']}; "
         "the others have no ground truth."
         for values in stages
         if 0 < int(values.get("images", 0)) < int(values["of"])
     ]
-    return list(dict.fromkeys(notes))  # once for each split
+    return [*dict.fromkeys(notes), *localisation]  # once for each split
+
+
+def _localisation(cams: dict[str, dict[str, float | str]]) -> list[str]:
+    """A sentence for each localisation score of the maps, with the value of each method."""
+    return [
+        f"{words} of cams, %: {', '.join(values)}."
+        for name, words in LOCALISATION.items()
+        if (values := [f"{look_of(m).name} {v[name]:.1f}" for m, v in cams.items() if name in v])
+    ]
 
 
 def _with_ratio(
