@@ -15,7 +15,7 @@ from recam.core.errors import UserError
 from recam.data.layout import MASKS, WEAK_PARTS
 from recam.io.atomic import replace_with, write_manifest
 from recam.steps.paths import Out
-from recam.steps.sections.download import OF_MADE, Download
+from recam.steps.sections.download import OF_MADE, OF_REAL, Download
 
 REPORT = "report in words, then CSVs of classes, co-occurrence and faults"
 
@@ -40,9 +40,8 @@ def main(paths: Paths, numbers: Download) -> None:
     for folder in (new, rejected):
         shutil.rmtree(folder, ignore_errors=True)
     originals = data / "originals" / numbers.dataset
-    side = numbers.longest_side
-    sources = Sources(source=numbers.source, originals=originals, longest_side=side)
-    fill(new, numbers.dataset, sources, made)
+    of_real = {name: getattr(numbers, name) for name in OF_REAL}
+    fill(new, numbers.dataset, Sources(originals=originals, **of_real), made)
     report = check_data(new)
     folder = rejected if report.errors else paths.check[0].parent
     write_report(report, folder)

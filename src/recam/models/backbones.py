@@ -118,6 +118,10 @@ class TorchvisionResNet(Backbone):
             features.append(stage(features[-1]))
         return features
 
+    def round_up_pooling(self) -> None:
+        """Round the size of the stem's pooled grid up, as in DeepLabV2's network."""
+        cast(nn.MaxPool2d, self.stem.get_submodule("maxpool")).ceil_mode = True
+
     def freeze_stem(self) -> None:
         """Freeze conv1 and bn1, affine parameters and statistics included."""
         self.stem.requires_grad_(requires_grad=False)
