@@ -16,6 +16,7 @@ from recam.io.checkpoints import ModelConfig, load_checkpoint
 from recam.methods.advcam import AdvCam, Climb
 from recam.methods.cam import Cam
 from recam.methods.recam import MEAN, ReCam
+from recam.methods.seam import Seam
 from recam.methods.variant import Readout, Variant, Weights, both_views
 from recam.models.backbones import Backbone
 
@@ -23,6 +24,9 @@ from recam.models.backbones import Backbone
 TRAININGS: dict[str, Callable[[Backbone, ModelConfig], Variant]] = {
     "cam": lambda backbone, config: Cam(
         backbone, channels=backbone.channels, num_classes=len(config.classes)
+    ),
+    "seam": lambda backbone, config: Seam(
+        backbone, num_classes=len(config.classes), scale=config.view_scale, pcm=config.pcm
     ),
 }
 # From a trained variant to the network of stage two; `control` trains as long as `recam`, with the
