@@ -9,7 +9,8 @@ from typing import Any, cast
 import pandas as pd
 
 from recam.core.errors import UserError
-from recam.report.style import STAGES, look_of, ordered
+from recam.report.methods import ordered, parts_of
+from recam.report.style import STAGES, look_of
 
 NOTHING_SCORED = (
     "Nothing was scored: the data set has no ground truth. Pseudo masks are in "
@@ -41,8 +42,13 @@ class Run:
 
     @property
     def method(self) -> str:
-        """cam, recam, control or supervised."""
+        """The name of the method, such as cam, recam-lpcam or supervised."""
         return self.folder.name
+
+    @property
+    def classifier(self) -> "Run":
+        """The run whose classifier this one reads: another one, if methods share a classifier."""
+        return Run(folder=self.folder.with_name(parts_of(self.method).classifier))
 
     @property
     def random_seed(self) -> int:
@@ -102,11 +108,15 @@ def gathered_table(runs: list[Run], name: str) -> pd.DataFrame:
 def gathered_curves(runs: list[Run]) -> pd.DataFrame:
     """Losses by epoch of all classifiers, IRNs and segmenters, with a column ``network``.
 
-    Networks that are not trained yet are left out.
+    A classifier that several runs share is listed once, as that of its own method. Networks that
+    are not trained yet are left out.
     """
     tables = []
-    for network in ("classifier", "irn", "segmenter"):
-        trained = [run for run in runs if (run.folder / f"{network}_curve.csv").is_file()]
+    networks = {"classifier": [run.classifier for run in runs], "irn": runs, "segmenter": runs}
+    for network, owners in networks.items():
+        trained = [
+            run for run in dict.fromkeys(owners) if (run.folder / f"{network}_curve.csv").is_file()
+        ]
         if trained:
             table = gathered_table(trained, f"{network}_curve.csv")
             table.insert(2, "network", network)
