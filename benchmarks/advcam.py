@@ -18,7 +18,7 @@ from recam.catalogue.methods import make_classifier
 from recam.methods.advcam import AdvCam, Climb
 from recam.methods.cam import Cam, peak_normalised, project
 
-STEPS, STEPS_ON_GPU = 4, 27  # the second of presets/voc12.yaml
+STEPS, STEPS_ON_GPU = 4, 27  # the second of presets/voc12_advcam.yaml
 CLASSES = 3  # present in each image
 CLIMB = Climb(
     steps=STEPS, step_size=0.08, weight=7.0, threshold=0.5, penalty="published", batch_size=12
