@@ -10,6 +10,7 @@ n = K + 1 with the background first.
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Protocol, cast, runtime_checkable
 
 import torch
 from jaxtyping import Float
@@ -19,7 +20,6 @@ from torch.nn import functional
 from recam.core.errors import UserError
 from recam.methods.cam import EPSILON, Cam, multilabel_loss, pooled_logits, project
 from recam.methods.variant import Activations, Images, Labels, Maps, Weights
-from recam.models.backbones import BATCH_NORMS, Backbone, backbone_of
 from recam.runtime.precision import to_float32, without_autocast
 
 # Channels of the pixel correlation module: of its two levels, and of the space it compares in.
@@ -30,6 +30,18 @@ HARDEST = 0.2  # fraction of the differences whose mean is L_ecr
 EARLIER = slice(-3, -1)  # the levels that PCM compares: the two before the last
 
 Affinity = Float[Tensor, "B P P"]
+
+
+@runtime_checkable  # the tests check types at run time
+class LevelledBackbone(Protocol):
+    """A backbone that gives its levels together with its final features."""
+
+    channels: int  # of the final features
+    level_channels: tuple[int, ...]  # of every level, the finest first
+
+    def with_levels(self, images: Tensor, /) -> tuple[list[Tensor], Tensor]:
+        """The levels, the finest first, and the final features."""
+        ...
 
 
 class PixelCorrelation(nn.Module):
@@ -93,8 +105,10 @@ class Seam(Cam):
     ['bce', 'er', 'min', 'ecr']
     """
 
-    def __init__(self, backbone: Backbone, *, num_classes: int, scale: float, pcm: bool):
-        super().__init__(backbone, channels=backbone.channels, num_classes=num_classes)
+    def __init__(self, backbone: LevelledBackbone, *, num_classes: int, scale: float, pcm: bool):
+        super().__init__(
+            cast(nn.Module, backbone), channels=backbone.channels, num_classes=num_classes
+        )
         self.scale = scale
         self.pcm = PixelCorrelation(*earlier_channels(backbone)) if pcm else None
 
@@ -132,7 +146,7 @@ class Seam(Cam):
     def _view(self, images: Images) -> _View:
         if self.pcm is None:
             return _View(features=self.features(images), affinity=None)
-        levels, final = backbone_of(self).with_levels(images)
+        levels, final = cast(LevelledBackbone, self.backbone).with_levels(images)
         features = to_float32(final)
         early, late = levels[EARLIER]
         affinity = self.pcm(images, early, late, grid=features.shape[2:])
@@ -145,8 +159,8 @@ def running_statistics_kept(model: nn.Module) -> Iterator[None]:
 
     Maps are made of images of the first view's size; statistics of the second view do not fit them.
     """
-    norms = [m for m in model.modules() if isinstance(m, BATCH_NORMS) and m.training]
-    learning = [norm for norm in norms if norm.track_running_stats]
+    norms = [m for m in model.modules() if isinstance(m, nn.BatchNorm2d | nn.SyncBatchNorm)]
+    learning = [norm for norm in norms if norm.training and norm.track_running_stats]
     for norm in learning:
         norm.track_running_stats = False
     try:
@@ -156,7 +170,7 @@ def running_statistics_kept(model: nn.Module) -> Iterator[None]:
             norm.track_running_stats = True
 
 
-def earlier_channels(backbone: Backbone) -> tuple[int, int]:
+def earlier_channels(backbone: LevelledBackbone) -> tuple[int, int]:
     """The channels of the two levels before the last. Raises UserError if there are fewer."""
     channels = backbone.level_channels[EARLIER]
     if len(channels) != 2:
