@@ -13,6 +13,7 @@ import torch
 from recam.catalogue.backbones import make_backbone
 from recam.catalogue.names import METHODS
 from recam.io.checkpoints import ModelConfig, load_checkpoint
+from recam.methods.advcam import AdvCam, Climb
 from recam.methods.cam import Cam
 from recam.methods.gradient_maps import (
     GradientRule,
@@ -22,6 +23,7 @@ from recam.methods.gradient_maps import (
     layer_cam,
 )
 from recam.methods.recam import MEAN, ReCam
+from recam.methods.seam import Seam
 from recam.methods.variant import Readout, Variant, Weights, both_views
 from recam.models.backbones import Backbone, backbone_of
 
@@ -29,6 +31,9 @@ from recam.models.backbones import Backbone, backbone_of
 TRAININGS: dict[str, Callable[[Backbone, ModelConfig], Variant]] = {
     "cam": lambda backbone, config: Cam(
         backbone, channels=backbone.channels, num_classes=len(config.classes)
+    ),
+    "seam": lambda backbone, config: Seam(
+        backbone, num_classes=len(config.classes), scale=config.view_scale, pcm=config.pcm
     ),
 }
 # From a trained variant to the network of stage two; `control` trains as long as `recam`, with the
@@ -45,6 +50,8 @@ class ReadoutNumbers:
 
     combine: str  # of W and V; of ReCAM only
     levels: tuple[int, ...]  # from -1, the final features, to finer ones; of gradients
+    advcam_weights: str  # the classifier that is climbed: a name in COMBINATIONS
+    advcam: Climb
 
 
 # How maps are read from a classifier; without one of these, its own maps of both views.
@@ -52,6 +59,9 @@ READOUTS: dict[str, Callable[[Variant, ReadoutNumbers], Readout]] = {
     "gradcam": lambda model, numbers: _by_gradients(model, numbers, grad_cam),
     "gradcampp": lambda model, numbers: _by_gradients(model, numbers, grad_cam_plus_plus),
     "layercam": lambda model, numbers: _by_gradients(model, numbers, layer_cam),
+    "advcam": lambda model, numbers: AdvCam(
+        model, weights_of(model, numbers.advcam_weights), numbers.advcam
+    ),
 }
 
 
