@@ -16,7 +16,7 @@ from parameters import parameters_table
 
 from recam.report.generality import generality_table
 from recam.report.signs import SIGNS
-from recam.report.style import LOOKS, STAGES
+from recam.report.style import STAGES, look_of
 from recam.report.summary import results_table
 
 ROOT = Path(__file__).parents[1]
@@ -138,7 +138,7 @@ def _run_numbers(name: str) -> list[tuple[str, str]]:
                     value = f"{values[key]:.{digits}f}"
                     value += f" ± {values[f'{key}_std']:.{digits}f}" if is_replicated else ""
                     place = f"{STAGES[stage]} ({values['split']})"
-                    found.append((f"{LOOKS[method].name}, {place}, {words}", value))
+                    found.append((f"{look_of(method).name}, {place}, {words}", value))
     return found
 
 
@@ -160,7 +160,7 @@ def _steps(name: str) -> str:
         step, method = (str(key) for key in keys)  # pyright: ignore
         seconds, peak = (_values(timed, column) for column in ("s", "max_rss_mib"))
         cells = [f"{seconds.mean():.0f}", f"{peak.max():,.0f}"]
-        rows.append([f"`{step}`", LOOKS[method].name, *cells])
+        rows.append([f"`{step}`", look_of(method).name, *cells])
     return _markdown(rows)
 
 

@@ -5,6 +5,7 @@ from typing import get_args
 
 import pytest
 import torch
+from experiment import small_params
 
 from recam.catalogue import names
 from recam.catalogue.backbones import BACKBONES
@@ -13,7 +14,6 @@ from recam.catalogue.methods import (
     REACTIVATIONS,
     READOUTS,
     TRAININGS,
-    ReadoutNumbers,
     make_classifier,
     make_readout,
     weights_of,
@@ -40,6 +40,7 @@ from recam.refine.random_walk import Walk, walk_bytes, walked
 from recam.runtime import devices
 from recam.runtime.devices import how_many, loader_workers, make_device, take
 from recam.runtime.threads import usable_cores
+from recam.steps.readout import readout_numbers
 from recam.steps.sections.make_cams import MakeCams
 
 MODEL_CONFIG = ModelConfig(
@@ -97,7 +98,8 @@ def read(method, images, combine):
     model = build(method)
     present = torch.ones(len(images), 2, dtype=torch.bool)
     with torch.no_grad():
-        return make_readout(method, model, ReadoutNumbers(combine=combine))(images, present)
+        numbers = MakeCams(**small_params()["make_cams"] | {"combine": combine})
+        return make_readout(method, model, readout_numbers(numbers))(images, present)
 
 
 def of_both_views(maps, images):

@@ -221,6 +221,7 @@ def test_without_pcm_the_maps_are_those_of_cam(generator, images):
 def test_pcm_spreads_what_competes(generator, images):
     model = seam(generator)
     early, late, _ = model.backbone.levels(images)
+    assert model.pcm
     affinity = model.pcm(images, early, late, grid=images.shape[2:])
     evidence = model.losses(images, LABELS)[1].evidence
     torch.testing.assert_close(model.maps(images), spread(competing(evidence), affinity)[:, 1:])

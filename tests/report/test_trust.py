@@ -164,7 +164,7 @@ def test_harm_is_measured_from_the_classifier_of_cam(tmp_path):
         }
     )
     assert harm([cam, recam]) == [
-        "Training after CAM did harm: ReCAM (held-out binary cross-entropy at 200 % of that at "
+        "Stage two did harm: ReCAM (held-out binary cross-entropy at 200 % of that at "
         "epoch 0, held-out recall -20 points)."
     ]
     assert harm([cam]) == []
@@ -172,7 +172,7 @@ def test_harm_is_measured_from_the_classifier_of_cam(tmp_path):
 
 def test_without_harm_the_caption_says_so(tmp_path):
     curve = CURVE + "0,held-out bce,0.2\n3,held-out bce,0.2\n"
-    assert harm([write_run(tmp_path, curve=curve)]) == ["Training after CAM did no such harm here."]
+    assert harm([write_run(tmp_path, curve=curve)]) == ["Stage two did no such harm here."]
 
 
 def test_without_held_out_labels_there_are_no_signs_of_them(tmp_path):

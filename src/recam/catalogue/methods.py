@@ -13,6 +13,7 @@ import torch
 from recam.catalogue.backbones import make_backbone
 from recam.catalogue.names import METHODS
 from recam.io.checkpoints import ModelConfig, load_checkpoint
+from recam.methods.advcam import AdvCam, Climb
 from recam.methods.cam import Cam
 from recam.methods.recam import MEAN, ReCam
 from recam.methods.seam import Seam
@@ -41,10 +42,16 @@ class ReadoutNumbers:
     """Parameters of all read-outs; each uses its own."""
 
     combine: str  # of W and V; of ReCAM only
+    advcam_weights: str  # the classifier that is climbed: a name in COMBINATIONS
+    advcam: Climb
 
 
 # How maps are read from a classifier; without one of these, its own maps of both views.
-READOUTS: dict[str, Callable[[Variant, ReadoutNumbers], Readout]] = {}
+READOUTS: dict[str, Callable[[Variant, ReadoutNumbers], Readout]] = {
+    "advcam": lambda model, numbers: AdvCam(
+        model, weights_of(model, numbers.advcam_weights), numbers.advcam
+    ),
+}
 
 
 def make_classifier(model_config: ModelConfig) -> Variant:
