@@ -13,6 +13,7 @@ IRN = "IRN's public code, which the authors' code contains (Ahn et al., CVPR 201
 DEEPLAB = "the usual public recipe of DeepLabV2 (Chen et al., TPAMI 2018)"
 ADVCAM = "AdvCAM's public code (Lee, Kim & Yoon, CVPR 2021)"
 SWIN = "Swin (Liu et al., ICCV 2021)"
+SEAM = "the authors' public code of SEAM, for VOC (Wang et al., CVPR 2020)"
 NONE = "switches off an addition of this project"
 OURS = "our choice"
 # VOC, COCO, source. Learning rates, momentum and thresholds are those in effect.
@@ -24,6 +25,7 @@ PUBLISHED = {
     ("train_cam", "batch_size"): (16, 16, CODE),
     ("train_cam", "lr"): (0.1, 0.1, CODE),
     ("train_cam", "lr_classifier"): (1.0, 1.0, CODE),
+    ("train_cam", "seam_scale"): (0.3, 0.3, SEAM),
     ("train_cam", "momentum"): (0.0001, 0.0001, CODE),
     ("train_cam", "weight_decay"): (0.0001, 0.0001, CODE),
     ("train_cam", "crop"): (512, 512, CODE),
