@@ -187,3 +187,22 @@ def test_ids_and_class_names_are_text_whatever_they_look_like(tmp_path):
     assert classes["iou"].isna().tolist() == [False, True]
     pairs = gathered_table(runs, "confusion.csv")
     assert pairs[["truth", "prediction"]].to_numpy().tolist() == [["NA", "007"]]
+
+
+def test_methods_that_used_saliency_have_a_mark_and_a_note(runs):
+    for run in runs:
+        path = run.folder / "metrics.json"
+        metrics = json.loads(path.read_text())
+        if run.method == "recam":
+            metrics["pseudo"] = {"split": "train", "miou": 60.0, "saliency": "folder"}
+        path.write_text(json.dumps(metrics))
+    metrics = gathered_metrics(runs)
+    assert metrics["pseudo"]["recam"]["saliency"] == "folder"
+    table = results_table(metrics, replicates=2)
+    assert "| ReCAM † |" in table
+    assert "| supervised |" in table
+    assert "\n† used saliency maps: masks are background where given maps" in table
+
+
+def test_without_saliency_nothing_is_marked(runs):
+    assert "†" not in results_table(gathered_metrics(runs), replicates=2)

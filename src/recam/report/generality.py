@@ -6,10 +6,19 @@ from typing import NamedTuple
 import pandas as pd
 
 from recam.report.style import STAGES, look_of, ordered
-from recam.report.summary import Run
+from recam.report.summary import MARK, Run
 
 DATASETS, SEEDS = ("shapes", "stamps", "street"), (0, 1, 2)  # of the whole protocol
-RESULTS = ["dataset", "random_seed", "method", "stage", "miou", "oracle_miou", "threshold"]
+RESULTS = [
+    "dataset",
+    "random_seed",
+    "method",
+    "stage",
+    "miou",
+    "oracle_miou",
+    "threshold",
+    "saliency",
+]
 PAIRS = (("recam", "control"), ("recam", "cam"))
 RATIO = "ratio"  # to the supervised mIoU of the same random seed
 COLUMNS = STAGES | {RATIO: "of supervised"}
@@ -18,6 +27,7 @@ NOTE = (
     "A difference is taken between runs of the same random seed; `2 of 3` means that it is above 0 "
     "for 2 of 3 random seeds.\n"
 )
+SALIENCY_NOTE = f"\n{MARK.strip()} masks used saliency maps.\n"
 
 
 class Target(NamedTuple):
@@ -93,9 +103,18 @@ def generality_table(results: pd.DataFrame) -> str:
             for target in TARGETS.get((dataset, row), [])
         ]
         title = " - ".join(look_of(method).name for method in row.split(" - "))
+        title += MARK if _used_saliency(results, dataset, row) else ""
         lines.append(_line([dataset, title, *shown, "; ".join(filter(None, verdicts))]))
     seeds = [int(seed) for seed in results["random_seed"].unique()]
-    return "".join(lines) + "\n" + NOTE.format(_listed(seeds)) + _shortfall(datasets, seeds)
+    note = NOTE.format(_listed(seeds)) + SALIENCY_NOTE * any(MARK in line for line in lines)
+    return "".join(lines) + "\n" + note + _shortfall(datasets, seeds)
+
+
+def _used_saliency(results: pd.DataFrame, dataset: str, row: str) -> bool:
+    if "saliency" not in results:
+        return False
+    of_row = (results["dataset"] == dataset) & results["method"].isin(row.split(" - "))
+    return bool(results.loc[of_row, "saliency"].notna().any())
 
 
 def _shown(cells: dict[str, pd.DataFrame], dataset: str, row: str, column: str) -> str:

@@ -28,6 +28,13 @@ class Download(Section):
             description="path of the originals, or auto (found or downloaded); shapes needs none"
         ),
     ]
+    saliency: Annotated[
+        str | None,
+        Field(
+            description="path of a folder of saliency maps: an 8-bit grey `<id>.png` of each "
+            "training image, of its size; left out, there are none"
+        ),
+    ] = None
     longest_side: Annotated[
         int | None,
         Field(
