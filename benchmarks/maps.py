@@ -20,7 +20,7 @@ from sklearn.metrics import confusion_matrix as sklearn_confusion_matrix
 from torch import Tensor
 from torch.nn import functional
 
-from recam.catalogue.methods import make_classifier, maps_of
+from recam.catalogue.methods import make_classifier
 from recam.core.labels import BACKGROUND, IGNORE
 from recam.core.metrics import (
     LEVELS,
@@ -31,6 +31,8 @@ from recam.core.metrics import (
 )
 from recam.io.images import read_image, read_mask, write_mask
 from recam.methods.cam import peak_normalised
+from recam.methods.recam import ReCam
+from recam.methods.variant import both_views
 from recam.models.backbones import TimmBackbone
 from recam.pipeline.evaluation import GroundTruth, score_masks
 from recam.pipeline.inference import maps_of_images
@@ -97,15 +99,16 @@ def cams(
     torch.manual_seed(0)
     model = make_classifier(setup.model_config).eval()
     model = prepared(model, device) if batch_size else model.to(device)
-    maps = maps_of(model, combine="product")
+    maps = partial(cast(ReCam, model).maps, combine="product")
     normalise = cast(TimmBackbone, model.backbone).normalise
     if not batch_size:
         return as_plain()(partial(view_by_view, maps, paths, normalise, device, scales=scales))
 
     def run() -> Tensor:
         pairs = maps_of_images(
-            as_ours(maps, device),
+            both_views(as_ours(maps, device)),
             paths,
+            np.ones((len(paths), len(CLASSES)), bool),
             scales=scales,
             batch_size=batch_size,
             normalise=normalise,

@@ -15,6 +15,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+import numpy as np
 import torch
 from commands import Params, numbers_of
 from harness import machine, peak_bytes, synchronise
@@ -22,7 +23,7 @@ from inputs import made_photographs, made_scores
 from torch import Tensor
 from torch.optim import SGD
 
-from recam.catalogue.methods import make_classifier, maps_of
+from recam.catalogue.methods import ReadoutNumbers, make_classifier, make_readout
 from recam.catalogue.names import REFINERS, needs_irn
 from recam.catalogue.refiners import RefinerNumbers, make_irn, make_propagator
 from recam.catalogue.segmenters import make_segmenter
@@ -180,8 +181,9 @@ def _cams(params: Params, device: torch.device, folder: Path) -> Made:
 
     def run() -> None:
         for _ in maps_of_images(
-            maps_of(model, combine=numbers["combine"]),
+            make_readout("recam", model, ReadoutNumbers(combine=numbers["combine"])),
             paths,
+            np.ones((len(paths), len(model.weights)), bool),
             scales=tuple(numbers["scales"]),
             batch_size=numbers["batch_size"],
             normalise=backbone_of(model).normalise,

@@ -85,7 +85,7 @@ def download(data: Path, _: Path) -> tuple[Paths, Callable[[], str]]:
 
 def train_cam(data: Path, out: Path) -> tuple[Paths, Callable[[], str]]:
     """Stage one: its last loss."""
-    return _training(data, out, "cam")
+    return _training(data, out, "cam", method="cam")
 
 
 def train_recam(data: Path, out: Path) -> tuple[Paths, Callable[[], str]]:
@@ -96,6 +96,7 @@ def train_recam(data: Path, out: Path) -> tuple[Paths, Callable[[], str]]:
 def make_cams(data: Path, out: Path) -> tuple[Paths, Callable[[], str]]:
     """Cams of ReCAM: the number of files."""
     paths = {"data": data, "checkpoint": out / "recam.pt", "cams": out / "cams"}
+    paths["method"] = "recam"
     cams = out / "cams"
     return paths | _manifest(out, "cams"), lambda: f"{len(list(cams.iterdir()))} files"
 

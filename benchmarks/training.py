@@ -59,10 +59,10 @@ def classifier_step(setup: Setup, *, plain: bool = False, compared: bool = True)
 
 def plain_losses(model: ReCam, images: Tensor, labels: Tensor) -> dict[str, Tensor]:
     """Every map times all features; then image by image the features of its present classes."""
-    features = model.backbone(images)
+    features = model.features(images)
     pooled = functional.adaptive_avg_pool2d(features, 1)
-    logits = functional.conv2d(pooled, model.classifier[:, :, None, None]).flatten(1)
-    maps = functional.conv2d(features, model.classifier[:, :, None, None]).relu()
+    logits = functional.conv2d(pooled, model.weights[:, :, None, None]).flatten(1)
+    maps = functional.conv2d(features, model.weights[:, :, None, None]).relu()
     evidence = maps / (functional.adaptive_max_pool2d(maps, 1) + EPSILON)
     sce = logits.new_zeros(())
     for of_image, present in zip(explicit_pool(evidence, features), labels, strict=True):

@@ -15,7 +15,8 @@ import yaml
 from experiment import PARTS, ROOT, small_params, snakemake
 
 ADDED = {  # the file -> the catalogue, the import in it, the dictionary
-    "methods/smoothed.py": ("methods", "from recam.methods.smoothed import Smoothed", "METHODS"),
+    "methods/smoothed.py": ("methods", "from recam.methods.smoothed import Smoothed", "TRAININGS"),
+    "methods/squared.py": ("methods", "from recam.methods.squared import squared", "READOUTS"),
     "datasets/discs.py": ("datasets", "from recam.datasets import discs", "MADE"),
     "models/three.py": ("backbones", "from recam.models.three import Three", "BACKBONES"),
     "refine/blur.py": ("refiners", "from recam.refine.blur import blurred", "PROPAGATORS"),
@@ -28,12 +29,17 @@ from recam.catalogue import datasets, methods, names, refiners, segmenters
 from recam.io.checkpoints import ModelConfig
 
 from dataclasses import replace
-config = ModelConfig(method="smoothed", backbone="three", output_stride=16, classes=("a", "b"),
-                     frozen_batch_norm=False, frozen_stem=True)
+config = ModelConfig(method="smoothed-recam", backbone="three", output_stride=16,
+                     classes=("a", "b"), frozen_batch_norm=False, frozen_stem=True)
 images, labels = torch.rand(2, 3, 32, 32), torch.tensor([[True, False], [False, True]])
 model = methods.make_classifier(config)
 assert model.maps(images).shape == (2, 2, 2, 2)
-assert set(model.loss(images, labels)) == {"bce"}
+assert set(model.loss(images, labels)) == {"bce", "sce"}
+numbers = methods.ReadoutNumbers(combine="product")
+with torch.no_grad():
+    plain = methods.make_readout("smoothed-recam", model, numbers)(images, labels)
+    squares = methods.make_readout("smoothed-recam-squared", model, numbers)(images, labels)
+assert plain.shape == squares.shape == (2, 2, 2, 2)
 plain = segmenters.make_segmenter(replace(config, method="plain"))
 assert plain.logits(images).shape == (2, 3, 2, 2)
 blur = refiners.make_propagator("blur+crf", None)
@@ -56,7 +62,7 @@ def recipe(name):
 
 @pytest.fixture(scope="module")
 def extended(tmp_path_factory):
-    """A copy of the project with all five additions."""
+    """A copy of the project with all additions."""
     folder = tmp_path_factory.mktemp("extended")
     for name in PARTS:
         source = ROOT / name
@@ -73,7 +79,9 @@ def extended(tmp_path_factory):
 
 
 def test_snakemake_plans_with_every_addition(extended):
-    params = small_params() | {"methods": ["cam", "smoothed"]}
+    params = small_params() | {
+        "methods": ["cam", "smoothed", "smoothed-recam", "smoothed-recam-squared"]
+    }
     params["download"]["dataset"] = "discs"
     params["train_cam"] |= {"backbone": "three", "weights": "none"}
     params["train_seg"] |= {"backbone": "three", "segmenter": "plain"}
@@ -81,7 +89,9 @@ def test_snakemake_plans_with_every_addition(extended):
     (extended / "params.yaml").write_text(yaml.safe_dump(params))
     run = snakemake(extended, "--dry-run")
     assert run.returncode == 0, run.stdout
+    assert re.search(r"^train_cam +2$", run.stdout, re.MULTILINE)
     assert re.search(r"^train_recam +1$", run.stdout, re.MULTILINE)
+    assert re.search(r"^make_cams +4$", run.stdout, re.MULTILINE)
 
 
 def test_python_makes_every_addition(extended):

@@ -9,7 +9,15 @@ import torch
 from recam.catalogue import names
 from recam.catalogue.backbones import BACKBONES
 from recam.catalogue.datasets import MADE, REAL, Made, Sources, fill
-from recam.catalogue.methods import METHODS, make_classifier, maps_of
+from recam.catalogue.methods import (
+    REACTIVATIONS,
+    READOUTS,
+    TRAININGS,
+    ReadoutNumbers,
+    make_classifier,
+    make_readout,
+    weights_of,
+)
 from recam.catalogue.names import REFINERS, needs_irn, unknown
 from recam.catalogue.refiners import (
     PROPAGATORS,
@@ -59,7 +67,9 @@ def build(method):
 @pytest.mark.parametrize(
     ("listed", "catalogue"),
     [
-        (names.METHODS, METHODS),
+        (names.TRAININGS, TRAININGS),
+        (names.names_in("methods", "REACTIVATIONS"), REACTIVATIONS),
+        (names.names_in("methods", "READOUTS"), READOUTS),
         (names.MADE, MADE),
         (names.REAL, REAL),
         (names.SEGMENTERS, SEGMENTERS),
@@ -76,25 +86,62 @@ def test_names_known_without_torch_are_those_of_the_catalogue(listed, catalogue)
 def test_a_method_gives_its_network(method, kind):
     model = build(method)
     assert type(model) is kind
-    assert model.classifier.shape == (2, 512)
+    assert model.weights.shape == (2, 512)
 
 
 def test_the_model_config_sets_the_weight_of_the_softmax_loss():
     assert build("recam").weight == 0.5
 
 
-@pytest.mark.parametrize("combine", ["classifier", "reclassifier"])
+def read(method, images, combine):
+    model = build(method)
+    present = torch.ones(len(images), 2, dtype=torch.bool)
+    with torch.no_grad():
+        return make_readout(method, model, ReadoutNumbers(combine=combine))(images, present)
+
+
+def of_both_views(maps, images):
+    with torch.no_grad():
+        return maps(images) + maps(images.flip(3)).flip(3)
+
+
+@pytest.mark.parametrize("combine", ["classifier", "reclassifier", "mean"])
 def test_a_reactivated_model_combines_its_weights_as_asked(images, combine):
     model = build("recam")
-    with torch.no_grad():
-        expected = model.maps(images, combine=combine)
-        torch.testing.assert_close(maps_of(model, combine=combine)(images), expected)
+    expected = of_both_views(lambda x: model.maps(x, combine=combine), images)
+    torch.testing.assert_close(read("recam", images, combine), expected)
 
 
 def test_a_cam_has_nothing_to_combine(images):
-    model = build("cam")
-    with torch.no_grad():
-        torch.testing.assert_close(maps_of(model, combine="product")(images), model.maps(images))
+    expected = of_both_views(build("cam").maps, images)
+    torch.testing.assert_close(read("cam", images, "product"), expected)
+
+
+def test_a_read_out_follows_the_product_where_maps_are_averaged():
+    model = build("recam")
+    w, v = model.weights, model.get_parameter("reclassifier")
+    assert torch.equal(weights_of(model, "mean"), w * v)
+    assert torch.equal(weights_of(model, "reclassifier"), v)
+    plain = build("cam")
+    assert weights_of(plain, "reclassifier") is plain.weights
+
+
+def test_the_grammar_names_each_combination_once():
+    found = names.methods_of(["cam", "seam"], ["recam"], ["lpcam"])
+    assert list(found) == [
+        "cam",
+        "cam-lpcam",
+        "recam",
+        "recam-lpcam",
+        "seam",
+        "seam-lpcam",
+        "seam-recam",
+        "seam-recam-lpcam",
+    ]
+    assert found["recam-lpcam"] == ("cam", "recam", "lpcam")
+    assert {name: method.classifier for name, method in found.items()} == {
+        name: name.removesuffix("-lpcam") for name in found
+    }
 
 
 def numbers(**changes):
@@ -124,10 +171,11 @@ def test_irn_walks_between_the_edges_of_its_network(generator):
         irn = make_irn(replace(MODEL_CONFIG, method="irn", radius=3)).eval()
     assert irn.radius == 3
     scores, pixels = (torch.rand(2, n, 32, 48, generator=generator) for n in (1, 3))
-    walk = Walk(radius=3, power=2.0, steps=4)
+    walk = Walk(radius=3, power=2.0, steps=4, cams_power=1.5)
     with torch.no_grad():
         spread = make_propagator("irn+crf", numbers(irn=irn, walk=walk))(scores, pixels)
-        expected = walked(scores, edges_of(irn, pixels), radius=3, power=2.0, steps=4)
+        edges = edges_of(irn, pixels)
+        expected = walked(scores, edges, radius=3, power=2.0, steps=4, cams_power=1.5)
     assert torch.equal(spread, expected)
 
 

@@ -1,12 +1,14 @@
 """Losses and maps on a device: bfloat16 beside float32, and float32 beside the CPU's."""
 
+from functools import partial
+
 import pytest
 import torch
 from together import KINDS, made
 
-from recam.catalogue.methods import maps_of as method_maps
 from recam.core.labels import IGNORE
 from recam.methods.cam import peak_normalised
+from recam.methods.recam import ReCam
 from recam.runtime.precision import autocast
 
 pytestmark = pytest.mark.gpu
@@ -57,7 +59,9 @@ def losses_of(kind, device, dtype, images, targets):
 def maps_of(kind, device, dtype, images):
     """Maps in [0, 1], on the CPU."""
     model = network(kind, device)
-    compute = model.maps if kind in SEGMENTERS else method_maps(model, combine="product")
+    compute = model.maps
+    if isinstance(model, ReCam):
+        compute = partial(model.maps, combine="product")
     with torch.no_grad(), autocast(dtype, device):
         maps = compute(images.to(device)).cpu()
     assert maps.dtype == torch.float32

@@ -74,7 +74,7 @@ def naive_sce(model, images, labels):
             class_map = torch.zeros(features.shape[1:], dtype=features.dtype)
             for y in range(features.shape[1]):
                 for x in range(features.shape[2]):
-                    class_map[y, x] = max(0, float(model.classifier[k] @ features[:, y, x]))
+                    class_map[y, x] = max(0, float(model.weights[k] @ features[:, y, x]))
             class_map /= class_map.max() + 1e-5
             pooled = torch.stack([(class_map * channel).mean() for channel in features])
             logits_of_image.append([float(v @ pooled) for v in model.reclassifier])
@@ -148,7 +148,7 @@ def test_permuting_the_classes_keeps_the_softmax_loss(logits):
 
 def permute_classes(model, order):
     with torch.no_grad():
-        model.classifier.copy_(model.classifier[order].clone())
+        model.weights.copy_(model.weights[order].clone())
         model.reclassifier.copy_(model.reclassifier[order].clone())
 
 
@@ -169,13 +169,13 @@ def test_permuting_the_classes_permutes_the_maps(recam, images, combine):
 
 
 def test_gradients_of_the_whole_loss_agree_with_finite_differences(recam, images):
-    weights, reweights = recam.classifier.detach(), recam.reclassifier.detach()
+    weights, reweights = recam.weights.detach(), recam.reclassifier.detach()
 
     def total(features, w, v):
         model = ReCam(Cam(nn.Identity(), channels=CHANNELS, num_classes=CLASSES), weight=0.5)
-        del model.classifier, model.reclassifier
-        model.classifier, model.reclassifier = w, v
-        model.backbone = _Given(features)
+        del model.variant.classifier, model.reclassifier
+        model.variant.classifier, model.reclassifier = w, v
+        model.variant.backbone = _Given(features)
         return sum(model.loss(images, LABELS).values())
 
     inputs = (recam.backbone(images).detach(), weights.clone(), reweights.clone())
@@ -196,7 +196,12 @@ class _Given(nn.Module):
 def test_the_softmax_term_reaches_every_part(recam, images):
     recam.loss(images, LABELS)["sce"].backward()
     grads = {name: parameter.grad.abs().sum() for name, parameter in recam.named_parameters()}
-    assert set(grads) == {"backbone.weight", "backbone.bias", "classifier", "reclassifier"}
+    assert set(grads) == {
+        "variant.backbone.weight",
+        "variant.backbone.bias",
+        "variant.classifier",
+        "reclassifier",
+    }
     assert all(value > 0 for value in grads.values())
 
 
@@ -280,5 +285,5 @@ def test_maps_are_never_negative(recam, images, combine):
 
 
 def test_reactivation_goes_on_with_the_weights_of_the_cam(recam, cam):
-    assert recam.classifier is cam.classifier
+    assert recam.weights is cam.classifier
     assert recam.backbone is cam.backbone

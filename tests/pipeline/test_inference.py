@@ -13,6 +13,7 @@ from torch.nn import functional
 from recam.core.errors import UserError
 from recam.io.images import read_image
 from recam.methods.cam import EPSILON, peak_normalised
+from recam.methods.variant import both_views
 from recam.models.backbones import Backbone
 from recam.models.segmenters import Segmenter
 from recam.pipeline.inference import (
@@ -160,8 +161,9 @@ def test_no_image_gives_no_batch():
 
 def maps_by_position(maps, paths, *, batch_size):
     pairs = maps_of_images(
-        maps,
+        both_views(maps),
         paths,
+        np.ones((len(paths), 2), bool),
         scales=(1.0, 1.5),
         batch_size=batch_size,
         normalise=TinyBackbone().normalise,
@@ -185,8 +187,9 @@ def test_maps_have_the_sizes_of_their_images(lopsided, paths):
 
 def test_the_network_sees_normalised_images(paths):
     pairs = maps_of_images(
-        lambda images: images[:, :1],
+        both_views(lambda images: images[:, :1]),
         [paths[5]],
+        np.ones((1, 1), bool),
         scales=(1.0,),
         batch_size=1,
         normalise=TinyBackbone().normalise,
@@ -200,6 +203,21 @@ def test_maps_are_made_without_gradients(pixelwise, paths):
     maps = maps_by_position(pixelwise, paths, batch_size=4)
     assert not any(m.requires_grad for m in maps.values())
     assert torch.is_grad_enabled()
+
+
+def test_a_read_out_gets_the_classes_of_its_images(paths):
+    labels = np.eye(len(paths), dtype=bool)
+    found = maps_of_images(
+        lambda images, present: present.float()[:, :, None, None].expand(-1, -1, *images.shape[2:]),
+        paths,
+        labels,
+        scales=(1.0,),
+        batch_size=4,
+        normalise=TinyBackbone().normalise,
+        device=CPU,
+    )
+    for position, maps in found:
+        assert maps.amax(dim=(1, 2)).tolist() == [0.5 * (k == position) for k in range(len(paths))]
 
 
 def test_an_image_that_is_missing_stops_the_pass(pixelwise):

@@ -58,7 +58,7 @@ def test_everything_trains_afterwards(model, batch):
     warm_up(model, lambda _: [batch], RECIPE, device=CPU)
     assert model.training
     frozen = [name for name, p in model.named_parameters() if not p.requires_grad]
-    assert frozen == ["backbone.0.bias"]
+    assert frozen == ["variant.backbone.0.bias"]
     assert model.reclassifier.grad is None
 
 

@@ -120,7 +120,7 @@ def train(step, tmp_path):
     """Run train_cam; return the finished process."""
     out = tmp_path / "out"
     paths = {"checkpoint": out / "cam.pt", "curve": out / "curve.csv", "log": out / "cam.log"}
-    return partial(step, "train_cam", random_seed=0, min_steps=0, **paths)
+    return partial(step, "train_cam", method="cam", random_seed=0, min_steps=0, **paths)
 
 
 def test_a_step_starts_its_processes_itself_and_reports_and_logs_once(train, tmp_path):
@@ -150,7 +150,7 @@ def test_cams_made_by_two_processes_are_those_of_one_to_the_byte(step, data, tmp
         for out in (tmp_path / "alone", tmp_path / "together")
     )
     for paths, devices in ((alone, 1), (together, 2)):
-        run = step("make_cams", **paths, devices=devices)
+        run = step("make_cams", method="cam", **paths, devices=devices)
         assert run.returncode == 0, run.stdout
     checksums = alone["manifest"].read_text()
     assert len(checksums.splitlines()) == 8

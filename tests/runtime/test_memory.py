@@ -72,6 +72,7 @@ def test_a_step_that_runs_out_of_memory_ends_with_one_line(voc, tmp_path):
     (voc / "images.sha256").write_text("of no interest here\n")
     numbers = yaml.safe_load((ROOT / "params.yaml").read_text())["train_cam"]
     numbers |= {"backbone": "resnet18", "weights": "none", "batch_size": 4, "random_seed": 0}
+    numbers["method"] = "cam"
     numbers |= dict.fromkeys(("resize_min", "resize_max", "crop"), 200_000)
     numbers |= {"device": "cpu", "devices": 1, "precision": "fp32", "data": voc}
     numbers |= {"checkpoint": tmp_path / "cam.pt", "curve": tmp_path / "curve.csv"}

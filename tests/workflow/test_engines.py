@@ -306,7 +306,7 @@ def test_both_engines_started_together_end_in_agreement(tree):
 
 def test_a_corrupt_object_in_the_cache_is_not_adopted(tree):
     lock = yaml.safe_load((tree / "dvc.lock").read_text())
-    outs = {out["path"]: out["md5"] for out in lock["stages"]["train_cam-seed0"]["outs"]}
+    outs = {out["path"]: out["md5"] for out in lock["stages"]["train_cam-seed0-cam"]["outs"]}
     md5 = outs["results/seed0/cam/classifier.pt"]
     stored = tree / f".dvc/cache/files/md5/{md5[:2]}/{md5[2:]}"
     stored.chmod(0o644)
@@ -314,7 +314,7 @@ def test_a_corrupt_object_in_the_cache_is_not_adopted(tree):
     (tree / "results/seed0/cam/classifier.pt").unlink()
     dvc(tree, "checkout")
     run = engines(tree, "adopt")
-    assert "to be run: train_cam-seed0" in run.stdout
+    assert "to be run: train_cam-seed0-cam" in run.stdout
     assert no_traceback(run)
 
 

@@ -15,7 +15,7 @@ from recam.core.errors import UserError
 from recam.data.layout import MASKS, SALIENCY, WEAK_PARTS
 from recam.io.atomic import replace_with, write_manifest
 from recam.steps.paths import Out
-from recam.steps.sections.download import OF_MADE, Download
+from recam.steps.sections.download import OF_MADE, OF_REAL, Download
 
 REPORT = "report in words, then CSVs of classes, co-occurrence and faults"
 
@@ -40,7 +40,8 @@ def main(paths: Paths, numbers: Download) -> None:
     for folder in (new, rejected):
         shutil.rmtree(folder, ignore_errors=True)
     originals = data / "originals" / numbers.dataset
-    fill(new, numbers.dataset, _sources(numbers, originals), made)
+    of_real = {name: getattr(numbers, name) for name in OF_REAL}
+    fill(new, numbers.dataset, Sources(originals=originals, **of_real), made)
     report = check_data(new)
     folder = rejected if report.errors else paths.check[0].parent
     write_report(report, folder)
@@ -57,15 +58,6 @@ def main(paths: Paths, numbers: Download) -> None:
     for part in others:
         write_manifest(data / f"{part}.sha256", [data / part])
     write_manifest(data / "images.sha256", [data / part for part in WEAK_PARTS])
-
-
-def _sources(numbers: Download, originals: Path) -> Sources:
-    return Sources(
-        source=numbers.source,
-        originals=originals,
-        longest_side=numbers.longest_side,
-        saliency=numbers.saliency,
-    )
 
 
 if __name__ == "__main__":

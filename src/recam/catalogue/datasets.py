@@ -11,6 +11,7 @@ from recam.core.errors import UserError
 from recam.data.layout import SALIENCY, SPLITS, Scene, read_split, write_scenes
 from recam.datasets import coco14, folder, shapes, stamps, street, voc12
 from recam.datasets.collection import Collection, link_collection
+from recam.datasets.regions import MaskRule
 from recam.datasets.saliency import link_saliency
 from recam.runtime.progress import progress
 from recam.runtime.threads import usable_cores
@@ -23,6 +24,7 @@ class Sources:
     source: str  # path of the originals, or auto
     originals: Path  # folder for downloaded, unpacked and converted files
     longest_side: int | None = None  # pixels, of folder and street; larger images are downscaled
+    coco_masks: MaskRule | None = None  # of coco14; None is by_area
     saliency: str | None = None  # path of a folder of saliency maps
 
 
@@ -115,7 +117,12 @@ def _voc12(sources: Sources) -> Collection:
 
 
 def _coco14(sources: Sources) -> Collection:
-    return coco14.collect(sources.source, originals=sources.originals, workers=usable_cores())
+    return coco14.collect(
+        sources.source,
+        originals=sources.originals,
+        workers=usable_cores(),
+        masks=sources.coco_masks or "by_area",
+    )
 
 
 def _folder(sources: Sources) -> Collection:

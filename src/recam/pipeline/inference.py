@@ -77,7 +77,7 @@ def averaged_maps(
 def averaged(
     readout: Readout,
     images: Float[Tensor, "B 3 H W"],
-    present: Bool[Tensor, "B K"],
+    present: Bool[Tensor, "B _"],
     *,
     scales: tuple[float, ...],
 ) -> Float[Tensor, "B K H W"]:

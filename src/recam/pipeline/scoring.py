@@ -21,7 +21,10 @@ from recam.pipeline.evaluation import (
     score_maps,
     score_masks,
 )
+from recam.pipeline.localisation import score_localisation
 from recam.pipeline.pseudo_masks import score_histogram, yen_threshold
+
+CAMS, PSEUDO = "cams", "pseudo"  # stages that have maps
 
 logger = logging.getLogger(__name__)
 
@@ -74,6 +77,8 @@ def score_run(
         scores = score_maps(maps.folder, truth, threshold=maps.threshold)
         found.metrics[stage] = scored | scores.metrics(threshold=maps.threshold)
         found.metrics[stage] |= {"saliency": maps.saliency} if maps.saliency else {}
+        if stage == CAMS:
+            found.metrics[stage] |= score_localisation(maps.folder, truth)
         found.confusions[stage], found.curves[stage] = scores.confusion, scores.curve
         found.counts[stage] = scores.counts
     truth, scored = truths[seg_split.name]
@@ -95,10 +100,10 @@ def maps_of_run(
     where maps of an image of the split, or the file ``cut``, are missing.
     """
     stages: dict[str, ScoredMaps] = {}
-    for stage, folder in {"cams": cams, "pseudo": scores}.items():
+    for stage, folder in {CAMS: cams, PSEUDO: scores}.items():
         if folder:
             _require_maps(folder, split)
-            used = _numbers(cut) if stage == "pseudo" else {}
+            used = _numbers(cut) if stage == PSEUDO else {}
             threshold = used.get("threshold", cams_threshold)
             if threshold is None:
                 threshold = yen_threshold(score_histogram(sorted(folder.glob("*.npz"))))

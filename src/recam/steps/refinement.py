@@ -87,7 +87,10 @@ class Refinement:
         needs_network = needs_irn(numbers.refiner)
         self.irn = _trained_irn(irn, classes).to(device) if needs_network else None
         self.walk = Walk(
-            radius=numbers.irn_radius, power=numbers.irn_power, steps=numbers.irn_steps
+            radius=numbers.irn_radius,
+            power=numbers.irn_power,
+            steps=numbers.irn_steps,
+            cams_power=numbers.irn_cams_power,
         )
 
     def propagate(self, images: dict[Path, Path], folder: ResumableFolder) -> dict[Path, Path]:
@@ -125,7 +128,8 @@ class Refinement:
         if numbers.threshold == "yen":
             found = yen_threshold(score_histogram(maps))
             discount = numbers.crf_discount if self.parts.has_crf else 0.0
-            background = round(max(0.0, found - discount), 4)
+            # At score 0 every pixel would become foreground.
+            background = round(max(found / 2, found - discount), 4)
             logger.info("background score %.2f, found in the maps", background)
         elif self.parts.has_crf:
             background = numbers.crf_background

@@ -20,6 +20,14 @@ class MakeCams(Section):
             "and V * W"
         ),
     ]
+    geometry: Annotated[
+        Literal["image", "published"],
+        Field(
+            description="place of maps: each grid is stretched to the image (image), or enlarged "
+            "to the next multiples of 16 pixels and cropped, with images resized as bytes "
+            "(published); published thresholds were tuned on the latter"
+        ),
+    ]
     scales: Scales
     batch_size: BatchSize
 

@@ -36,8 +36,8 @@ class MakePseudo(RefinerChoice, CrfNumbers):
         Field(
             ge=0,
             le=1,
-            description="yen: the background score of maps that enter a CRF is lower by this, "
-            "since a CRF shrinks objects",
+            description="yen: the background score of maps that enter a CRF is lower by this, by "
+            "half at most, since a CRF shrinks objects",
         ),
     ]
     saliency: SaliencySource
@@ -69,6 +69,14 @@ class MakePseudo(RefinerChoice, CrfNumbers):
     ]
     irn_power: Annotated[
         float, Field(ge=0, description="beta: exponent of affinities; higher avoids weak edges")
+    ]
+    irn_cams_power: Annotated[
+        float,
+        Field(
+            gt=0,
+            description="exponent of cams before the random walk; above 1 lowers weak scores (1.5 "
+            "in the authors' code for AdvCAM)",
+        ),
     ]
     irn_steps: Annotated[int, Field(ge=0, description="steps of the random walk")]
     batch_size: Annotated[
