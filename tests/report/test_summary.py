@@ -209,3 +209,22 @@ def test_boxes_without_masks_are_scored(tmp_path):
     (folder / "metrics.json").write_text(json.dumps(metrics))
     notes = table_of(gathered_metrics([Run(folder=folder)]), replicates=1).notes
     assert notes == ["Box accuracy (MaxBoxAccV2) of cams, %: CAM 12.5."]
+
+
+def test_methods_that_used_saliency_have_a_mark_and_a_note(runs):
+    for run in runs:
+        path = run.folder / "metrics.json"
+        metrics = json.loads(path.read_text())
+        if run.method == "recam":
+            metrics["pseudo"] = {"split": "train", "miou": 60.0, "saliency": "folder"}
+        path.write_text(json.dumps(metrics))
+    metrics = gathered_metrics(runs)
+    assert metrics["pseudo"]["recam"]["saliency"] == "folder"
+    table = results_table(metrics, replicates=2)
+    assert "| ReCAM † |" in table
+    assert "| supervised |" in table
+    assert "\n† used saliency maps: masks are background where given maps" in table
+
+
+def test_without_saliency_nothing_is_marked(runs):
+    assert "†" not in results_table(gathered_metrics(runs), replicates=2)

@@ -247,7 +247,9 @@ def test_every_parameter_says_what_it_means(name):
 
 def test_only_numbers_that_may_be_left_out_have_a_value_in_the_code():
     optional = {name for name, number in NUMBERS.items() if not number.is_required()}
-    assert optional == {f"download.{name}" for name in (*MADE, "longest_side", "coco_masks")}
+    assert optional == {
+        f"download.{name}" for name in (*MADE, "longest_side", "saliency", "coco_masks")
+    }
     assert {NUMBERS[name].default for name in optional} == {None}
 
 
@@ -373,3 +375,13 @@ def test_merging_replaces_numbers_and_keeps_the_others():
     base = {"a": {"x": 1, "y": [1, 2]}, "b": 3}
     assert merged(base, {"a": {"y": [5]}, "c": 1}) == {"a": {"x": 1, "y": [5]}, "b": 3, "c": 1}
     assert base == {"a": {"x": 1, "y": [1, 2]}, "b": 3}
+
+
+def test_saliency_of_a_folder_needs_the_folder(params):
+    params["make_pseudo"]["saliency"] = "folder"
+    assert refusal(params) == (
+        "params.yaml: make_pseudo.saliency: expected the path of a folder of saliency maps in "
+        "download.saliency, got none; set it, or set make_pseudo.saliency: none"
+    )
+    params["download"]["saliency"] = "maps"
+    check(params, FILES)

@@ -12,7 +12,7 @@ from recam.catalogue.datasets import Made, Sources, fill
 from recam.checks.report import write_report
 from recam.checks.rules import check_data
 from recam.core.errors import UserError
-from recam.data.layout import MASKS, WEAK_PARTS
+from recam.data.layout import MASKS, SALIENCY, WEAK_PARTS
 from recam.io.atomic import replace_with, write_manifest
 from recam.steps.paths import Out
 from recam.steps.sections.download import OF_MADE, OF_REAL, Download
@@ -51,10 +51,12 @@ def main(paths: Paths, numbers: Download) -> None:
     if report.errors:
         words = f"{report.errors[0]}; fix or remove it; {rejected}/report.md lists all faults"
         raise UserError(words)
-    for part in (*WEAK_PARTS, MASKS):
+    others = [part for part in (MASKS, SALIENCY) if (new / part).is_dir()]
+    for part in (*WEAK_PARTS, *others):
         replace_with(data / part, new / part)
     shutil.rmtree(new)
-    write_manifest(data / f"{MASKS}.sha256", [data / MASKS])
+    for part in others:
+        write_manifest(data / f"{part}.sha256", [data / part])
     write_manifest(data / "images.sha256", [data / part for part in WEAK_PARTS])
 
 

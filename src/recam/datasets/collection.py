@@ -51,7 +51,7 @@ def link_collection(root: Path, collection: Collection) -> None:
     for folder, files in ((IMAGES, collection.images), (MASKS, collection.masks)):
         (root / folder).mkdir(parents=True, exist_ok=True)
         for image_id, file in files.items():
-            _link(root / folder / f"{image_id}{file.suffix}", file, home=root.parent)
+            link_file(root / folder / f"{image_id}{file.suffix}", file, home=root.parent)
     if collection.boxes:
         write_boxes(root / MASKS / BOXES, collection.boxes, collection.classes)
     for split, ids in collection.splits.items():
@@ -62,7 +62,8 @@ def link_collection(root: Path, collection: Collection) -> None:
     write_text(root / CLASSES, "".join(f"{name}\n" for name in collection.classes))
 
 
-def _link(link: Path, file: Path, *, home: Path) -> None:
+def link_file(link: Path, file: Path, *, home: Path) -> None:
+    """Make ``link`` point to ``file``: a relative link if the file is below the folder ``home``."""
     file, home = file.resolve(), home.resolve()
     inside = file.is_relative_to(home)
     link.symlink_to(os.path.relpath(file, link.parent.resolve()) if inside else file)

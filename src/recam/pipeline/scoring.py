@@ -35,6 +35,7 @@ class ScoredMaps:
 
     folder: Path
     threshold: float
+    saliency: str = ""  # source of the saliency maps that decided where there is background
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +76,7 @@ def score_run(
     for stage, maps in stages.items():
         scores = score_maps(maps.folder, truth, threshold=maps.threshold)
         found.metrics[stage] = scored | scores.metrics(threshold=maps.threshold)
+        found.metrics[stage] |= {"saliency": maps.saliency} if maps.saliency else {}
         if stage == CAMS:
             found.metrics[stage] |= score_localisation(maps.folder, truth)
         found.confusions[stage], found.curves[stage] = scores.confusion, scores.curve
@@ -101,20 +103,23 @@ def maps_of_run(
     for stage, folder in {CAMS: cams, PSEUDO: scores}.items():
         if folder:
             _require_maps(folder, split)
-            threshold = _threshold(cut) if stage == PSEUDO else cams_threshold
+            used = _numbers(cut) if stage == PSEUDO else {}
+            threshold = used.get("threshold", cams_threshold)
             if threshold is None:
                 threshold = yen_threshold(score_histogram(sorted(folder.glob("*.npz"))))
-            stages[stage] = ScoredMaps(folder=folder, threshold=threshold)
+            stages[stage] = ScoredMaps(
+                folder=folder, threshold=threshold, saliency=used.get("saliency", "")
+            )
     return stages
 
 
-def _threshold(cut: Path | None) -> float:
-    """The score at which make_pseudo cut its masks."""
+def _numbers(cut: Path | None) -> dict[str, Any]:
+    """The numbers with which make_pseudo cut its masks."""
     if not cut:
-        return 0.0
+        return {"threshold": 0.0}
     if not cut.is_file():
         raise UserError(f"{cut}: not found; run make_pseudo, which makes it")
-    return json.loads(cut.read_text(encoding="utf-8"))["threshold"]
+    return json.loads(cut.read_text(encoding="utf-8"))
 
 
 def _require_maps(folder: Path, split: WeakSplit) -> None:

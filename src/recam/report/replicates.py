@@ -7,7 +7,16 @@ import pandas as pd
 
 from recam.report.summary import Run
 
-RESULTS = ["dataset", "random_seed", "method", "stage", "miou", "oracle_miou", "threshold"]
+RESULTS = [
+    "dataset",
+    "random_seed",
+    "method",
+    "stage",
+    "miou",
+    "oracle_miou",
+    "threshold",
+    "saliency",
+]
 INDEX = ["dataset", "random_seed"]
 ABSENT = "-"
 

@@ -9,6 +9,7 @@ def readout_numbers(numbers: MakeCams) -> ReadoutNumbers:
     """The parameters of all read-outs, from those of the step."""
     return ReadoutNumbers(
         combine=numbers.combine,
+        levels=numbers.levels,
         advcam_weights=numbers.advcam_weights,
         advcam=Climb(
             steps=numbers.advcam_steps,

@@ -9,7 +9,7 @@ from recam.catalogue.names import MADE, REAL
 from recam.steps.sections.shared import Section, name_from
 
 OF_MADE = ("random_seed", "train_images", "val_images", "image_size", "cooccurrence")
-OF_REAL = ("source", "longest_side", "coco_masks")
+OF_REAL = ("source", "longest_side", "coco_masks", "saliency")
 
 
 class Download(Section):
@@ -29,6 +29,13 @@ class Download(Section):
             description="path of the originals, or auto (found or downloaded); shapes needs none"
         ),
     ]
+    saliency: Annotated[
+        str | None,
+        Field(
+            description="path of a folder of saliency maps: an 8-bit grey `<id>.png` of each "
+            "training image, of its size; left out, there are none"
+        ),
+    ] = None
     longest_side: Annotated[
         int | None,
         Field(

@@ -28,6 +28,15 @@ class MakeCams(Section):
             "(published); published thresholds were tuned on the latter"
         ),
     ]
+    levels: Annotated[
+        tuple[Annotated[int, Field(le=-1)], ...],
+        Field(
+            strict=False,
+            min_length=1,
+            description="levels of the backbone whose maps are fused, for read-outs by gradients "
+            "(gradcam, gradcampp, layercam): -1 is the final features, -2 the level before",
+        ),
+    ]
     scales: Scales
     batch_size: BatchSize
     advcam_weights: Annotated[
