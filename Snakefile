@@ -42,9 +42,6 @@ PICTURED = [
     *expand(f"{RUN}/predictions", seed=SEEDS[0], method=METHODS),
 ]
 
-# Real images stay in place: `data` holds links to them, and DVC keeps only their checksums.
-PICTURES = "made" if config["download"]["dataset"] in names.MADE else "linked"
-
 # Inputs allowed in training: images and image-level labels. Folders are ancient(): their times mean
 # nothing, and a change of content shows in the list of checksums beside them.
 WEAK = [
@@ -73,13 +70,19 @@ rule download:
     input:
         script="workflow/scripts/download.py",
         code=code("download"),
-        originals=ancient(own_folder()),
+        originals=ancient(own_folders()),
+    # Real images and the user's maps stay in place: `data` holds links to them, and DVC keeps only
+    # their checksums.
     output:
-        **{PICTURES: [directory("data/JPEGImages"), directory("data/SegmentationClass")]},
+        **data_folders(),
         splits=directory("data/ImageSets"),
         labels="data/labels.csv",
         classes="data/classes.txt",
-        manifest=["data/images.sha256", "data/SegmentationClass.sha256"],
+        manifest=[
+            "data/images.sha256",
+            "data/SegmentationClass.sha256",
+            *["data/Saliency.sha256"] * bool(own_saliency()),
+        ],
         check=expand(
             "data/check/{file}",
             file=["report.md", "classes.csv", "cooccurrence.csv", "faults.csv"],
@@ -88,7 +91,7 @@ rule download:
         "logs/download.log",
     params:
         download=section("download"),
-        seen=seen(own_folder()),
+        seen=seen(own_folders()),
     shell:
         "python {input.script} --data data --check {output.check} --log {log} {params.download}"
 
@@ -215,6 +218,8 @@ rule make_pseudo:
         cams=ancient("results/seed{seed}/{method}/cams"),
         cams_manifest="results/seed{seed}/{method}/cams.sha256",
         irn="results/seed{seed}/{method}/irn.pt",
+        saliency=ancient(saliency()),
+        saliency_manifest=saliency(".sha256"),
     output:
         masks=directory("results/seed{seed}/{method}/pseudo"),
         scores=directory("results/seed{seed}/{method}/scores"),
@@ -237,6 +242,7 @@ rule make_pseudo:
         machine=section("machine"),
     shell:
         "python {input.script} --data data --cams {input.cams} --irn {input.irn}"
+        " --saliency_maps {input.saliency}"
         " --masks {output.masks} --scores {output.scores} --manifest {output.manifest}"
         " --cut {output.cut} --picture {output.picture} --log {log} {params.machine} {params.make_pseudo}"
 
@@ -277,6 +283,7 @@ rule evaluate:
         truth=TRUTH,
         truth_manifest=TRUTH_MANIFEST,
         checkpoint="results/seed{seed}/{method}/segmenter.pt",
+        classifier=classifier_of_cams,
         cams=ancient(maps("results/seed{seed}/{method}/cams")),
         scores=ancient(maps("results/seed{seed}/{method}/scores")),
         cams_manifest=maps("results/seed{seed}/{method}/cams.sha256"),
@@ -309,7 +316,7 @@ rule evaluate:
         machine=section("machine"),
     shell:
         "python {input.script} --data data --truth {input.truth} --checkpoint {input.checkpoint}"
-        " --cams {input.cams} --scores {input.scores} --cut {input.cut}"
+        " --classifier {input.classifier} --cams {input.cams} --scores {input.scores} --cut {input.cut}"
         " --pseudo {input.pseudo} --cam_pseudo {input.cam_pseudo}"
         " --predictions {output.predictions}"
         " --manifest {output.manifest} --metrics {output.run_metrics} --plots {output.tables}"

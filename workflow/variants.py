@@ -103,16 +103,14 @@ def scored_maps(run: Run, data: Path, section: Evaluate, until: str) -> dict[str
     split = load_weak_split(data, section.maps_split)
     truth = GroundTruth(ids=split.ids, masks=data / MASKS, classes=split.classes)
     folders = [run.folder / name for name in stages]
-    cut = run.folder / "cut.json"
     threshold = section.cams_threshold if section.threshold == "fixed" else None
     scores = folders[1] if len(folders) > 1 else None
-    maps = maps_of_run(folders[0], scores, cut, threshold, split)
+    maps = maps_of_run(folders[0], scores, run.folder / "cut.json", threshold, split)
     metrics: dict[str, Any] = {}
     for stage, of_stage in maps.items():
         found = score_maps(of_stage.folder, truth, threshold=of_stage.threshold)
         metrics[stage] = found.metrics(threshold=of_stage.threshold)
-    if "pseudo" in metrics:
-        metrics["pseudo"]["saliency"] = json.loads(cut.read_text("utf-8")).get("saliency")
+        metrics[stage] |= {"saliency": of_stage.saliency} if of_stage.saliency else {}
     write_text(kept, json.dumps({"key": key, "metrics": metrics}) + "\n")
     return metrics
 

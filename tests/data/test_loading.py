@@ -79,8 +79,12 @@ def one_colour(folder, mode, size, colour):
 def reference(image, mask, augmentation, draw):
     """``augment`` in small steps: pad on all sides, then crop."""
     crop, (height, width) = augmentation.crop, mask.shape
-    longer = draw.integers(augmentation.resize_min, augmentation.resize_max, endpoint=True)
-    size = [max(1, round(n * (longer / max(height, width)))) for n in (width, height)]
+    low, high = augmentation.resize_min, augmentation.resize_max
+    if augmentation.resize_unit == "percent":
+        scale = draw.uniform(low / 100, high / 100)
+    else:
+        scale = draw.integers(low, high, endpoint=True) / max(height, width)
+    size = [max(1, round(n * scale)) for n in (width, height)]
     pixels = np.array(Image.fromarray(image).resize(size, Image.Resampling.BICUBIC))
     ids = np.array(Image.fromarray(mask).resize(size, Image.Resampling.NEAREST))
     normal = (pixels / 255 - augmentation.mean) / augmentation.std
@@ -208,8 +212,11 @@ def test_batches_are_floats_and_bytes(masked):
 
 
 @pytest.mark.parametrize("crop", [8, 16, 40])
-def test_augmentation_is_resize_flip_and_crop(crop):
-    augmentation = Augmentation(resize_min=10, resize_max=30, crop=crop, **IMAGENET)
+@pytest.mark.parametrize(("unit", "low", "high"), [("pixels", 10, 30), ("percent", 50, 150)])
+def test_augmentation_is_resize_flip_and_crop(crop, unit, low, high):
+    augmentation = Augmentation(
+        resize_min=low, resize_max=high, resize_unit=unit, crop=crop, **IMAGENET
+    )
     for seed in range(40):
         sizes = np.random.default_rng((seed, 1))
         height, width = sizes.integers(1, 40, 2)
@@ -219,6 +226,16 @@ def test_augmentation_is_resize_flip_and_crop(crop):
         expected = reference(image, mask, augmentation, np.random.default_rng(seed))
         np.testing.assert_allclose(found[0].numpy(), expected[0], rtol=0, atol=1e-6)
         np.testing.assert_array_equal(found[1].numpy(), expected[1])
+
+
+def test_sizes_in_percent_scale_each_image_by_its_own_size():
+    augmentation = replace(VARIED, resize_min=50, resize_max=150, resize_unit="percent")
+    generator = np.random.default_rng(0)
+    for stored in ((20, 40), (300, 200)):
+        sizes = np.array([draw_view(stored, augmentation, generator).size for _ in range(500)])
+        assert (sizes.min(0) >= np.array(stored) * 0.5).all()
+        assert (sizes.max(0) <= np.array(stored) * 1.5).all()
+        np.testing.assert_allclose(sizes.mean(0), stored, rtol=0.05)
 
 
 def test_a_mask_beside_it_does_not_change_the_image():

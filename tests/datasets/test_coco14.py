@@ -164,7 +164,7 @@ def test_every_image_has_its_file_its_labels_and_its_mask(gather, coco, tmp_path
     folders = {file.parent for file in found.masks.values()}
     (folder,) = folders
     assert folder.parent == tmp_path / "originals"
-    assert re.fullmatch("masks-[0-9a-f]{12}", folder.name)
+    assert re.fullmatch("masks-by_area-[0-9a-f]{12}", folder.name)
     assert {file.name for file in folder.iterdir()} == {f"{i}.png" for i in named}
 
 
@@ -194,6 +194,14 @@ def test_masks_by_hand(gather):
     assert np.ravel(masks["100"]).tolist() == [*range(1, 81), 0]
     assert masks["042"] == [[10, 0], [0, 0]]
     assert masks["073"] == [[0] * 4] * 3
+
+
+def test_published_masks_have_no_ignored_pixels_and_lie_elsewhere(gather):
+    usual, published = gather().masks, gather(masks="published").masks
+    masks = {i[-3:]: read_mask(file).tolist() for i, file in published.items()}
+    assert masks["009"] == [[1, 1, 1, 1, 0], [1, 1, 1, 1, 0], [0, 0, 0, 0, 0]]  # large came last
+    assert masks["030"] == [[0, 12, 0], [0, 12, 0]]  # a crowd
+    assert not {*usual.values()} & {*published.values()}
 
 
 def test_the_real_categories_become_mask_ids_without_gaps():

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from PIL import ExifTags, Image
 
 from recam.core.errors import UserError
+from recam.data.boxes import read_boxes
 from recam.data.layout import load_weak_split
 from recam.datasets import folder
 from recam.datasets.collection import link_collection
@@ -175,6 +176,34 @@ def test_the_mask_of_a_shrunk_image_shrinks_with_it(photos):
     masks = collect(photos, longest_side=10).masks
     assert read_mask(masks["IMG_1"]).tolist() == [[0] * 5 + [2] * 5] * 5
     assert masks.keys() == {"IMG_1"}
+
+
+def write_boxes(photos, *rows):
+    (photos / "SegmentationClass").mkdir()
+    head = "id,class,x_min,y_min,x_max,y_max"
+    (photos / "SegmentationClass/boxes.csv").write_text("\n".join([head, *rows]) + "\n")
+
+
+def test_boxes_are_read_and_linked(photos, tmp_path):
+    write_boxes(photos, "0042,dog,1,2,3,4")
+    found = collect(photos)
+    assert found.boxes["0042"][1].tolist() == [[1, 2, 3, 4]]
+    link_collection(tmp_path / "data", found)
+    written = read_boxes(tmp_path / "data/SegmentationClass/boxes.csv", found.classes)
+    assert written["0042"][1].tolist() == [[1, 2, 3, 4]]
+
+
+def test_the_boxes_of_a_shrunk_image_shrink_with_it(photos):
+    write_boxes(photos, "IMG_1,cat,2,2,12,8", "0042,cat,1,2,3,4")
+    Image.new("RGB", (24, 16)).save(photos / "JPEGImages/IMG_1.jpg")
+    found = collect(photos, longest_side=13)
+    assert found.boxes["IMG_1"][0] == pytest.approx(np.array([[2, 2, 12, 8]]) * 13 / 24, rel=0.04)
+    assert found.boxes["0042"][0].tolist() == [[1, 2, 3, 4]]
+
+
+def test_boxes_of_a_foreign_image_are_refused(photos):
+    write_boxes(photos, "0042.PNG,dog,1,2,3,4")
+    assert "boxes.csv: expected ids of labels.csv, got '0042.PNG'" in refusal(photos)
 
 
 def test_a_mask_of_another_size_is_left_for_the_check_to_find(photos):

@@ -101,6 +101,18 @@ def test_a_crowd_is_ignored_only_where_no_object_covers_it():
     ]
 
 
+def test_published_masks_are_drawn_in_the_order_of_the_annotations():
+    small = region(2, 6, [box(3, 1, 5, 4)], area=6)
+    crowd = region(1, 0, [box(0, 0, 5, 2)], area=10, crowd=True)
+    image = annotated(small, crowd)
+    assert draw_mask(image, rule="published").tolist() == [
+        [1, 1, 1, 1, 1],
+        [1, 1, 1, 1, 1],
+        [0, 0, 0, 7, 7],
+        [0, 0, 0, 7, 7],
+    ]
+
+
 LAYERS = [
     region(10, 0, [box(0, 0, 5, 4)], area=20),
     region(11, 1, [box(0, 0, 4, 3)], area=12),

@@ -36,7 +36,8 @@ NOWHERE = (
 def annotation(image_id):
     objects = "".join(
         f"<object><name>{name}</name><difficult>{difficult}</difficult>"
-        "<part><name>head</name></part></object>"
+        "<bndbox><xmin>2</xmin><ymin>1</ymin><xmax>4</xmax><ymax>8</ymax></bndbox>"
+        "<part><name>head</name><bndbox><xmin>2</xmin></bndbox></part></object>"
         for name, difficult in OBJECTS[image_id]
     )
     return f"<annotation><filename>{image_id}.jpg</filename>{objects}</annotation>"
@@ -129,6 +130,25 @@ def test_difficult_objects_count_and_parts_do_not(original, tmp_path):
     assert present(collection, "2007_000032") == ["aeroplane", "person"]
     assert present(collection, "2008_000002") == ["person"]
     assert present(collection, "2008_000008") == ["horse", "person"]
+
+
+def test_boxes_are_counted_from_pixel_0_and_end_after_the_last_one(original, tmp_path):
+    found = collect(original, tmp_path)
+    assert set(found.boxes) == set(found.masks)
+    of_image = found.boxes["2007_000032"]
+    assert {voc12.CLASSES[index]: boxes.tolist() for index, boxes in of_image.items()} == {
+        "aeroplane": [[1, 0, 4, 8]],
+        "person": [[1, 0, 4, 8]],
+    }
+
+
+def test_an_object_without_a_box_is_refused(original, tmp_path):
+    path = original / "VOCdevkit/VOC2012/Annotations/2007_000039.xml"
+    path.write_text(path.read_text().replace("<ymin>1</ymin>", ""))
+    with pytest.raises(
+        UserError, match=r"000039\.xml: expected a box of each object, got none of a"
+    ):
+        collect(original, tmp_path)
 
 
 def test_every_image_of_a_split_has_labels_image_and_mask(original, tmp_path):

@@ -277,6 +277,13 @@ def test_levels_have_the_channels_and_strides_they_declare(images, backbone):
     assert [level.shape[2:] for level in levels] == grids
 
 
+@torch.no_grad()
+def test_one_pass_gives_the_levels_and_the_final_features(images, backbone):
+    levels, final = backbone.with_levels(images)
+    assert torch.equal(final, backbone(images))
+    torch.testing.assert_close(levels, backbone.levels(images), rtol=0, atol=0)
+
+
 # Weights
 
 

@@ -142,6 +142,13 @@ def test_dilation_fills_in_between_the_features_of_the_strided_network(
     torch.testing.assert_close(dense(images)[:, :, ::4, ::4], strided(images))
 
 
+@pytest.mark.parametrize(("size", "cells"), [(321, 41), (240, 31), (160, 21), (513, 65)])
+def test_grids_have_the_published_sizes(size, cells):
+    backbone = make_segmenter(MODEL_CONFIG).backbone.eval()
+    with torch.no_grad():
+        assert backbone(torch.zeros(1, 3, size, 64)).shape[2] == cells
+
+
 # Frozen norms
 
 

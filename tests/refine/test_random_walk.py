@@ -218,6 +218,16 @@ def test_scores_of_pixels_by_hand():
     assert of_pixels(scores, wall)[0, 0].tolist() == [pytest.approx(row, abs=1e-4)] * 4
 
 
+def test_cells_enter_the_walk_to_a_power():
+    scores = torch.zeros(1, 1, 4, 12)
+    scores[..., :2, :4] = 0.5  # a quarter on average
+    scores[..., 8:] = 0.5
+    wall = torch.tensor([[[0.0, 1.0, 0.0]]])
+    pixels = walked(scores, wall, radius=2, power=10.0, steps=256, cams_power=1.5)
+    # A quarter and a half to the power 1.5, by the largest: 1/8 / (1/2)^1.5 = 2^-1.5.
+    assert pixels[0, 0, 0, [0, 11]].tolist() == pytest.approx([2**-1.5, 1], abs=1e-4)
+
+
 def test_constant_scores_become_one_on_images_that_end_within_a_cell():
     scores = of_pixels(torch.full((1, 2, 5, 7), 0.25), torch.zeros(1, 2, 2))
     torch.testing.assert_close(scores, torch.ones(1, 2, 5, 7), rtol=0, atol=1e-4)

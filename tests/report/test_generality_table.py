@@ -2,6 +2,7 @@
 
 import json
 
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -111,3 +112,13 @@ def test_the_table_says_that_it_is_less_than_the_protocol(tmp_path):
 def test_a_run_without_metrics_is_named(tmp_path):
     with pytest.raises(UserError, match=r"seed0/cam/metrics\.json: not found"):
         collected("shapes", [Run(folder=tmp_path / "seed0/cam")])
+
+
+def test_rows_that_used_saliency_have_a_mark_and_a_note(results):
+    assert "†" not in generality_table(results)
+    is_marked = (results["method"] == "recam") & (results["stage"] == "pseudo")
+    results["saliency"] = np.where(is_marked, "folder", None)
+    table = generality_table(results)
+    assert "| shapes | ReCAM † |" in table
+    assert "| shapes | CAM |" in table
+    assert table.count("\n† masks used saliency maps.") == 1

@@ -500,14 +500,15 @@ def test_masks_of_drawn_maps_equal_the_ground_truth(run, data, pseudo_paths, ref
 
 
 @pytest.mark.parametrize(
-    ("refiner", "background", "threshold"), [("none", 0.1, 0.1), ("crf", 0.06, 0.5)]
+    ("refiner", "discount", "background", "threshold"),
+    [("none", 0.04, 0.1, 0.1), ("crf", 0.04, 0.06, 0.5), ("crf", 0.3, 0.05, 0.5)],
 )
 def test_a_threshold_found_by_yen_is_logged_and_written(
-    run, pseudo_paths, refiner, background, threshold
+    run, pseudo_paths, refiner, discount, background, threshold
 ):
-    numbers = {"refiner": refiner, "threshold": "yen", "crf_discount": 0.04, "margin": 0}
+    numbers = {"refiner": refiner, "threshold": "yen", "crf_discount": discount, "margin": 0}
     said = succeeded(run("make_pseudo", pseudo_paths, **numbers))
-    # Yen's score is 0.1, between the scores 0.1 and 0.9; before a CRF it is lower.
+    # Yen's score is 0.1, between the scores 0.1 and 0.9; before a CRF it is lower, by half at most.
     assert f"background score {background:.2f}, found in the maps" in said
     cut = json.loads(pseudo_paths["cut"].read_text())
     assert cut == {"background": background, "threshold": threshold, "margin": 0.0}
@@ -641,6 +642,7 @@ class _Experiment:
         paths = {
             "truth": self.truth,
             "checkpoint": f / "segmenter.pt",
+            "classifier": f / "classifier.pt",
             "cams": f / "cams",
             "scores": f / "scores",
             "cut": f / "cut.json",
@@ -782,6 +784,22 @@ def test_a_crf_after_the_segmenter_changes_its_masks(run, data):
         masks.append(np.stack([read_mask(file) for file in files]))
     assert (masks[0] != masks[1]).any()
     assert (masks[0] == masks[2]).all()
+
+
+def test_insertion_and_deletion_are_scored_on_as_many_images_as_wanted(run, data):
+    experiment = _Experiment(run, data)
+    experiment.train()
+    of_images = []
+    for images in (0, 1, 8, 9):
+        succeeded(experiment.evaluate(causal_images=images))
+        cams = json.loads((experiment.folder / "metrics.json").read_text())["cams"]
+        assert 0 <= cams["pointing"] <= 100
+        assert 0 <= cams["box_accuracy"] <= 100
+        of_images.append((cams.get("insertion"), cams.get("deletion")))
+    none, one, all_images, more = of_images
+    assert none == (None, None)
+    assert all(0 < value < 100 for value in (*one, *all_images))
+    assert one != all_images == more
 
 
 def test_segmenters_that_cannot_be_are_refused(run, data):

@@ -15,6 +15,7 @@ sys.path[:0] = [os.path.join(workflow.basedir, folder) for folder in ("src", "wo
 
 from imports import imported_files
 from recam.catalogue import names
+from recam.checks.saliency import saliency_folder
 from recam.core.errors import UserError
 from recam.runtime.gpus import gpus_here
 from recam.steps import params as experiment
@@ -66,13 +67,15 @@ def code(step):
 
 def check_source(numbers):
     """Refuse an unusable folder of the user, before Snakemake deletes anything or trains."""
-    source = Path(config["download"]["source"]).expanduser().resolve()
     inside = Path("data").resolve()
-    if inside in (source, *source.parents) and inside / "originals" not in source.parents:
-        raise WorkflowError(
-            f"download.source: {source} is in the folder data, which is rewritten; move your"
-            " files elsewhere"
-        )
+    for key in ("source", "saliency"):
+        source = Path(config["download"].get(key, "auto")).expanduser().resolve()
+        if inside in (source, *source.parents) and inside / "originals" not in source.parents:
+            raise WorkflowError(
+                f"download.{key}: {source} is in the folder data, which is rewritten; move your"
+                " files elsewhere"
+            )
+    own_saliency()
     if config["download"]["dataset"] == "folder":
         from recam.steps.preflight import errors_of
 
@@ -103,10 +106,36 @@ def warn_of_source(numbers):
             print(f"warning: {error}", file=sys.stderr)
 
 
-def own_folder():
-    """The folder of the user's own images, an input, since the user may change it at any time."""
-    source = config["download"]["source"]
-    return [str(Path(source).expanduser())] if config["download"]["dataset"] == "folder" else []
+def own_folders():
+    """Folders of the user's own files, inputs, since the user may change them at any time."""
+    chosen = config["download"]
+    images = [Path(chosen["source"]).expanduser()] if chosen["dataset"] == "folder" else []
+    maps = own_saliency()
+    is_outside = maps and not any(folder in (maps, *maps.parents) for folder in images)
+    return [str(folder) for folder in [*images, *([maps] if is_outside else [])]]
+
+
+def own_saliency():
+    """The user's folder of saliency maps, or None; WorkflowError if it is missing."""
+    try:
+        return saliency_folder(config["download"].get("saliency"))
+    except UserError as error:
+        raise WorkflowError(f"download: {error}") from None
+
+
+def data_folders():
+    """The folders of images, masks and saliency maps, by whether they are made or linked."""
+    kind = "made" if config["download"]["dataset"] in names.MADE else "linked"
+    found = {"made": [], "linked": [], kind: ["data/JPEGImages", "data/SegmentationClass"]}
+    found["linked"] += ["data/Saliency"] * bool(own_saliency())
+    return {kind: [directory(folder) for folder in folders] for kind, folders in found.items()}
+
+
+def saliency(ending=""):
+    """The folder of saliency maps, or its list of checksums; none where none are used."""
+    if config["make_pseudo"]["saliency"] == "none":
+        return []
+    return f"data/Saliency{ending}"
 
 
 def seen(folders):
@@ -154,6 +183,11 @@ def classifier_of_method(wildcards):
     """The classifier whose maps a method reads."""
     classifier = names.METHODS[wildcards.method].classifier
     return f"results/seed{wildcards.seed}/{classifier}/classifier.pt"
+
+
+def classifier_of_cams(wildcards):
+    """The classifier of a run's maps; the upper bound has none."""
+    return [] if wildcards.method == names.SUPERVISED else classifier_of_method(wildcards)
 
 
 def classifier_of_stage_one(wildcards):

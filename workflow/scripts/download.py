@@ -12,10 +12,10 @@ from recam.catalogue.datasets import Made, Sources, fill
 from recam.checks.report import write_report
 from recam.checks.rules import check_data
 from recam.core.errors import UserError
-from recam.data.layout import MASKS, WEAK_PARTS
+from recam.data.layout import MASKS, SALIENCY, WEAK_PARTS
 from recam.io.atomic import replace_with, write_manifest
 from recam.steps.paths import Out
-from recam.steps.sections.download import OF_MADE, Download
+from recam.steps.sections.download import OF_MADE, OF_REAL, Download
 
 REPORT = "report in words, then CSVs of classes, co-occurrence and faults"
 
@@ -40,9 +40,8 @@ def main(paths: Paths, numbers: Download) -> None:
     for folder in (new, rejected):
         shutil.rmtree(folder, ignore_errors=True)
     originals = data / "originals" / numbers.dataset
-    side = numbers.longest_side
-    sources = Sources(source=numbers.source, originals=originals, longest_side=side)
-    fill(new, numbers.dataset, sources, made)
+    of_real = {name: getattr(numbers, name) for name in OF_REAL}
+    fill(new, numbers.dataset, Sources(originals=originals, **of_real), made)
     report = check_data(new)
     folder = rejected if report.errors else paths.check[0].parent
     write_report(report, folder)
@@ -52,10 +51,12 @@ def main(paths: Paths, numbers: Download) -> None:
     if report.errors:
         words = f"{report.errors[0]}; fix or remove it; {rejected}/report.md lists all faults"
         raise UserError(words)
-    for part in (*WEAK_PARTS, MASKS):
+    others = [part for part in (MASKS, SALIENCY) if (new / part).is_dir()]
+    for part in (*WEAK_PARTS, *others):
         replace_with(data / part, new / part)
     shutil.rmtree(new)
-    write_manifest(data / f"{MASKS}.sha256", [data / MASKS])
+    for part in others:
+        write_manifest(data / f"{part}.sha256", [data / part])
     write_manifest(data / "images.sha256", [data / part for part in WEAK_PARTS])
 
 

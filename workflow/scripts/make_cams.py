@@ -52,6 +52,7 @@ def main(paths: Paths, numbers: MakeCamsRun, machine: Machine) -> None:
         scales=numbers.scales,
         batch_size=numbers.batch_size,
         precision=make_precision(machine.precision, device),
+        geometry=numbers.geometry,
     )
     if is_first_after_all():
         folder.finish_with_manifest(paths.manifest)

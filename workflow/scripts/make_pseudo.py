@@ -13,7 +13,7 @@ from recam.runtime.devices import make_device
 from recam.runtime.distributed import is_first_after_all
 from recam.steps.command import fingerprint
 from recam.steps.launch import distributed
-from recam.steps.paths import In, Out
+from recam.steps.paths import In, Optional, Out
 from recam.steps.refinement import Folders, Refinement, images_of_cams, log_used_pixels
 from recam.steps.sections.machine import Machine
 from recam.steps.sections.make_pseudo import MakePseudo
@@ -26,6 +26,7 @@ class Paths:
     data: Annotated[Path, In("data set in VOC layout; its masks are not read")]
     cams: Annotated[Path, In("folder of cams")]
     irn: Annotated[Path, In("checkpoint of train_irn")]
+    saliency_maps: Annotated[Path | None, Optional("folder of saliency maps, grey PNG")]
     masks: Annotated[Path, Out("folder of pseudo masks, palette PNG")]
     scores: Annotated[Path, Out("folder of refined score maps, .npz")]
     manifest: Annotated[list[Path], Out("checksums of the masks, then of the scores", count=2)]
@@ -38,8 +39,14 @@ def main(paths: Paths, numbers: MakePseudo, machine: Machine) -> None:
     """Propagate the maps, find the background score, refine, cut and save."""
     classes = read_classes(paths.data / CLASSES)
     device = make_device(machine.device, threads=machine.threads)
-    refiner = Refinement(numbers, paths.irn, classes, device)
-    key = fingerprint(paths, numbers, machine, inputs=(paths.data, paths.cams, paths.irn))
+    refiner = Refinement(numbers, paths.irn, classes, device, saliency=paths.saliency_maps)
+    inputs = (
+        paths.data,
+        paths.cams,
+        paths.irn,
+        *([paths.saliency_maps] if paths.saliency_maps else []),
+    )
+    key = fingerprint(paths, numbers, machine, inputs=inputs)
     folders = Folders.begun(paths.cams, paths.scores, paths.masks, key=key)
     images = images_of_cams(paths.cams, paths.data)
     maps = refiner.propagate(images, folders.propagated)

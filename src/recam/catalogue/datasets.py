@@ -6,10 +6,13 @@ from functools import partial
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
+from recam.checks.saliency import saliency_errors, saliency_folder
 from recam.core.errors import UserError
-from recam.data.layout import Scene, write_scenes
+from recam.data.layout import SALIENCY, SPLITS, Scene, read_split, write_scenes
 from recam.datasets import coco14, folder, shapes, stamps, street, voc12
 from recam.datasets.collection import Collection, link_collection
+from recam.datasets.regions import MaskRule
+from recam.datasets.saliency import link_saliency
 from recam.runtime.progress import progress
 from recam.runtime.threads import usable_cores
 
@@ -21,6 +24,8 @@ class Sources:
     source: str  # path of the originals, or auto
     originals: Path  # folder for downloaded, unpacked and converted files
     longest_side: int | None = None  # pixels, of folder and street; larger images are downscaled
+    coco_masks: MaskRule | None = None  # of coco14; None is by_area
+    saliency: str | None = None  # path of a folder of saliency maps
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,9 +49,16 @@ class Maker:
 
 def fill(root: Path, name: str, sources: Sources, numbers: Made | None) -> None:
     """Write the data set ``name`` into the new folder ``root``. Raises UserError if it cannot."""
+    folder = saliency_folder(sources.saliency)
     if name in REAL:
         link_collection(root, REAL[name](sources))
-        return
+    else:
+        _make(root, name, sources, numbers)
+    if folder:
+        _add_saliency(root, folder, sources)
+
+
+def _make(root: Path, name: str, sources: Sources, numbers: Made | None) -> None:
     if numbers is None:
         raise UserError(
             f"{name} is made and needs all of train_images, val_images, image_size, random_seed "
@@ -58,6 +70,14 @@ def fill(root: Path, name: str, sources: Sources, numbers: Made | None) -> None:
     written = write_scenes(root, scenes, maker.classes)
     for _ in progress(written, total=sum(counts.values()), what=name, unit="image"):
         pass
+
+
+def _add_saliency(root: Path, folder: Path, sources: Sources) -> None:
+    names = sorted(path.stem for path in (root / SPLITS).glob("[!.]*.txt"))
+    for error in saliency_errors(folder, {name: read_split(root, name) for name in names}):
+        raise UserError(error)
+    copies = sources.originals / SALIENCY
+    link_saliency(root, folder, copies=copies, longest_side=sources.longest_side)
 
 
 @runtime_checkable  # the tests check types at run time
@@ -97,7 +117,12 @@ def _voc12(sources: Sources) -> Collection:
 
 
 def _coco14(sources: Sources) -> Collection:
-    return coco14.collect(sources.source, originals=sources.originals, workers=usable_cores())
+    return coco14.collect(
+        sources.source,
+        originals=sources.originals,
+        workers=usable_cores(),
+        masks=sources.coco_masks or "by_area",
+    )
 
 
 def _folder(sources: Sources) -> Collection:

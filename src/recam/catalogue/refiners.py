@@ -60,6 +60,7 @@ def _irn(irn: Irn | None, numbers: Walk) -> Propagate:
             radius=numbers.radius,
             power=numbers.power,
             steps=numbers.steps,
+            cams_power=numbers.cams_power,
         )
 
     return propagate

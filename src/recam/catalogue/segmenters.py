@@ -11,7 +11,13 @@ from recam.catalogue.backbones import make_backbone
 from recam.catalogue.names import unknown
 from recam.core.errors import UserError
 from recam.io.checkpoints import ModelConfig, load_checkpoint
-from recam.models.backbones import TORCHVISION, Backbone, backbone_of, freeze_batch_norm
+from recam.models.backbones import (
+    TORCHVISION,
+    Backbone,
+    TorchvisionResNet,
+    backbone_of,
+    freeze_batch_norm,
+)
 from recam.models.deeplab import DeepLab
 from recam.models.deeplabv2 import DeepLabV2
 from recam.models.segmenters import Segmenter
@@ -80,6 +86,8 @@ def _deeplab(model_config: ModelConfig) -> DeepLab:
 
 def _deeplabv2(model_config: ModelConfig) -> DeepLabV2:
     backbone = make_backbone(model_config, dilated=True)
+    if isinstance(backbone, TorchvisionResNet):
+        backbone.round_up_pooling()
     if model_config.frozen_batch_norm:
         freeze_batch_norm(backbone, affine=True)  # as published: only convolutions train
     return DeepLabV2(

@@ -20,6 +20,7 @@ from recam.io.images import IMAGE_SUFFIXES, write_image, write_mask
 
 IMAGES = "JPEGImages"
 MASKS = "SegmentationClass"
+SALIENCY = "Saliency"  # optional: grey maps of the user
 SPLITS = "ImageSets/Segmentation"
 LABELS = "labels.csv"
 CLASSES = "classes.txt"

@@ -7,6 +7,7 @@ batches do not depend on the number of workers.
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import torch
@@ -34,6 +35,8 @@ STOPPED = {
     ),
 }
 
+ResizeUnit = Literal["pixels", "percent"]  # of the longer side, or of the image's own size
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Augmentation:
@@ -43,12 +46,13 @@ class Augmentation:
     padded; padding is ignored in masks. Raises UserError if ``resize_min`` exceeds ``resize_max``.
     """
 
-    resize_min: int  # pixels of the longer side, minimum
+    resize_min: int  # minimum, in ``resize_unit``
     resize_max: int  # maximum
     crop: int  # side of the square crop in pixels
     mean: tuple[float, float, float]  # per channel, of pixels in [0, 1]
     std: tuple[float, float, float]
     colour: float = 0.0  # largest relative change of brightness, contrast and saturation
+    resize_unit: ResizeUnit = "pixels"
 
     def __post_init__(self) -> None:
         if self.resize_min > self.resize_max:
@@ -122,9 +126,15 @@ class MaskedImages(_Augmented):
 def draw_view(
     stored: tuple[int, int], augmentation: Augmentation, generator: np.random.Generator
 ) -> View:
-    """Draw the longer side, the flip and the crop for an image of (height, width) ``stored``."""
-    longer = generator.integers(augmentation.resize_min, augmentation.resize_max, endpoint=True)
-    scale = longer / max(stored)
+    """Draw the scale, the flip and the crop for an image of (height, width) ``stored``.
+
+    In pixels the longer side is drawn, a whole number; in percent the scale itself.
+    """
+    low, high = augmentation.resize_min, augmentation.resize_max
+    if augmentation.resize_unit == "pixels":
+        scale = generator.integers(low, high, endpoint=True) / max(stored)
+    else:
+        scale = generator.uniform(low, high) / 100
     height, width = (max(1, round(length * scale)) for length in stored)
     mirrored = bool(generator.random() < 0.5)
     rows, columns = (_overlap(n, augmentation.crop, generator) for n in (height, width))

@@ -23,7 +23,7 @@ from recam.core.labels import mask_id
 from recam.datasets import regions
 from recam.datasets.collection import Collection, folder_of
 from recam.datasets.fetch import Archive, unpacked
-from recam.datasets.regions import AnnotatedImage, Region, write_masks
+from recam.datasets.regions import AnnotatedImage, MaskRule, Region, write_masks
 from recam.io.atomic import sha256
 
 ANNOTATIONS, TRAIN, VAL = "annotations", "train2014", "val2014"
@@ -52,6 +52,7 @@ def collect(
     *,
     originals: Path,
     workers: int,
+    masks: MaskRule = "by_area",
     archives: Mapping[str, Archive] = ARCHIVES,
     counts: Mapping[str, int] = COUNTS,
 ) -> Collection:
@@ -59,9 +60,10 @@ def collect(
 
     ``source`` is "auto" or a folder. Its subfolders ``annotations``, ``train2014`` and ``val2014``
     (or ``images/train2014``, ...) are used in place; archives, downloads and masks go to
-    ``originals``. The splits ``train`` and ``val_labelled`` have the images with annotations,
-    ``train_all`` and ``val`` all images, by ascending image id. Raises UserError for missing or
-    malformed files, and for numbers of images or classes other than ``counts``.
+    ``originals``. ``masks`` is a drawing rule of ``recam.datasets.regions``. The splits ``train``
+    and ``val_labelled`` have the images with annotations, ``train_all`` and ``val`` all images, by
+    ascending image id. Raises UserError for missing or malformed files, and for numbers of images
+    or classes other than ``counts``.
     """
     given = folder_of(source)
     folders = {
@@ -78,14 +80,14 @@ def collect(
     splits = _splits(train, val)
     _require_counts({"classes": classes, **splits}, counts, files)
     images = _images(train, folders[TRAIN]) | _images(val, folders[VAL])
-    masks = originals / f"masks-{_digest(*files.values())}"
-    write_masks([*train, *val], masks, workers=workers)
+    drawn = originals / f"masks-{masks}-{_digest(*files.values())}"
+    write_masks([*train, *val], drawn, rule=masks, workers=workers)
     return Collection(
         classes=classes,
         splits=splits,
         images=images,
         labels={p.id: _labels(p, num_classes=len(classes)) for p in (*train, *val)},
-        masks={image_id: masks / f"{image_id}.png" for image_id in images},
+        masks={image_id: drawn / f"{image_id}.png" for image_id in images},
     )
 
 

@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +10,7 @@ import pandas as pd
 from jaxtyping import Bool
 
 from recam.core.errors import UserError
+from recam.data.boxes import BOXES, BoxesOfImage, write_boxes
 from recam.data.layout import CLASSES, IMAGES, LABELS, MASKS, SPLITS
 from recam.io.atomic import write_text
 
@@ -25,6 +26,8 @@ class Collection:
     images: Mapping[str, Path]  # of every id in a split
     labels: Mapping[str, Bool[np.ndarray, "K"]]  # multi-hot, of the same ids
     masks: Mapping[str, Path]  # ground truth as palette or grey PNG; may be missing for some ids
+    # Ground truth boxes of some ids; without them the components of masks serve as boxes.
+    boxes: Mapping[str, BoxesOfImage] = field(default_factory=dict[str, BoxesOfImage])
 
 
 def folder_of(source: str) -> Path | None:
@@ -48,7 +51,9 @@ def link_collection(root: Path, collection: Collection) -> None:
     for folder, files in ((IMAGES, collection.images), (MASKS, collection.masks)):
         (root / folder).mkdir(parents=True, exist_ok=True)
         for image_id, file in files.items():
-            _link(root / folder / f"{image_id}{file.suffix}", file, home=root.parent)
+            link_file(root / folder / f"{image_id}{file.suffix}", file, home=root.parent)
+    if collection.boxes:
+        write_boxes(root / MASKS / BOXES, collection.boxes, collection.classes)
     for split, ids in collection.splits.items():
         write_text(root / SPLITS / f"{split}.txt", "".join(f"{i}\n" for i in ids))
     labels = np.array(list(collection.labels.values()), dtype=int)
@@ -57,7 +62,8 @@ def link_collection(root: Path, collection: Collection) -> None:
     write_text(root / CLASSES, "".join(f"{name}\n" for name in collection.classes))
 
 
-def _link(link: Path, file: Path, *, home: Path) -> None:
+def link_file(link: Path, file: Path, *, home: Path) -> None:
+    """Make ``link`` point to ``file``: a relative link if the file is below the folder ``home``."""
     file, home = file.resolve(), home.resolve()
     inside = file.is_relative_to(home)
     link.symlink_to(os.path.relpath(file, link.parent.resolve()) if inside else file)

@@ -7,6 +7,7 @@ import numpy as np
 from PIL import ExifTags, Image, ImageOps
 
 from recam.core.errors import UserError
+from recam.data.boxes import BoxesOfImage
 from recam.data.layout import IMAGES, MASKS
 from recam.io.atomic import replacing
 from recam.io.images import DEEP_MODES, UNREADABLE, read_mask, write_mask
@@ -41,6 +42,21 @@ def fitting(
     return images, masks
 
 
+def upright_size(image: Image.Image) -> Size:
+    """Width and height of an opened image after its EXIF rotation."""
+    turned = image.getexif().get(ExifTags.Base.Orientation, UPRIGHT)
+    width, height = image.size
+    return (height, width) if turned >= SIDEWAYS else (width, height)
+
+
+def rescaled_boxes(boxes: BoxesOfImage, *, image: Path, copy: Path) -> BoxesOfImage:
+    """The boxes of an upright image, in pixels of its copy from ``fitting``."""
+    with Image.open(image) as original, Image.open(copy) as small:
+        (width, height), (new_width, new_height) = upright_size(original), small.size
+    factors = np.tile([new_width / width, new_height / height], 2)
+    return {class_index: of_class * factors for class_index, of_class in boxes.items()}
+
+
 def _copied(file: Path, copy: Path, *, longest_side: int) -> tuple[Size, Size] | None:
     """Write an upright, downscaled copy as PNG; return its upright sizes before and after.
 
@@ -50,8 +66,7 @@ def _copied(file: Path, copy: Path, *, longest_side: int) -> tuple[Size, Size] |
     try:
         with Image.open(file) as image:
             turned = image.getexif().get(ExifTags.Base.Orientation, UPRIGHT)
-            width, height = image.size
-            whole = (height, width) if turned >= SIDEWAYS else (width, height)
+            whole = upright_size(image)
             is_deep = image.mode.startswith(DEEP_MODES)
             if is_deep or (turned == UPRIGHT and max(whole) <= longest_side):
                 return None

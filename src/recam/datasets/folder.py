@@ -5,6 +5,7 @@ my_photos/labels.csv              columns: id and one 0/1 column per class, or i
 my_photos/classes.txt             optional: class names in the order of their indices
 my_photos/ImageSets/Segmentation/{train,val}.txt     optional: otherwise `train` has all images
 my_photos/SegmentationClass/*.png optional: ground truth of some or all images
+my_photos/SegmentationClass/boxes.csv   optional: boxes of some or all images
 """
 
 import glob
@@ -18,9 +19,10 @@ import pandas as pd
 from jaxtyping import Bool
 
 from recam.core.errors import UserError
+from recam.data.boxes import BOXES, read_boxes
 from recam.data.layout import CLASSES, IMAGES, LABELS, MASKS, SPLITS, read_classes, read_split
 from recam.datasets.collection import Collection, folder_of
-from recam.datasets.copies import Files, fitting
+from recam.datasets.copies import Files, fitting, rescaled_boxes
 from recam.io.images import IMAGE_SUFFIXES
 
 LABEL_SEPARATORS = "[;|,]"  # in a cell of the column `labels`
@@ -53,12 +55,20 @@ def list_folder(source: str) -> Collection:
             f"missing (first: {unlabelled[0]}); add the rows, or write these ids without a suffix"
         )
     masks = {image_id: root / MASKS / f"{image_id}.png" for image_id in used}
+    boxes = read_boxes(root / MASKS / BOXES, classes)
+    foreign = [image_id for image_id in boxes if image_id not in labels]
+    if foreign:
+        raise UserError(
+            f"{root / MASKS / BOXES}: expected ids of {LABELS}, got {foreign[0]!r}; correct it, "
+            "without a suffix, or add the image's labels"
+        )
     return Collection(
         classes=classes,
         splits=splits,
         images={image_id: images[image_id] for image_id in used},
         labels={image_id: labels[image_id] for image_id in used},
         masks={image_id: mask for image_id, mask in masks.items() if mask.is_file()},
+        boxes={image_id: boxes[image_id] for image_id in used if image_id in boxes},
     )
 
 
@@ -66,12 +76,18 @@ def collect(source: str, *, originals: Path, longest_side: int | None = None) ->
     """List the folder ``source``, and copy the images that cannot be used in place.
 
     Images with an EXIF rotation and images longer than ``longest_side`` pixels are copied into
-    ``originals``, rotated upright and downscaled, together with their masks. Raises UserError as
-    ``list_folder`` does.
+    ``originals``, rotated upright and downscaled, together with their masks; boxes
+    are those of the copies. Raises UserError as ``list_folder`` does.
     """
     found = list_folder(source)
     images, masks = fitting(found.images, found.masks, target=originals, longest_side=longest_side)
-    return replace(found, images=images, masks=masks)
+    boxes = {
+        image_id: rescaled_boxes(of_image, image=found.images[image_id], copy=images[image_id])
+        if images[image_id] != found.images[image_id]
+        else of_image
+        for image_id, of_image in found.boxes.items()
+    }
+    return replace(found, images=images, masks=masks, boxes=boxes)
 
 
 def read_table(root: Path) -> tuple[tuple[str, ...], Labels]:

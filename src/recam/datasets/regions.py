@@ -1,25 +1,29 @@
 """Masks from COCO's annotated regions, which are polygons or run-length encodings (RLE).
 
-In a mask 0 is background, class index + 1 an object and 255 ignored. Regions are drawn in this
-order, later ones over earlier ones:
+In a mask 0 is background, class index + 1 an object and 255 ignored. Regions are drawn one after
+another, later ones over earlier ones. Two rules give their order:
 
-1. Crowd regions, as 255.
-2. All other objects by descending ``area``, then by ascending annotation id. Small objects are thus
-   on top, and a crowd is ignored only where no object covers it.
+``by_area``
+    Crowd regions first, as 255; then all other objects by descending ``area``, then by ascending
+    annotation id. Small objects are thus on top, and a crowd is ignored only where no object
+    covers it.
+``published``
+    The order of the annotation file. A crowd is drawn as an object of its class, and no pixel is
+    ignored (masks of the authors' code).
 
 A polygon of fewer than three points covers nothing.
 """
 
 import os
 from array import array
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from multiprocessing import get_context, parent_process
 from pathlib import Path
 from threading import Thread
-from typing import Any, cast
+from typing import Any, Literal, cast
 
 import numpy as np
 from jaxtyping import Bool, UInt8
@@ -33,6 +37,7 @@ from recam.runtime.progress import progress
 CHUNK = 32  # images sent to a worker process at once
 
 BinaryMask = Bool[np.ndarray, "H W"]
+MaskRule = Literal["by_area", "published"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,11 +58,13 @@ class AnnotatedImage:
     id: str
     height: int
     width: int
-    regions: list[Region]
+    regions: list[Region]  # in the order of the annotation file
     source: Path  # annotation file, for messages
 
 
-def write_masks(images: Sequence[AnnotatedImage], folder: Path, *, workers: int) -> None:
+def write_masks(
+    images: Sequence[AnnotatedImage], folder: Path, *, workers: int, rule: MaskRule = "by_area"
+) -> None:
     """Draw the masks missing from ``folder``, as ``<id>.png``, each written atomically.
 
     ``workers=1`` starts no process. Raises UserError as ``draw_mask`` does.
@@ -65,18 +72,18 @@ def write_masks(images: Sequence[AnnotatedImage], folder: Path, *, workers: int)
     folder.mkdir(parents=True, exist_ok=True)
     there = {file.name for file in folder.iterdir()}
     left = [image for image in images if f"{image.id}.png" not in there]
-    drawn = _drawn(left, folder, workers=workers)
+    drawn = _drawn(left, partial(_write_mask, folder=folder, rule=rule), workers=workers)
     for _ in progress(drawn, total=len(left), what="draw masks", unit="image"):
         pass
 
 
-def draw_mask(image: AnnotatedImage) -> UInt8[np.ndarray, "H W"]:
-    """Draw the mask of an image in the order stated above, uint8 (H, W).
+def draw_mask(image: AnnotatedImage, *, rule: MaskRule = "by_area") -> UInt8[np.ndarray, "H W"]:
+    """Draw the mask of an image by one of the rules above, uint8 (H, W).
 
     Raises UserError for a malformed segmentation.
     """
     mask = np.full((image.height, image.width), BACKGROUND, dtype=np.uint8, order="F")
-    for region in sorted(image.regions, key=lambda r: (not r.crowd, -r.area, r.annotation)):
+    for region in _ordered(image.regions, rule):
         try:
             covered = _covered(region.segmentation, image.height, image.width)
         except ValueError as error:
@@ -84,12 +91,20 @@ def draw_mask(image: AnnotatedImage) -> UInt8[np.ndarray, "H W"]:
                 f"{image.source}: annotation {region.annotation} of {image.id}: {error}; "
                 "download the annotations again"
             ) from error
-        mask[covered] = IGNORE if region.crowd else mask_id(region.class_index)
+        ignored = region.crowd and rule == "by_area"
+        mask[covered] = IGNORE if ignored else mask_id(region.class_index)
     return mask
 
 
-def _drawn(images: Sequence[AnnotatedImage], folder: Path, *, workers: int) -> Iterator[None]:
-    write = partial(_write_mask, folder=folder)
+def _ordered(regions: list[Region], rule: MaskRule) -> list[Region]:
+    if rule == "published":
+        return regions
+    return sorted(regions, key=lambda r: (not r.crowd, -r.area, r.annotation))
+
+
+def _drawn(
+    images: Sequence[AnnotatedImage], write: Callable[[AnnotatedImage], None], *, workers: int
+) -> Iterator[None]:
     if workers == 1:
         yield from map(write, images)
         return
@@ -110,8 +125,8 @@ def _end_with_parent() -> None:
     Thread(target=watch, daemon=True).start()
 
 
-def _write_mask(image: AnnotatedImage, *, folder: Path) -> None:
-    write_mask(folder / f"{image.id}.png", draw_mask(image))
+def _write_mask(image: AnnotatedImage, *, folder: Path, rule: MaskRule) -> None:
+    write_mask(folder / f"{image.id}.png", draw_mask(image, rule=rule))
 
 
 def _covered(segmentation: object, height: int, width: int) -> BinaryMask:

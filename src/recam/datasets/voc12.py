@@ -20,6 +20,7 @@ from scipy.io import loadmat
 from scipy.io.matlab import MatReadError
 
 from recam.core.errors import UserError
+from recam.core.localisation import Boxes
 from recam.data.layout import IMAGES, MASKS, find_image, read_split
 from recam.datasets.collection import Collection, folder_of
 from recam.datasets.fetch import Archive, unpacked
@@ -77,6 +78,7 @@ def collect(
         images={i: find_image(devkit / IMAGES, i) for i in masks},
         labels=labels,
         masks=masks,
+        boxes={i: xml_boxes(devkit / f"Annotations/{i}.xml") for i in masks},
     )
 
 
@@ -89,23 +91,55 @@ def torchvision_archives() -> tuple[Archive, Archive]:
     return Archive(url=voc["url"], md5=voc["md5"]), Archive(url=SBDataset.url, md5=SBDataset.md5)
 
 
-def xml_labels(path: Path) -> Bool[np.ndarray, "K"]:
-    """Multi-hot labels of the objects, difficult or not, in a VOC annotation. Raises UserError."""
+def read_annotation(path: Path) -> tuple[tuple[str, ElementTree.Element], ...]:
+    """The name and element of each object, difficult or not, of a VOC annotation.
+
+    Raises UserError for a missing or invalid file and for an unknown class.
+    """
     try:
-        names = {name.text or "" for name in ElementTree.parse(path).iterfind("object/name")}  # noqa: S314 own data
+        found = ElementTree.parse(path).findall("object")  # noqa: S314 own data
     except FileNotFoundError as error:
         raise UserError(f"{path}: not found; use the original devkit") from error
     except ElementTree.ParseError as error:
         raise UserError(
             f"{path}: expected an XML annotation, got {error}; use the original file"
         ) from error
-    unknown = names.difference(CLASSES)
+    objects = tuple((element.findtext("name") or "", element) for element in found)
+    unknown = {name for name, _ in objects}.difference(CLASSES)
     if unknown:
         raise UserError(
             f"{path}: expected objects of VOC's 20 classes, got {sorted(unknown)[0]!r}; use the "
             "original file"
         )
+    return objects
+
+
+def xml_labels(path: Path) -> Bool[np.ndarray, "K"]:
+    """Multi-hot labels of the objects in a VOC annotation. Raises as ``read_annotation``."""
+    names = {name for name, _ in read_annotation(path)}
     return np.array([name in names for name in CLASSES])
+
+
+def xml_boxes(path: Path) -> dict[int, Boxes]:
+    """The boxes of the objects in a VOC annotation by class index, counted from pixel 0.
+
+    VOC counts pixels from 1 and includes the last one. Raises UserError for an object without a
+    box, too.
+    """
+    found: dict[int, list[list[float]]] = {}
+    for name, element in read_annotation(path):
+        try:
+            x_min, y_min, x_max, y_max = (
+                float(element.findtext(f"bndbox/{side}") or "")
+                for side in ("xmin", "ymin", "xmax", "ymax")
+            )
+        except ValueError as error:
+            raise UserError(
+                f"{path}: expected a box of each object, got none of a {name}; use the original "
+                "file"
+            ) from error
+        found.setdefault(CLASSES.index(name), []).append([x_min - 1, y_min - 1, x_max, y_max])
+    return {class_index: np.array(boxes) for class_index, boxes in found.items()}
 
 
 def main_labels(folder: Path) -> dict[str, Bool[np.ndarray, "K"]]:

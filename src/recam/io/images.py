@@ -19,6 +19,7 @@ UNREADABLE = (
     UnidentifiedImageError,
     Image.DecompressionBombError,
 )
+GREY_MODE = "L"  # of Pillow: eight bits, no colour
 DEEP_MODES = ("I", "F")  # first letters of Pillow's modes with more than eight bits a channel
 REDUCTIONS = (1, 2, 4, 8)  # of a JPEG while it is decoded
 IMAGE_SUFFIXES = (".jpg", ".png", ".jpeg", ".JPG", ".JPEG", ".PNG")
@@ -99,6 +100,28 @@ def read_mask(path: Path) -> UInt8[np.ndarray, "H W"]:
         ) from error
     except UNREADABLE as error:
         raise UserError(f"{path}: not a readable mask ({error}); replace it") from error
+
+
+def read_saliency(path: Path) -> UInt8[np.ndarray, "H W"]:
+    """Read an 8-bit grey map, 0 to 255. Raises UserError for any other file."""
+    try:
+        with Image.open(path) as image:
+            if image.mode != GREY_MODE:
+                raise UserError(
+                    f"{path}: expected an 8-bit grey PNG of saliency, got mode {image.mode}; "
+                    "convert it"
+                )
+            return np.array(image)
+    except FileNotFoundError as error:
+        raise UserError(f"{path}: saliency map not found; add it") from error
+    except UNREADABLE as error:
+        raise UserError(f"{path}: not a readable saliency map ({error}); replace it") from error
+
+
+def write_saliency(path: Path, saliency: UInt8[np.ndarray, "H W"]) -> None:
+    """Write an 8-bit grey map as PNG, atomically."""
+    with replacing(path) as temporary:
+        Image.fromarray(saliency).save(temporary, format="PNG")
 
 
 def write_mask(

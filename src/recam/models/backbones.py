@@ -60,6 +60,14 @@ class Backbone(nn.Module, ABC):
     def levels(self, images: Images) -> list[Tensor]:
         """The features (B, c, h, w) of every level, the finest first."""
 
+    def with_levels(self, images: Images) -> tuple[list[Tensor], Features]:
+        """Every level, the finest first, and the final features, of one pass.
+
+        Here the last level is the final features; a network with layers behind it overrides this.
+        """
+        levels = self.levels(images)
+        return levels, levels[-1]
+
     @abstractmethod
     def freeze_stem(self) -> None:
         """Freeze the first convolution and its norm, affine parameters and statistics included."""
@@ -110,6 +118,10 @@ class TorchvisionResNet(Backbone):
             features.append(stage(features[-1]))
         return features
 
+    def round_up_pooling(self) -> None:
+        """Round the size of the stem's pooled grid up, as in DeepLabV2's network."""
+        cast(nn.MaxPool2d, self.stem.get_submodule("maxpool")).ceil_mode = True
+
     def freeze_stem(self) -> None:
         """Freeze conv1 and bn1, affine parameters and statistics included."""
         self.stem.requires_grad_(requires_grad=False)
@@ -153,8 +165,13 @@ class TimmBackbone(Backbone):
 
     def levels(self, images: Images) -> list[Tensor]:
         """The last features of each level that timm lists."""
+        return self.with_levels(images)[0]
+
+    def with_levels(self, images: Images) -> tuple[list[Tensor], Features]:
+        """The levels that timm lists and the final features, which may lie behind the last."""
         indices = list(range(len(self.level_channels)))
-        return self.network.forward_intermediates(images, indices=indices, norm=False)[1]
+        final, levels = self.network.forward_intermediates(images, indices=indices, norm=False)
+        return levels, final
 
     def freeze_stem(self) -> None:
         """Freeze the first convolution and its norm."""

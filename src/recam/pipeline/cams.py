@@ -12,9 +12,13 @@ from recam.methods.cam import peak_normalised
 from recam.methods.variant import Readout
 from recam.models.backbones import Backbone
 from recam.pipeline.inference import maps_of_images
+from recam.pipeline.published_geometry import published_maps_of_images
 from recam.runtime.distributed import shard
 from recam.runtime.progress import progress
 from recam.runtime.threads import writing_behind
+
+# Grids stretched to the image, or placed as in the authors' code.
+GEOMETRIES = {"image": maps_of_images, "published": published_maps_of_images}
 
 
 def write_cams(
@@ -26,14 +30,16 @@ def write_cams(
     scales: tuple[float, ...],
     batch_size: int,
     precision: torch.dtype,
+    geometry: str = "image",
 ) -> None:
     """Write the cams of this rank's shard of ``split``; images that ``folder`` has are left out.
 
     ``readout`` takes images normalised by ``backbone`` and computes on the device of its weights.
+    ``geometry`` is a key of ``GEOMETRIES``.
     """
     device = next(backbone.parameters()).device
     left = [i for i in shard(range(len(split.ids))) if not folder.has(f"{split.ids[i]}.npz")]
-    all_maps = maps_of_images(
+    all_maps = GEOMETRIES[geometry](
         readout,
         [split.images[i] for i in left],
         split.labels[left],

@@ -17,6 +17,7 @@ from recam.core.metrics import LEVELS, levels_of
 from recam.data.loading import pixels_of
 from recam.io.images import image_size, read_image, write_mask
 from recam.io.scores import ScoredClasses, load_classes, load_scores, save_scores
+from recam.pipeline.saliency import Saliency
 from recam.refine.crf_masks import EVEN, Crf, crf_refined
 from recam.refine.interface import Need, Propagate
 from recam.runtime.progress import progress
@@ -114,15 +115,17 @@ class Cut:
     background: float  # background score, 0 to 1
     margin: float  # pixels with a best score within this distance of the threshold are ignored
     crf: Crf | None  # refines the maps first
+    saliency: Saliency | None = None  # background where it is low, after the CRF
 
     @property
     def threshold(self) -> float:
         """The cut through the saved scores: the background score, or 0.5 after a CRF."""
         return EVEN if self.crf else self.background
 
-    def numbers(self) -> dict[str, float]:
-        """The scores of the cut, for evaluation and for readers."""
-        return {"background": self.background, "threshold": self.threshold, "margin": self.margin}
+    def numbers(self) -> dict[str, float | str]:
+        """The scores of the cut and the source of saliency, for evaluation and for readers."""
+        scores = {"background": self.background, "threshold": self.threshold, "margin": self.margin}
+        return scores | ({"saliency": self.saliency.source} if self.saliency else {})
 
 
 def cut_masks(
@@ -136,7 +139,8 @@ def cut_masks(
 ) -> None:
     """Write final scores and masks of a batch of ``alike_batches``, named as its files.
 
-    Masks are cut from the saved, rounded scores.
+    Masks are cut from the saved, rounded scores. Where saliency is low, scores are 0: the same as a
+    background score of 1.
     """
     loaded = [load_scores(file) for file, _ in batch]
     final = np.stack([scored.scores for scored in loaded])
@@ -149,7 +153,10 @@ def cut_masks(
         )
         final = refined.cpu().numpy()
     low, high = (max(0.0, cut.threshold - cut.margin), min(1.0, cut.threshold + cut.margin))
-    for (file, _), scored, own in zip(batch, loaded, final, strict=True):
+    for (file, _), scored, refined in zip(batch, loaded, final, strict=True):
+        own = refined
+        if cut.saliency:
+            own = refined * cut.saliency.salient(file.stem, refined.shape[1:])
         save_scores(scores / file.name, ScoredClasses(scores=own, classes=scored.classes))
         saved = load_scores(scores / file.name)
         mask = banded_mask(saved.scores, saved.classes, background=low, foreground=high)

@@ -21,7 +21,10 @@ from recam.pipeline.evaluation import (
     score_maps,
     score_masks,
 )
+from recam.pipeline.localisation import score_localisation
 from recam.pipeline.pseudo_masks import score_histogram, yen_threshold
+
+CAMS, PSEUDO = "cams", "pseudo"  # stages that have maps
 
 logger = logging.getLogger(__name__)
 
@@ -32,6 +35,7 @@ class ScoredMaps:
 
     folder: Path
     threshold: float
+    saliency: str = ""  # source of the saliency maps that decided where there is background
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +76,9 @@ def score_run(
     for stage, maps in stages.items():
         scores = score_maps(maps.folder, truth, threshold=maps.threshold)
         found.metrics[stage] = scored | scores.metrics(threshold=maps.threshold)
+        found.metrics[stage] |= {"saliency": maps.saliency} if maps.saliency else {}
+        if stage == CAMS:
+            found.metrics[stage] |= score_localisation(maps.folder, truth)
         found.confusions[stage], found.curves[stage] = scores.confusion, scores.curve
         found.counts[stage] = scores.counts
     truth, scored = truths[seg_split.name]
@@ -93,23 +100,26 @@ def maps_of_run(
     where maps of an image of the split, or the file ``cut``, are missing.
     """
     stages: dict[str, ScoredMaps] = {}
-    for stage, folder in {"cams": cams, "pseudo": scores}.items():
+    for stage, folder in {CAMS: cams, PSEUDO: scores}.items():
         if folder:
             _require_maps(folder, split)
-            threshold = _threshold(cut) if stage == "pseudo" else cams_threshold
+            used = _numbers(cut) if stage == PSEUDO else {}
+            threshold = used.get("threshold", cams_threshold)
             if threshold is None:
                 threshold = yen_threshold(score_histogram(sorted(folder.glob("*.npz"))))
-            stages[stage] = ScoredMaps(folder=folder, threshold=threshold)
+            stages[stage] = ScoredMaps(
+                folder=folder, threshold=threshold, saliency=used.get("saliency", "")
+            )
     return stages
 
 
-def _threshold(cut: Path | None) -> float:
-    """The score at which make_pseudo cut its masks."""
+def _numbers(cut: Path | None) -> dict[str, Any]:
+    """The numbers with which make_pseudo cut its masks."""
     if not cut:
-        return 0.0
+        return {"threshold": 0.0}
     if not cut.is_file():
         raise UserError(f"{cut}: not found; run make_pseudo, which makes it")
-    return json.loads(cut.read_text(encoding="utf-8"))["threshold"]
+    return json.loads(cut.read_text(encoding="utf-8"))
 
 
 def _require_maps(folder: Path, split: WeakSplit) -> None:

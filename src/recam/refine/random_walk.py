@@ -28,11 +28,12 @@ EDGE_COPIES = 8  # grids of edges, paths and sums held at once, besides the weig
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Walk:
-    """The parameters of IRN's random walk: radius in cells of 4 pixels, beta (power), steps."""
+    """The parameters of IRN's random walk."""
 
-    radius: int
-    power: float
+    radius: int  # cells of 4 pixels
+    power: float  # beta, of affinities
     steps: int
+    cams_power: float = 1.0  # of scores, before the first step
 
 
 def random_walk(
@@ -72,15 +73,19 @@ def walked(
     radius: int,
     power: float,
     steps: int,
+    cams_power: float = 1.0,
 ) -> Float[Tensor, "B n H W"]:
     """Scores of pixels after the random walk on the coarser grid of ``edges``, in [0, 1].
 
-    A cell's score is the mean over its pixels; afterwards pixels are interpolated between cells.
-    The largest score of each image becomes 1 (authors' code); an image of zeros stays zero.
+    A cell's score is the mean over its pixels, to the power ``cams_power``; afterwards pixels are
+    interpolated between cells. The largest score of each image becomes 1 (authors' code); an image
+    of zeros stays zero.
     """
     size = scores.shape[2:]
     cells = functional.adaptive_avg_pool2d(scores, (edges.shape[1], edges.shape[2]))
-    cells = random_walk(cells, edges, radius=radius, power=power, steps=steps).clamp(min=0)
+    cells = random_walk(cells**cams_power, edges, radius=radius, power=power, steps=steps).clamp(
+        min=0
+    )
     # By the stride, not to the size: the last cells may extend beyond the image.
     fine = functional.interpolate(cells, scale_factor=float(STRIDE), mode="bilinear")
     fine = fine[:, :, : size[0], : size[1]]

@@ -16,6 +16,7 @@ from recam.report.replicates import (
     shortfall,
 )
 from recam.report.style import STAGES, look_of
+from recam.report.summary import MARK
 
 DATASETS, SEEDS = ("shapes", "stamps", "street"), (0, 1, 2)  # of the whole protocol
 PAIRS = (("recam", "control"), ("recam", "cam"))
@@ -26,6 +27,7 @@ NOTE = (
     "A difference is taken between runs of the same random seed; `2 of 3` means that it is above 0 "
     "for 2 of 3 random seeds.\n"
 )
+SALIENCY_NOTE = f"\n{MARK.strip()} masks used saliency maps.\n"
 ABOVE_CONTROL = Target("pseudo", 0, is_above=True)
 # By data set and row of the table.
 TARGETS = {
@@ -74,10 +76,19 @@ def generality_table(results: pd.DataFrame) -> str:
             for target in TARGETS.get((dataset, row), [])
         ]
         title = " - ".join(look_of(method).name for method in row.split(" - "))
+        title += MARK if _used_saliency(results, dataset, row) else ""
         lines.append([dataset, title, *shown, "; ".join(filter(None, verdicts))])
     table = markdown(head, lines, left=[0, 1, len(head) - 1])
     seeds = listed([int(seed) for seed in results["random_seed"].unique()])
-    return f"{table}\n{NOTE.format(seeds)}{shortfall(results, DATASETS, SEEDS)}"
+    marked = SALIENCY_NOTE * any(MARK in line[1] for line in lines)
+    return f"{table}\n{NOTE.format(seeds)}{marked}{shortfall(results, DATASETS, SEEDS)}"
+
+
+def _used_saliency(results: pd.DataFrame, dataset: str, row: str) -> bool:
+    if "saliency" not in results:
+        return False
+    of_row = (results["dataset"] == dataset) & results["method"].isin(row.split(" - "))
+    return bool(results.loc[of_row, "saliency"].notna().any())
 
 
 def _shown(cells: dict[str, pd.DataFrame], dataset: str, row: str, column: str) -> str:

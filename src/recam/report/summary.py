@@ -17,6 +17,17 @@ NOTHING_SCORED = (
     "`results/seed*/METHOD/pseudo`, predictions in `results/seed*/METHOD/predictions`."
 )
 
+LOCALISATION = {
+    "pointing": "Pointing game",
+    "box_accuracy": "Box accuracy (MaxBoxAccV2)",
+    "insertion": "Insertion (higher is better)",
+    "deletion": "Deletion (lower is better)",
+}
+MARK = " †"  # of a method whose masks used saliency maps
+SALIENCY = {
+    "folder": "masks are background where given maps of saliency are low",
+}
+
 # Columns that are text whatever they look like: an id such as 0025, a class named 1 or NA.
 TEXT = {
     "counts.csv": ("image",),
@@ -131,7 +142,8 @@ class Table:
 def table_of(metrics: Metrics, *, replicates: int) -> Table:
     """MIoU at the threshold used, in brackets at the oracle threshold.
 
-    A note gives the number of scored images if some have no ground truth.
+    A note gives the number of scored images if some have no ground truth. Methods that used
+    saliency maps have a mark, which a note explains.
     """
     present = ordered(method for stage in metrics.values() for method in stage)
     splits = {stage: next(iter(v.values()))["split"] for stage, v in metrics.items() if v}
@@ -142,8 +154,10 @@ def table_of(metrics: Metrics, *, replicates: int) -> Table:
         cells = [_cell(metrics[stage].get(method), replicates=replicates) for stage in splits]
         if has_ratio:
             cells.append(_ratio(metrics["seg"].get(method, {}), replicates=replicates))
-        rows.append([look_of(method).name, *cells])
-    return Table(head=head + ["of supervised"] * has_ratio, rows=rows, notes=_notes(metrics))
+        mark = MARK if saliency_of(metrics, method) else ""
+        rows.append([f"{look_of(method).name}{mark}", *cells])
+    notes = [*_notes(metrics), *_saliency_notes(metrics)]
+    return Table(head=head + ["of supervised"] * has_ratio, rows=rows, notes=notes)
 
 
 def results_table(metrics: Metrics, *, replicates: int) -> str:
@@ -152,6 +166,12 @@ def results_table(metrics: Metrics, *, replicates: int) -> str:
     lines = [_row(table.head), _row(["---"] + ["---:"] * (len(table.head) - 1))]
     lines += [_row(cells) for cells in table.rows]
     return "".join(lines + [f"\n{note}\n" for note in table.notes])
+
+
+def saliency_of(metrics: Metrics, method: str) -> str:
+    """The source of the saliency maps that a method's masks used; empty for none."""
+    sources = [str(methods.get(method, {}).get("saliency", "")) for methods in metrics.values()]
+    return next(filter(None, sources), "")
 
 
 def miou_lines(metrics: Metrics) -> list[str]:
@@ -166,15 +186,32 @@ def miou_lines(metrics: Metrics) -> list[str]:
 
 def _notes(metrics: Metrics) -> list[str]:
     stages = [values for methods in metrics.values() for values in methods.values()]
+    localisation = _localisation(metrics["cams"])
     if stages and not any("miou" in values for values in stages):
-        return [NOTHING_SCORED]
+        return localisation or [NOTHING_SCORED]
     notes = [
         f"Scored on {values['images']} of {values['of']} images of {values['split']}; "
         "the others have no ground truth."
         for values in stages
         if 0 < int(values.get("images", 0)) < int(values["of"])
     ]
-    return list(dict.fromkeys(notes))  # once for each split
+    return [*dict.fromkeys(notes), *localisation]  # once for each split
+
+
+def _localisation(cams: dict[str, dict[str, float | str]]) -> list[str]:
+    """A sentence for each localisation score of the maps, with the value of each method."""
+    return [
+        f"{words} of cams, %: {', '.join(values)}."
+        for name, words in LOCALISATION.items()
+        if (values := [f"{look_of(m).name} {v[name]:.1f}" for m, v in cams.items() if name in v])
+    ]
+
+
+def _saliency_notes(metrics: Metrics) -> list[str]:
+    """A note for each source of saliency maps."""
+    methods = {method: None for stage in metrics.values() for method in stage}
+    sources = dict.fromkeys(filter(None, (saliency_of(metrics, method) for method in methods)))
+    return [f"{MARK.strip()} used saliency maps: {SALIENCY[source]}." for source in sources]
 
 
 def _with_ratio(
@@ -189,7 +226,8 @@ def _with_ratio(
 
 def _over_replicates(replicates: pd.DataFrame) -> dict[str, float | str]:
     numbers = replicates.select_dtypes("number")
-    values: dict[str, float | str] = {"split": str(replicates["split"].iloc[0])}
+    words = [name for name in ("split", "saliency") if name in replicates]
+    values: dict[str, float | str] = {name: str(replicates[name].iloc[0]) for name in words}
     for name, column in numbers.items():  # cast: pandas types a mean as possibly a column
         mean = float(cast(float, column.mean()))
         values[str(name)] = int(mean) if name in {"images", "of"} else round(mean, 4)

@@ -29,13 +29,13 @@ from recam.report.replicates import (
     shortfall,
 )
 from recam.report.style import PAGE, STAGES, look_of
+from recam.report.summary import MARK
 
 DATASETS, SEEDS = ("shapes", "street"), (0, 1, 2)  # of the whole protocol
 COLUMNS = {"": "alone", CONTROL: "control", RECAM: "ReCAM"}  # re-activations
 LOOK = {"": CAM, CONTROL: CONTROL, RECAM: RECAM}  # the method whose look a re-activation has
 SAME_AS_CAM = ("cam-gradcam",)  # at the last level it equals CAM up to scale, so it is no row
 WITH_SALIENCY = ("eps",)  # trainings
-MARK = " †"  # of rows that used saliency
 TRAIN, MAPS, MASKS, SEGMENTER = "training", "maps", "pseudo masks", "segmentation"
 # Steps of Snakemake by the column of their time.
 STEPS = {
@@ -51,7 +51,7 @@ NOTE = (
     "of training includes every step of the row's classifier; a step that rows share counts in "
     "each of them.\n"
 )
-SALIENCY = "\n† used saliency maps.\n"
+SALIENCY = f"\n{MARK.strip()} used saliency maps.\n"
 
 
 class Aim(NamedTuple):

@@ -8,7 +8,13 @@ from typing import cast
 from torch import nn
 
 from recam.data.layout import WeakSplit
-from recam.data.loading import Augmentation, LabelledImages, MaskedImages, training_batches
+from recam.data.loading import (
+    Augmentation,
+    LabelledImages,
+    MaskedImages,
+    ResizeUnit,
+    training_batches,
+)
 from recam.io.checkpoints import ModelConfig, save_checkpoint
 from recam.methods.recam import ReCam
 from recam.methods.variant import Variant
@@ -36,6 +42,7 @@ class Trainee:
     images: Callable[[Augmentation], Images]
     learning_rates: dict[str, float]  # by prefix or suffix of the parameters' names
     inputs: tuple[Path, ...]  # a state is resumed only with the same
+    resize_unit: ResizeUnit = "pixels"  # of resize_min and resize_max
     keeps_state: bool = False  # a later run with the same numbers and inputs trains nothing
     gradient_accumulation_steps: int = 1
     lr_step_interval: int = 1
@@ -48,7 +55,7 @@ def fit(trainee: Trainee, paths: TrainingPaths, numbers: Training, machine: Mach
     """Train, then write the checkpoint and its curve; resume a killed run."""
     device = make_device(machine.device, threads=machine.threads)
     model = trainee.model
-    augmentation = _augmentation(numbers, model)
+    augmentation = _augmentation(numbers, trainee)
     dataset = trainee.images(augmentation)
     recipe = Recipe(
         epochs=numbers.epochs_for(len(dataset)),
@@ -94,8 +101,8 @@ def _judge(trainee: Trainee, augmentation: Augmentation) -> Callable[[], dict[st
     return held_out_scores(cast(Variant, trainee.model), images)
 
 
-def _augmentation(numbers: Training, model: nn.Module) -> Augmentation:
-    backbone = backbone_of(model)
+def _augmentation(numbers: Training, trainee: Trainee) -> Augmentation:
+    backbone = backbone_of(trainee.model)
     return Augmentation(
         resize_min=numbers.resize_min,
         resize_max=numbers.resize_max,
@@ -103,4 +110,5 @@ def _augmentation(numbers: Training, model: nn.Module) -> Augmentation:
         mean=backbone.mean,
         std=backbone.std,
         colour=numbers.colour,
+        resize_unit=trainee.resize_unit,
     )

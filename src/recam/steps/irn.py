@@ -47,6 +47,7 @@ def train_irn(paths: IrnPaths, numbers: TrainIrnRun, machine: Machine) -> None:
             "displacement_head": numbers.lr_displacements,
         },
         inputs=inputs,
+        resize_unit=numbers.resize_unit,
         keeps_state=True,
     )
     fit(trainee, paths, numbers, machine)

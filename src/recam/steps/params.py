@@ -60,6 +60,16 @@ class Experiment(Section):
     draw: Draw
 
     @model_validator(mode="after")
+    def _saliency_has_maps(self) -> "Experiment":
+        if self.make_pseudo.saliency == "folder" and self.download.saliency is None:
+            words = (
+                "make_pseudo.saliency: expected the path of a folder of saliency maps in "
+                "download.saliency, got none; set it, or set make_pseudo.saliency: none"
+            )
+            raise PydanticCustomError("sentence", "{words}", {"words": words})
+        return self
+
+    @model_validator(mode="after")
     def _devices_divide_batches(self) -> "Experiment":
         devices = self.machine.devices
         if isinstance(devices, str):  # auto: the number is known where the step runs

@@ -15,6 +15,7 @@ from recam.checks.experiment import (
     split_errors,
     supervision_errors,
 )
+from recam.checks.saliency import saliency_errors, saliency_folder
 from recam.data.layout import IMAGES, MASKS, SPLITS, find_image, read_split
 from recam.datasets.collection import Collection
 from recam.steps.params import Experiment
@@ -54,12 +55,17 @@ def facts_of_collection(found: Collection, *, longest_side: int | None) -> DataF
 
 
 def errors_of(numbers: Experiment, facts: DataFacts) -> list[str]:
-    """Contradictions between numbers and data, on which a step would stop; opens no file."""
+    """Contradictions between numbers and data, on which a step would stop; opens no file.
+
+    Raises UserError if the folder of saliency maps is missing.
+    """
     if unknown := split_errors(chosen_splits(numbers), facts.splits):
         return unknown
     name, mapped = numbers.train_seg.split, numbers.make_cams.split
     ids = facts.splits[name]
     errors = supervision_errors(name, ids, facts.with_mask) if SUPERVISED in numbers.methods else []
+    if folder := saliency_folder(numbers.download.saliency):
+        errors += saliency_errors(folder, facts.splits)
     if set(numbers.methods) != {SUPERVISED}:
         errors += pseudo_mask_errors(name, ids, (mapped, facts.splits[mapped]))
     return errors

@@ -27,6 +27,7 @@ from recam.pipeline.pseudo_masks import (
     score_histogram,
     yen_threshold,
 )
+from recam.pipeline.saliency import Saliency
 from recam.refine.irn import Irn
 from recam.refine.pamr import Pamr
 from recam.refine.random_walk import Walk
@@ -69,20 +70,37 @@ class Folders:
 class Refinement:
     """A refiner and its numbers, on one device; with IRN its trained network."""
 
-    def __init__(self, numbers: MakePseudo, irn: Path, classes: tuple[str, ...], device: Device):
+    def __init__(
+        self,
+        numbers: MakePseudo,
+        irn: Path,
+        classes: tuple[str, ...],
+        device: Device,
+        *,
+        saliency: Path | None,
+    ):
         self.numbers = numbers
+        self.saliency = _saliency(numbers, saliency) if saliency else None
         self.classes = classes
         self.device = device
         self.parts = REFINERS[numbers.refiner]
         needs_network = needs_irn(numbers.refiner)
         self.irn = _trained_irn(irn, classes).to(device) if needs_network else None
         self.walk = Walk(
-            radius=numbers.irn_radius, power=numbers.irn_power, steps=numbers.irn_steps
+            radius=numbers.irn_radius,
+            power=numbers.irn_power,
+            steps=numbers.irn_steps,
+            cams_power=numbers.irn_cams_power,
         )
 
     def propagate(self, images: dict[Path, Path], folder: ResumableFolder) -> dict[Path, Path]:
-        """Propagate this rank's shard of the cams; return all new maps, each with its image."""
+        """Propagate this rank's shard of the cams; return all new maps, each with its image.
+
+        Raises UserError if an image has no saliency map.
+        """
         numbers = self.numbers
+        if self.saliency:
+            self.saliency.require(file.stem for file in images)
         left = [(f, image) for f, image in shard(list(images.items())) if not folder.has(f.name)]
         batches = alike_batches(
             dict(left),
@@ -110,14 +128,19 @@ class Refinement:
         if numbers.threshold == "yen":
             found = yen_threshold(score_histogram(maps))
             discount = numbers.crf_discount if self.parts.has_crf else 0.0
-            background = round(max(0.0, found - discount), 4)
+            # At score 0 every pixel would become foreground.
+            background = round(max(found / 2, found - discount), 4)
             logger.info("background score %.2f, found in the maps", background)
         elif self.parts.has_crf:
             background = numbers.crf_background
         else:
             background = numbers.irn_background if self.irn else numbers.background
-        crf = crf_of(numbers) if self.parts.has_crf else None
-        return Cut(background=background, margin=numbers.margin, crf=crf)
+        return Cut(
+            background=background,
+            margin=numbers.margin,
+            crf=crf_of(numbers) if self.parts.has_crf else None,
+            saliency=self.saliency,
+        )
 
     def write_masks(self, maps: dict[Path, Path], cut: Cut, *, folders: Folders) -> None:
         """Write final scores and masks of this rank's shard of ``maps`` (maps -> image)."""
@@ -142,6 +165,9 @@ class Refinement:
             stages[f"{self.parts.propagation.upper()}'s maps"] = folders.propagated.partial
         if self.parts.has_crf:
             stages["after CRF"] = folders.scores.partial
+        if self.saliency:
+            stages.pop("after CRF", None)
+            stages["after saliency"] = folders.scores.partial
         shown = Shown(maps=stages, masks={"pseudo mask": folders.masks.partial})
         pictured = images[: self.numbers.examples]
         draw(path, pictured, self.classes, shown=shown, irn=self.irn, walk=self.walk)
@@ -151,6 +177,10 @@ def log_used_pixels(masks: Path, names: Iterable[str]) -> None:
     """Log the share of pixels that are not ignored."""
     used = [(read_mask(masks / f"{name}.png") != IGNORE).mean() for name in names]
     logger.info("%d masks, %.1f %% of their pixels to train on", len(used), 100 * np.mean(used))
+
+
+def _saliency(numbers: MakePseudo, folder: Path) -> Saliency:
+    return Saliency(source=numbers.saliency, folder=folder, threshold=numbers.saliency_threshold)
 
 
 def _trained_irn(path: Path, classes: tuple[str, ...]) -> Irn:

@@ -1,6 +1,6 @@
 """Section download: the data set."""
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 from pydantic_core import PydanticCustomError
@@ -9,6 +9,7 @@ from recam.catalogue.names import MADE, REAL
 from recam.steps.sections.shared import Section, name_from
 
 OF_MADE = ("random_seed", "train_images", "val_images", "image_size", "cooccurrence")
+OF_REAL = ("source", "longest_side", "coco_masks", "saliency")
 
 
 class Download(Section):
@@ -28,12 +29,26 @@ class Download(Section):
             description="path of the originals, or auto (found or downloaded); shapes needs none"
         ),
     ]
+    saliency: Annotated[
+        str | None,
+        Field(
+            description="path of a folder of saliency maps: an 8-bit grey `<id>.png` of each "
+            "training image, of its size; left out, there are none"
+        ),
+    ] = None
     longest_side: Annotated[
         int | None,
         Field(
             ge=32,
             description="folder and street: larger images are copied and downscaled to this many "
             "pixels; left out, images keep their size",
+        ),
+    ] = None
+    coco_masks: Annotated[
+        Literal["by_area", "published"] | None,
+        Field(
+            description="coco14: masks by_area (small objects on top, crowds ignored) or published "
+            "(in the order of the annotations, crowds too, nothing ignored); left out, by_area"
         ),
     ] = None
     random_seed: Annotated[

@@ -1,11 +1,19 @@
 """Section make_pseudo: refinement of cams, and the threshold of pseudo masks."""
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field
 
 from recam.steps.sections.refiner import RefinerChoice
 from recam.steps.sections.shared import CrfNumbers, Distances, Threshold
+
+SaliencySource = Annotated[
+    Literal["none", "folder"],
+    Field(
+        description="saliency maps that decide where masks are background: none, or folder "
+        "(those of download.saliency)"
+    ),
+]
 
 
 class MakePseudo(RefinerChoice, CrfNumbers):
@@ -28,8 +36,18 @@ class MakePseudo(RefinerChoice, CrfNumbers):
         Field(
             ge=0,
             le=1,
-            description="yen: the background score of maps that enter a CRF is lower by this, "
-            "since a CRF shrinks objects",
+            description="yen: the background score of maps that enter a CRF is lower by this, by "
+            "half at most, since a CRF shrinks objects",
+        ),
+    ]
+    saliency: SaliencySource
+    saliency_threshold: Annotated[
+        float,
+        Field(
+            ge=0,
+            le=1,
+            description="pixels whose saliency is at most this fraction of its maximum in the "
+            "image are background",
         ),
     ]
     margin: Annotated[
@@ -51,6 +69,14 @@ class MakePseudo(RefinerChoice, CrfNumbers):
     ]
     irn_power: Annotated[
         float, Field(ge=0, description="beta: exponent of affinities; higher avoids weak edges")
+    ]
+    irn_cams_power: Annotated[
+        float,
+        Field(
+            gt=0,
+            description="exponent of cams before the random walk; above 1 lowers weak scores (1.5 "
+            "in the authors' code for AdvCAM)",
+        ),
     ]
     irn_steps: Annotated[int, Field(ge=0, description="steps of the random walk")]
     batch_size: Annotated[

@@ -20,6 +20,9 @@ class Section(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
 
 
+MANY = 12  # names that a message lists
+
+
 @dataclass(frozen=True)
 class OneOf:
     """Metadata of a field that holds a name from a catalogue."""
@@ -31,8 +34,10 @@ class OneOf:
         if name in self.names:
             return name
         near = nearest(name, self.names)
+        few = len(self.names) <= MANY
         context = {
-            "expected": f"one of {', '.join(self.names)}",
+            "expected": f"one of {', '.join(self.names if few else self.names[:MANY])}"
+            + ("" if few else f" and {len(self.names) - MANY} more"),
             "hint": f"; did you mean {' or '.join(near)}?" if near else "",
         }
         raise PydanticCustomError("expected", "expected {expected}{hint}", context)
@@ -151,9 +156,12 @@ class Training(Section):
         steps = max(1, images // self.batch_size)
         return max(self.epochs, math.ceil(self.min_steps / steps))
 
+    def _at_most_resize_max(self) -> tuple[str, ...]:
+        return "resize_min", "crop"
+
     @model_validator(mode="after")
     def _sizes_are_in_order(self) -> "Training":
-        for name in ("resize_min", "crop"):
+        for name in self._at_most_resize_max():
             value = getattr(self, name)
             if value > self.resize_max:
                 words = (

@@ -1,6 +1,6 @@
 """Section train_irn: edges learned from confident pixels (Ahn, Cho & Kwak, CVPR 2019)."""
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 from pydantic_core import PydanticCustomError
@@ -49,8 +49,19 @@ class TrainIrn(Training, CrfNumbers):
     radius: Annotated[
         int, Field(ge=2, description="pairs of pixels are nearer than this, in steps of 4 pixels")
     ]
+    resize_unit: Annotated[
+        Literal["pixels", "percent"],
+        Field(
+            description="unit of resize_min and resize_max: pixels of the longer side, or percent "
+            "of each image's own size (as published)"
+        ),
+    ]
     lr_edges: HeadRate
     lr_displacements: HeadRate
+
+    def _at_most_resize_max(self) -> tuple[str, ...]:
+        in_pixels = self.resize_unit == "pixels"
+        return ("resize_min", "crop") if in_pixels else ("resize_min",)
 
     @model_validator(mode="after")
     def _scores_are_in_order(self) -> "TrainIrn":
