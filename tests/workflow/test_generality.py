@@ -150,10 +150,15 @@ def test_results_are_kept_with_their_commit(tmp_path, monkeypatch):
         params = {"random_seeds": [0], "methods": ["cam"]}
         (tmp_path / name / "params.yaml").write_text(yaml.safe_dump(params))
         (logs / "evaluate.tsv").write_text(f"s\tmax_rss\n{60 + number}\t{300 + number}\n")
+        os.utime(logs / "evaluate.tsv", (1000 + 50 * number, 1000 + 50 * number))
         (tmp_path / name / "origin.json").write_text(json.dumps({"commit": "a1", "changed": []}))
 
     run = described_together(tmp_path, command="make generality", wall_s=None)
-    assert (run["commit"], run["wall_s"], run["peak_mib"]) == ("a1", 60 + 61, 301)
+    assert (run["commit"], run["wall_s"], run["peak_mib"]) == (
+        "a1",
+        1050 - 940,
+        301,
+    )  # 940 to 1000 and 989 to 1050
 
     other = {"commit": "a1", "changed": ["src/a.py"]}
     (tmp_path / "stamps/origin.json").write_text(json.dumps(other))

@@ -1,23 +1,15 @@
 """Scores of replicates on several data sets, and means, differences and targets over them."""
 
-from collections.abc import Sequence
-from typing import NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
 
 import pandas as pd
 
 from recam.report.summary import Run
 
-RESULTS = [
-    "dataset",
-    "random_seed",
-    "method",
-    "stage",
-    "miou",
-    "oracle_miou",
-    "threshold",
-    "saliency",
-]
 INDEX = ["dataset", "random_seed"]
+SCORES = ["miou", "oracle_miou", "threshold", "saliency"]
+RESULTS = [*INDEX, "method", "stage", *SCORES]
 ABSENT = "-"
 
 
@@ -41,16 +33,24 @@ class Target(NamedTuple):
 
 
 def collected(dataset: str, runs: list[Run]) -> pd.DataFrame:
+    """The scores of all runs of a data set; see ``scores_table``.
+
+    Raises UserError if a run is not evaluated.
+    """
+    return scores_table(dataset, {run: run.metrics() for run in runs})
+
+
+def scores_table(dataset: str, metrics: Mapping[Run, Mapping[str, Any]]) -> pd.DataFrame:
     """The scores of all runs of a data set: a row for each random seed, method and stage.
 
-    mIoU is in percent, thresholds in [0, 1]; the segmenter has no threshold. Raises UserError if a
-    run is not evaluated.
+    mIoU is in percent, thresholds in [0, 1]; the segmenter has no threshold. ``saliency`` is the
+    source of saliency maps, if any.
     """
     rows = [
         {"dataset": dataset, "random_seed": run.random_seed, "method": run.method, "stage": stage}
-        | {name: values.get(name) for name in RESULTS[4:]}
-        for run in runs
-        for stage, values in run.metrics().items()
+        | {name: values.get(name) for name in SCORES}
+        for run, stages in metrics.items()
+        for stage, values in stages.items()
     ]
     return pd.DataFrame(rows, columns=RESULTS)
 
