@@ -26,8 +26,8 @@ from recam.io.scores import load_scores
 from recam.report.grids import GridRow, draw_grid, shown_maps, shown_mask
 
 STEPS = (
-    *("train_cam", "train_recam", "make_cams", "train_irn", "make_pseudo", "train_seg"),
-    "evaluate",
+    *("train_cam", "train_recam", "make_clusters", "make_cams", "train_irn", "make_pseudo"),
+    *("train_seg", "evaluate"),
 )
 RESULTS = Path(__file__).parent / "results"
 PICTURES: dict[str, tuple[str, ...]] = {

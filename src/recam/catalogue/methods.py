@@ -15,6 +15,7 @@ from recam.catalogue.names import METHODS
 from recam.io.checkpoints import ModelConfig, load_checkpoint
 from recam.methods.advcam import AdvCam, Climb
 from recam.methods.cam import Cam
+from recam.methods.lpcam import Prototypes, lpcam
 from recam.methods.recam import MEAN, ReCam
 from recam.methods.seam import Seam
 from recam.methods.variant import Readout, Variant, Weights, both_views
@@ -44,12 +45,16 @@ class ReadoutNumbers:
     combine: str  # of W and V; of ReCAM only
     advcam_weights: str  # the classifier that is climbed: a name in COMBINATIONS
     advcam: Climb
+    prototypes: Prototypes | None  # of LPCAM only
 
 
 # How maps are read from a classifier; without one of these, its own maps of both views.
 READOUTS: dict[str, Callable[[Variant, ReadoutNumbers], Readout]] = {
     "advcam": lambda model, numbers: AdvCam(
         model, weights_of(model, numbers.advcam_weights), numbers.advcam
+    ),
+    "lpcam": lambda model, numbers: lpcam(
+        model, prototypes_in(numbers), fallback=own_maps(model, numbers)
     ),
 }
 
@@ -75,9 +80,21 @@ def make_readout(method: str, model: Variant, numbers: ReadoutNumbers) -> Readou
     """The read-out of a method, of its trained classifier."""
     if readout := METHODS[method].readout:
         return READOUTS[readout](model, numbers)
+    return own_maps(model, numbers)
+
+
+def own_maps(model: Variant, numbers: ReadoutNumbers) -> Readout:
+    """The maps of a classifier without a read-out."""
     if isinstance(model, ReCam):
         return both_views(partial(model.maps, combine=numbers.combine))
     return both_views(model.maps)
+
+
+def prototypes_in(numbers: ReadoutNumbers) -> Prototypes:
+    """The prototypes of LPCAM. Raises TypeError where the numbers have none."""
+    if numbers.prototypes is None:
+        raise TypeError("LPCAM needs prototypes, which make_clusters finds")
+    return numbers.prototypes
 
 
 def weights_of(model: Variant, combine: str) -> Weights:
