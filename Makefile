@@ -9,7 +9,7 @@ export PATH := $(abspath $(BIN)):$(PATH)
 HIDDEN := .*(_std|correct|_for_|oracle|threshold$$|split|images|\.of$$|\.cam\.|\.supervised\.|ratio).*|(data|results|src|workflow|Snakefile).*
 
 .DEFAULT_GOAL := install
-.PHONY: help install run report test check check-data matrix preset estimate schema dvc.yaml record adopt experiments generality bench tables docs format clean
+.PHONY: help install run report test check check-data matrix preset estimate schema dvc.yaml record adopt experiments generality variants bench tables docs format clean
 
 help: ## list all targets
 	@grep -hE '^[a-z.-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -80,6 +80,9 @@ experiments: $(READY) ## table of DVC's experiments: changed parameters and mIoU
 
 generality: $(READY) ## one recipe on shapes, stamps and street: make generality STREET=folder
 	python workflow/generality.py $(if $(STREET),--source 'street=$(STREET)')
+
+variants: $(READY) ## CAM variants alone and with ReCAM: make variants STREET=folder, UNTIL=pseudo
+	python workflow/variants.py $(if $(STREET),--source 'street=$(STREET)') $(if $(UNTIL),--until $(UNTIL))
 
 matrix: $(READY) ## table of the steps that each engine runs after every possible change
 	python workflow/matrix.py

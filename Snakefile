@@ -317,6 +317,7 @@ rule evaluate:
         truth=TRUTH,
         truth_manifest=TRUTH_MANIFEST,
         checkpoint="results/seed{seed}/{method}/segmenter.pt",
+        classifier=classifier_of_cams,
         cams=ancient(maps("results/seed{seed}/{method}/cams")),
         scores=ancient(maps("results/seed{seed}/{method}/scores")),
         cams_manifest=maps("results/seed{seed}/{method}/cams.sha256"),
@@ -349,7 +350,7 @@ rule evaluate:
         machine=section("machine"),
     shell:
         "python {input.script} --data data --truth {input.truth} --checkpoint {input.checkpoint}"
-        " --cams {input.cams} --scores {input.scores} --cut {input.cut}"
+        " --classifier {input.classifier} --cams {input.cams} --scores {input.scores} --cut {input.cut}"
         " --pseudo {input.pseudo} --cam_pseudo {input.cam_pseudo}"
         " --predictions {output.predictions}"
         " --manifest {output.manifest} --metrics {output.run_metrics} --plots {output.tables}"

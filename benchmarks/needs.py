@@ -23,7 +23,7 @@ from inputs import made_photographs, made_scores
 from torch import Tensor
 from torch.optim import SGD
 
-from recam.catalogue.methods import ReadoutNumbers, make_classifier, make_readout
+from recam.catalogue.methods import make_classifier, make_readout
 from recam.catalogue.names import REFINERS, needs_irn
 from recam.catalogue.refiners import RefinerNumbers, make_irn, make_propagator
 from recam.catalogue.segmenters import make_segmenter
@@ -40,6 +40,8 @@ from recam.refine.random_walk import Walk
 from recam.runtime.devices import make_device
 from recam.runtime.precision import autocast, make_precision
 from recam.steps.crf import crf_of
+from recam.steps.readout import readout_numbers
+from recam.steps.sections.make_cams import MakeCams
 from recam.steps.sections.shared import CrfNumbers
 
 # Of each data set: number of classes, an image's usual width and height, and classes in an image.
@@ -181,7 +183,7 @@ def _cams(params: Params, device: torch.device, folder: Path) -> Made:
 
     def run() -> None:
         for _ in maps_of_images(
-            make_readout("recam", model, ReadoutNumbers(combine=numbers["combine"])),
+            make_readout("recam", model, readout_numbers(MakeCams(**numbers))),
             paths,
             np.ones((len(paths), len(model.weights)), bool),
             scales=tuple(numbers["scales"]),

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 HERE = Path(__file__).parent
-TOPICS = ("training", "segmenters", "maps", "refinement", "images")
+TOPICS = ("training", "segmenters", "maps", "advcam", "refinement", "images")
 COLUMNS = {
     "work": "",
     "ours, ms": "---:",

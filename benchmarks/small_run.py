@@ -95,7 +95,7 @@ def train_recam(data: Path, out: Path) -> tuple[Paths, Callable[[], str]]:
 
 def make_cams(data: Path, out: Path) -> tuple[Paths, Callable[[], str]]:
     """Cams of ReCAM: the number of files."""
-    paths = {"data": data, "checkpoint": out / "recam.pt", "cams": out / "cams"}
+    paths: Paths = {"data": data, "checkpoint": out / "recam.pt", "cams": out / "cams"}
     paths["method"] = "recam"
     cams = out / "cams"
     return paths | _manifest(out, "cams"), lambda: f"{len(list(cams.iterdir()))} files"

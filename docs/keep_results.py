@@ -5,11 +5,13 @@ the pictures of the pages, draws overview.png of the default, and writes run.jso
 random seeds, time and memory. `make tables` then writes them into the pages.
 
 After `make generality`, `python docs/keep_results.py generality --command "make generality"` keeps
-its CSV, and `--run generality/NAME` the results of one of its data sets.
+its CSV, and `--run generality/NAME` the results of one of its data sets. `variants` keeps the CSVs
+of `make variants` and draws docs/pictures/variants.png.
 """
 
 import argparse
 import json
+import math
 import shutil
 import subprocess
 import sys
@@ -23,20 +25,26 @@ from recam.core.labels import class_colours, top_class
 from recam.data.layout import CLASSES, IMAGES, LABELS, MASKS, find_image, read_classes, read_labels
 from recam.io.images import read_image, read_mask
 from recam.io.scores import load_scores
+from recam.report.charts import save
 from recam.report.grids import GridRow, draw_grid, shown_maps, shown_mask
+from recam.report.variants import variants_figure
 
 STEPS = (
     *("train_cam", "train_recam", "make_cams", "train_irn", "make_pseudo", "train_seg"),
     "evaluate",
 )
 RESULTS = Path(__file__).parent / "results"
+VARIANTS = "variants"
+FIGURE = Path(__file__).parent / "pictures" / "variants.png"
 PICTURES: dict[str, tuple[str, ...]] = {
     "default": ("seed0/recam/pseudo.png", "figures/curves/2-thresholds.png"),
     "street": (),  # its photographs belong to others
 }
 PICTURE_OF_OTHERS = ("picture.png",)
 ROWS = 4
-GENERALITY = "generality"  # the results of several data sets, and the folder of their runs
+# The results of several data sets, and the folder of their runs, with the CSVs to keep.
+TOGETHER = {"generality": ("results.csv",), VARIANTS: ("results.csv", "cost.csv")}
+FIGURE_CAPTION = "mIoU of each variant: mean and sample standard deviation over random seeds."
 CAPTION = "The first images that show two classes or more, random seed {}."
 
 
@@ -51,14 +59,19 @@ def main() -> None:
     args = parser.parse_args()
     folder = RESULTS / args.name
     folder.mkdir(parents=True, exist_ok=True)
-    if args.name == GENERALITY:
-        shutil.copy(args.run / GENERALITY / "results.csv", folder)
-        run = described_together(args.run / GENERALITY, command=args.command, wall_s=args.wall_s)
+    if args.name in TOGETHER:
+        out = args.run / args.name
+        for name in TOGETHER[args.name]:
+            shutil.copy(out / name, folder)
+        run = described_together(out, command=args.command, wall_s=args.wall_s)
     else:
         for name in ("metrics.json", *PICTURES.get(args.name, PICTURE_OF_OTHERS)):
             shutil.copy(args.run / "results" / name, folder / Path(name).name)
         run = described(args.run, command=args.command, overlays=args.params, wall_s=args.wall_s)
     (folder / "run.json").write_text(json.dumps(run, indent=2) + "\n", encoding="utf-8")
+    if args.name == VARIANTS:
+        figure = variants_figure(pd.read_csv(folder / "results.csv"))
+        save(figure, FIGURE, caption=FIGURE_CAPTION)
     if args.name == "default":
         draw_overview(folder / "overview.png", args.run, random_seed=run["random_seeds"][0])
 
@@ -88,20 +101,35 @@ def described(run: Path, *, command: str, overlays: list[Path], wall_s: float | 
 
 
 def described_together(out: Path, *, command: str, wall_s: float | None) -> dict:
-    """The origin of the CSV in ``out``; its data sets ran one after another, on one commit."""
+    """The origin of the CSV in ``out``; its data sets ran on one commit.
+
+    The time is that in which a step ran: pauses between calls of a resumed run do not count.
+    """
     datasets = pd.read_csv(out / "results.csv")["dataset"].unique()
     runs = [described(out / name, command=command, overlays=[], wall_s=None) for name in datasets]
     if len({run["commit"] for run in runs}) > 1:
         sys.exit(f"{out}: expected data sets of one commit; run `{command}` again, then keep them")
+    logs = [file for name in datasets for file in (out / name / "logs").glob("seed*/*/*.tsv")]
+    ended = [(file.stat().st_mtime, _step(file)["s"]) for file in logs]
+    busy = _busy([(end - seconds, end) for end, seconds in ended])
     return {
         **{key: runs[0][key] for key in ("commit", "command", "random_seeds")},
-        "wall_s": round(wall_s or sum(run["wall_s"] for run in runs)),
+        "wall_s": round(wall_s or busy),
         "peak_mib": max(run["peak_mib"] for run in runs),
     }
 
 
+def _busy(intervals: list[tuple[float, float]]) -> float:
+    """Seconds covered by at least one interval."""
+    covered, until = 0.0, -math.inf
+    for begin, end in sorted(intervals):
+        covered += max(0.0, end - max(begin, until))
+        until = max(until, end)
+    return covered
+
+
 def _commit(run: Path) -> str:
-    """The commit of a checkout, or of the code that was copied into a folder of generality/."""
+    """The commit of a checkout, or of the code that was copied into the folder of a data set."""
     file = run / "origin.json"
     if not file.is_file():
         return _git(run, "rev-parse", "HEAD")
@@ -110,7 +138,7 @@ def _commit(run: Path) -> str:
         changed = ", ".join(origin["changed"])
         sys.exit(
             f"{run}: expected a run of committed code, got changes in {changed}; commit them, run "
-            "`make generality` again (equal files run nothing), then keep it"
+            "the command again (equal files run nothing), then keep it"
         )
     return origin["commit"]
 

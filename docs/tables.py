@@ -1,7 +1,7 @@
 """Write the tables between markers in README.md and docs/, from docs/results and the Snakefile.
 
 ``<!-- KIND NAME -->`` and ``<!-- end -->`` stand around each table; ``TABLES`` has the kinds.
-``generality`` needs no name.
+``generality``, ``variants`` and ``variants_short`` need no name.
 """
 
 import json
@@ -16,8 +16,9 @@ from parameters import parameters_table
 
 from recam.report.generality import generality_table
 from recam.report.signs import SIGNS
-from recam.report.style import LOOKS, STAGES
-from recam.report.summary import results_table
+from recam.report.style import STAGES, look_of
+from recam.report.summary import results_table, table_of
+from recam.report.variants import short_table, variants_table
 
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "docs" / "results"
@@ -26,6 +27,7 @@ METHODS = {"cam": "CAM", "recam": "ReCAM"}
 NUMBERS = {"miou": "mIoU, %", "oracle_miou": "mIoU at the oracle threshold, %"}
 ORIGIN = ["seeds", "commit", "command", "time", "memory"]
 NOT_RECORDED = "not recorded"
+VARIANTS = "mIoU of each CAM variant alone, with longer training, and with ReCAM"
 
 
 def pages() -> list[Path]:
@@ -47,6 +49,15 @@ def _table(match: re.Match[str]) -> str:
 
 def _results(name: str) -> str:
     return results_table(_metrics(name), replicates=len(_run(name)["random_seeds"]))
+
+
+def _datasets(names: str) -> str:
+    """The tables of several runs in one, without the names of splits; NAMES are joined by -."""
+    rows: list[list[str]] = []
+    for name in names.split("-"):
+        table = table_of(_metrics(name), replicates=len(_run(name)["random_seeds"]))
+        rows += [[name, *row] for row in table.rows]
+    return _markdown([["data set", "mIoU, %", *STAGES.values(), "of supervised"], *rows])
 
 
 def _printed(name: str) -> str:
@@ -111,6 +122,24 @@ def _generality(name: str) -> str:
     return f"{generality_table(pd.read_csv(path))}\n{origin}"
 
 
+def _variants(_: str) -> str:
+    """The figure and the table of CAM variants, and their origin."""
+    folder = RESULTS / "variants"
+    if not folder.is_dir():
+        return f"The results are {NOT_RECORDED}.\n"
+    results, cost = (pd.read_csv(folder / f"{name}.csv") for name in ("results", "cost"))
+    origin = _markdown([ORIGIN, _origin(_run("variants"))])
+    return f"![{VARIANTS}](pictures/variants.png)\n\n{variants_table(results, cost)}\n{origin}"
+
+
+def _variants_short(_: str) -> str:
+    """The figure and the means of CAM variants."""
+    path = RESULTS / "variants" / "results.csv"
+    if not path.is_file():
+        return f"The results are {NOT_RECORDED}.\n"
+    return f"![{VARIANTS}](docs/pictures/variants.png)\n\n{short_table(pd.read_csv(path))}"
+
+
 def _with_origin(numbers: list[tuple[str, str]], run: dict) -> str:
     head = ["number", "value", *ORIGIN]
     return _markdown([head, *([title, value, *_origin(run)] for title, value in numbers)])
@@ -138,7 +167,7 @@ def _run_numbers(name: str) -> list[tuple[str, str]]:
                     value = f"{values[key]:.{digits}f}"
                     value += f" ± {values[f'{key}_std']:.{digits}f}" if is_replicated else ""
                     place = f"{STAGES[stage]} ({values['split']})"
-                    found.append((f"{LOOKS[method].name}, {place}, {words}", value))
+                    found.append((f"{look_of(method).name}, {place}, {words}", value))
     return found
 
 
@@ -160,7 +189,7 @@ def _steps(name: str) -> str:
         step, method = (str(key) for key in keys)  # pyright: ignore
         seconds, peak = (_values(timed, column) for column in ("s", "max_rss_mib"))
         cells = [f"{seconds.mean():.0f}", f"{peak.max():,.0f}"]
-        rows.append([f"`{step}`", LOOKS[method].name, *cells])
+        rows.append([f"`{step}`", look_of(method).name, *cells])
     return _markdown(rows)
 
 
@@ -188,6 +217,7 @@ def _markdown(rows: list[list[str]]) -> str:
 
 TABLES = {
     "results": _results,
+    "datasets": _datasets,
     "printed": _printed,
     "refiners": _refiners,
     "thresholds": _thresholds,
@@ -195,6 +225,8 @@ TABLES = {
     "refiner_rows": _refiner_rows,
     "steps": _steps,
     "generality": _generality,
+    "variants": _variants,
+    "variants_short": _variants_short,
     "signs": lambda _: _signs(),
     "parameters": lambda _: parameters_table(),
 }

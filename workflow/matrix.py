@@ -99,7 +99,8 @@ def graph(methods: list[str] = METHODS, seeds: tuple[int, ...] = (0,)) -> list[S
                 made += ["cut.json", "pseudo.png"]
                 add("make_pseudo", [f"{here}/cams.sha256", f"{here}/irn.pt"], made)
                 masks = [f"{here}/pseudo.sha256"]
-                maps = [f"{here}/{f}" for f in ("cams.sha256", "scores.sha256", "cut.json")]
+                maps = ["classifier.pt", "cams.sha256", "scores.sha256", "cut.json"]
+                maps = [f"{here}/{file}" for file in maps]
                 summed += [f"{here}/classifier_curve.csv", f"{here}/irn_curve.csv"]
                 summed += [] if seed else [f"{here}/cams.sha256", f"{here}/pseudo.sha256"]
             segmenter = ["segmenter.pt", "segmenter_curve.csv"]

@@ -24,9 +24,12 @@ ADDED = {  # the file -> the catalogue, the import in it, the dictionary
 }
 TRIED = """
 import torch
+import yaml
 from pathlib import Path
 from recam.catalogue import datasets, methods, names, refiners, segmenters
 from recam.io.checkpoints import ModelConfig
+from recam.steps.readout import readout_numbers
+from recam.steps.sections.make_cams import MakeCams
 
 from dataclasses import replace
 config = ModelConfig(method="smoothed-recam", backbone="three", output_stride=16,
@@ -35,7 +38,7 @@ images, labels = torch.rand(2, 3, 32, 32), torch.tensor([[True, False], [False, 
 model = methods.make_classifier(config)
 assert model.maps(images).shape == (2, 2, 2, 2)
 assert set(model.loss(images, labels)) == {"bce", "sce"}
-numbers = methods.ReadoutNumbers(combine="product")
+numbers = readout_numbers(MakeCams(**yaml.safe_load(Path("params.yaml").read_text())["make_cams"]))
 with torch.no_grad():
     plain = methods.make_readout("smoothed-recam", model, numbers)(images, labels)
     squares = methods.make_readout("smoothed-recam-squared", model, numbers)(images, labels)
@@ -67,6 +70,7 @@ def extended(tmp_path_factory):
     for name in PARTS:
         source = ROOT / name
         (shutil.copytree if source.is_dir() else shutil.copy)(source, folder / name)
+    shutil.copy(ROOT / "params.yaml", folder)
     for name, (catalogue, imported, dictionary) in ADDED.items():
         code, line = recipe(name)
         (folder / "src/recam" / name).write_text(code)

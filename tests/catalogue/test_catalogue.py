@@ -5,6 +5,7 @@ from typing import get_args
 
 import pytest
 import torch
+from experiment import small_params
 
 from recam.catalogue import names
 from recam.catalogue.backbones import BACKBONES
@@ -13,7 +14,6 @@ from recam.catalogue.methods import (
     REACTIVATIONS,
     READOUTS,
     TRAININGS,
-    ReadoutNumbers,
     make_classifier,
     make_readout,
     weights_of,
@@ -40,6 +40,7 @@ from recam.refine.random_walk import Walk, walk_bytes, walked
 from recam.runtime import devices
 from recam.runtime.devices import how_many, loader_workers, make_device, take
 from recam.runtime.threads import usable_cores
+from recam.steps.readout import readout_numbers
 from recam.steps.sections.make_cams import MakeCams
 
 MODEL_CONFIG = ModelConfig(
@@ -93,16 +94,34 @@ def test_the_model_config_sets_the_weight_of_the_softmax_loss():
     assert build("recam").weight == 0.5
 
 
-def read(method, images, combine):
+def read(method, images, combine, **changed):
     model = build(method)
     present = torch.ones(len(images), 2, dtype=torch.bool)
     with torch.no_grad():
-        return make_readout(method, model, ReadoutNumbers(combine=combine))(images, present)
+        numbers = MakeCams(**small_params()["make_cams"] | {"combine": combine} | changed)
+        return make_readout(method, model, readout_numbers(numbers))(images, present)
 
 
 def of_both_views(maps, images):
     with torch.no_grad():
         return maps(images) + maps(images.flip(3)).flip(3)
+
+
+@pytest.mark.parametrize(("combine", "by"), [("reclassifier",) * 2, ("mean", "product")])
+def test_gradients_are_of_the_score_of_the_combined_weights(images, combine, by):
+    """Grad-CAM at the final features is CAM, up to a factor; `mean` has no weights of its own."""
+    model = build("recam")
+    expected = of_both_views(lambda views: model.maps(views, combine=by), images)
+    peaks = expected.amax(dim=(2, 3), keepdim=True)
+    found = read("recam-gradcam", images, combine, levels=[-1])
+    assert (peaks > 0).any()
+    torch.testing.assert_close(found * peaks, expected, rtol=1e-4, atol=1e-4)
+
+
+def test_layercam_and_gradcam_plus_plus_differ(images):
+    assert not torch.equal(
+        *(read(f"cam-{name}", images, "mean") for name in ("layercam", "gradcampp"))
+    )
 
 
 @pytest.mark.parametrize("combine", ["classifier", "reclassifier", "mean"])

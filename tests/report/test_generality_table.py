@@ -7,7 +7,8 @@ import pandas as pd
 import pytest
 
 from recam.core.errors import UserError
-from recam.report.generality import by_seed, collected, generality_table
+from recam.report.generality import by_seed, generality_table
+from recam.report.replicates import collected
 from recam.report.summary import Run
 
 # Maps of random seeds 0, 1 and 2, at the threshold used and at the oracle threshold.

@@ -189,6 +189,28 @@ def test_ids_and_class_names_are_text_whatever_they_look_like(tmp_path):
     assert pairs[["truth", "prediction"]].to_numpy().tolist() == [["NA", "007"]]
 
 
+def test_localisation_scores_of_cams_are_notes(tmp_path):
+    for method, pointing in (("cam", 80.0), ("recam", 90.26)):
+        folder = tmp_path / f"seed0/{method}"
+        folder.mkdir(parents=True)
+        cams = {"split": "train", "images": 4, "of": 4, "miou": 40.0, "pointing": pointing}
+        seg = {"split": "val", "images": 4, "of": 4, "miou": 50.0}
+        (folder / "metrics.json").write_text(json.dumps({"cams": cams, "seg": seg}))
+    metrics = gathered_metrics([Run(folder=tmp_path / f"seed0/{m}") for m in ("cam", "recam")])
+    notes = table_of(metrics, replicates=1).notes
+    assert notes == ["Pointing game of cams, %: CAM 80.0, ReCAM 90.3."]
+
+
+def test_boxes_without_masks_are_scored(tmp_path):
+    folder = tmp_path / "seed0/cam"
+    folder.mkdir(parents=True)
+    none = {"split": "train", "images": 0, "of": 4}
+    metrics = {"cams": none | {"box_accuracy": 12.5}, "seg": none}
+    (folder / "metrics.json").write_text(json.dumps(metrics))
+    notes = table_of(gathered_metrics([Run(folder=folder)]), replicates=1).notes
+    assert notes == ["Box accuracy (MaxBoxAccV2) of cams, %: CAM 12.5."]
+
+
 def test_methods_that_used_saliency_have_a_mark_and_a_note(runs):
     for run in runs:
         path = run.folder / "metrics.json"

@@ -13,7 +13,7 @@ from recam.io.images import write_mask
 from recam.pipeline.signs import PseudoMasks, signs_of_run
 from recam.report.first_page import write_first_page
 from recam.report.signs import SIGNS, Light
-from recam.report.summary import Run
+from recam.report.summary import Run, gathered_curves
 from recam.report.trust import (
     harm,
     readings_of,
@@ -164,7 +164,7 @@ def test_harm_is_measured_from_the_classifier_of_cam(tmp_path):
         }
     )
     assert harm([cam, recam]) == [
-        "Training after CAM did harm: ReCAM (held-out binary cross-entropy at 200 % of that at "
+        "Stage two did harm: ReCAM (held-out binary cross-entropy at 200 % of that at "
         "epoch 0, held-out recall -20 points)."
     ]
     assert harm([cam]) == []
@@ -172,7 +172,7 @@ def test_harm_is_measured_from_the_classifier_of_cam(tmp_path):
 
 def test_without_harm_the_caption_says_so(tmp_path):
     curve = CURVE + "0,held-out bce,0.2\n3,held-out bce,0.2\n"
-    assert harm([write_run(tmp_path, curve=curve)]) == ["Training after CAM did no such harm here."]
+    assert harm([write_run(tmp_path, curve=curve)]) == ["Stage two did no such harm here."]
 
 
 def test_without_held_out_labels_there_are_no_signs_of_them(tmp_path):
@@ -266,3 +266,37 @@ def test_lights_come_first_without_ground_truth_and_below_the_results_with_it(tm
         write_first_page(page, runs, picture=None)
         html = page.read_text()
         assert (html.index("trust") < html.index("<table class=")) == is_first
+
+
+def test_methods_that_share_a_classifier_share_its_held_out_signs(tmp_path):
+    curve = CURVE + "0,held-out bce,0.2\n2,held-out bce,0.4\n2,held-out recall,0.5\n"
+    recam = write_run(tmp_path, "recam", curve=curve)
+    read_out = write_run(tmp_path, "recam-lpcam", values={"ignored": 5.0}, curve="")
+    (read_out.folder / "classifier_curve.csv").unlink()
+    values = {(r.method, r.name): r.value for r in readings_of([read_out])}
+    assert values == {
+        ("recam-lpcam", "ignored"): 5,
+        ("recam-lpcam", "recall"): 50,
+        ("recam-lpcam", "bce_of_start"): 200,
+    }
+    said = [
+        "Stage two did harm: ReCAM (held-out binary cross-entropy at 200 % of that at epoch 0)."
+    ]
+    assert harm([read_out]) == harm([recam, read_out]) == said  # once for the classifier
+    assert gathered_curves([recam, read_out])["method"].unique().tolist() == ["recam"]
+
+
+def test_the_first_page_knows_shared_classifiers_and_variants(tmp_path):
+    runs = [write_run(tmp_path, name) for name in ("seam", "seam-recam", "seam-recam-lpcam")]
+    for run in runs:
+        for part in ("cams", "pseudo", "segmenter.pt"):
+            (run.folder / part).mkdir()
+        if run.method != "seam-recam-lpcam":
+            (run.folder / "classifier.pt").touch()
+    write_metrics(runs, miou=40.0)
+    write_first_page(tmp_path / "page.html", runs, picture=None)
+    html = (tmp_path / "page.html").read_text()
+    assert "Unfinished" not in html
+    assert "mIoU of SEAM + ReCAM and SEAM, in percent: cams 40.0 and 40.0" in html
+    assert "CAM was not run" not in html
+    assert "The control was not run" in html

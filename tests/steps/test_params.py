@@ -276,6 +276,8 @@ PRESETS = [
     "voc12",
     "voc12_fast",
     "voc12_swin",
+    "voc12_advcam",
+    "coco14_advcam",
     "coco14",
     "street",
     "folder",

@@ -11,7 +11,9 @@ ROOT = Path(__file__).parents[2]
 CODE = "the authors' public code, last commit (Chen et al., CVPR 2022)"
 IRN = "IRN's public code, which the authors' code contains (Ahn et al., CVPR 2019)"
 DEEPLAB = "the usual public recipe of DeepLabV2 (Chen et al., TPAMI 2018)"
+ADVCAM = "AdvCAM's public code (Lee, Kim & Yoon, CVPR 2021)"
 SWIN = "Swin (Liu et al., ICCV 2021)"
+SEAM = "the authors' public code of SEAM, for VOC (Wang et al., CVPR 2020)"
 NONE = "switches off an addition of this project"
 OURS = "our choice"
 # VOC, COCO, source. Learning rates, momentum and thresholds are those in effect.
@@ -23,6 +25,8 @@ PUBLISHED = {
     ("train_cam", "batch_size"): (16, 16, CODE),
     ("train_cam", "lr"): (0.1, 0.1, CODE),
     ("train_cam", "lr_classifier"): (1.0, 1.0, CODE),
+    ("train_cam", "seam_scale"): (0.3, 0.3, SEAM),
+    ("train_cam", "seam_pcm"): (True, True, SEAM),
     ("train_cam", "momentum"): (0.0001, 0.0001, CODE),
     ("train_cam", "weight_decay"): (0.0001, 0.0001, CODE),
     ("train_cam", "crop"): (512, 512, CODE),
@@ -124,8 +128,25 @@ PUBLISHED = {
     ("evaluate", "maps_split"): ("train", "train_all", CODE),
     ("evaluate", "scales"): ([1.0], [1.0], DEEPLAB),
 }
-OVERLAYS = {  # numbers of overlays that follow voc12
-    "voc12_swin": {
+CLIMB = {
+    ("make_cams", "advcam_steps"): (27, ADVCAM),
+    ("make_cams", "advcam_step_size"): (0.08, ADVCAM),
+    ("make_cams", "advcam_lambda"): (7.0, ADVCAM),
+    ("make_cams", "advcam_penalty"): ("published", ADVCAM),
+    ("make_pseudo", "irn_cams_power"): (1.5, CODE),
+}
+OVERLAYS = {  # by the preset before them and their own name
+    ("coco14", "coco14_advcam"): CLIMB,
+    ("voc12", "voc12_advcam"): {
+        **CLIMB,
+        ("make_cams", "advcam_weights"): ("product", OURS),
+        ("train_irn", "background"): (0.15, ADVCAM),
+        ("make_pseudo", "background"): (0.15, ADVCAM),
+        ("make_pseudo", "irn_background"): (0.25, ADVCAM),
+        ("make_pseudo", "crf_background"): (0.25, OURS),
+        ("evaluate", "cams_threshold"): (0.15, ADVCAM),
+    },
+    ("voc12", "voc12_swin"): {
         ("train_seg", "segmenter"): ("smp/upernet", SWIN),
         ("train_seg", "backbone"): ("swin_base_patch4_window7_224", OURS),
         ("train_seg", "output_stride"): (32, SWIN),
@@ -160,12 +181,18 @@ def test_every_number_of_a_preset_has_a_source(preset):
     assert keys_of(preset) <= set(PUBLISHED)
 
 
-@pytest.mark.parametrize("preset", OVERLAYS)
-def test_overlays_hold_the_numbers_of_their_sources(preset):
-    assert keys_of(preset) == set(OVERLAYS[preset])
-    found = numbers_of("voc12", preset)
-    for (section, name), (value, source) in OVERLAYS[preset].items():
+@pytest.mark.parametrize(("base", "overlay"), OVERLAYS)
+def test_overlays_hold_the_numbers_of_their_sources(base, overlay):
+    table = OVERLAYS[base, overlay]
+    assert keys_of(overlay) == set(table)
+    found = numbers_of(base, overlay)
+    for (section, name), (value, source) in table.items():
         assert found[section][name] == value, source
+
+
+def test_advcam_climbs_the_published_classifier_of_coco():
+    cams = numbers_of("coco14", "coco14_advcam")["make_cams"]
+    assert cams["advcam_weights"] == cams["combine"] == "classifier"
 
 
 @pytest.mark.parametrize(

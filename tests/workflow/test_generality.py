@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 import sys
+from functools import partial
 
 import pytest
 import yaml
@@ -13,9 +14,10 @@ from experiment import ROOT, snakemake
 
 sys.path.insert(0, str(ROOT / "workflow"))
 
-import generality
+import copies
 
 from recam.core.errors import UserError
+from recam.report.generality import DATASETS
 
 
 @pytest.fixture(scope="module")
@@ -52,9 +54,9 @@ def files_in(folder):
 def test_a_preset_and_the_replicates_are_merged_into_the_parameters(project):
     default = yaml.safe_load((ROOT / "params.yaml").read_text())
     replicates = yaml.safe_load((ROOT / "presets/replicates.yaml").read_text())
-    shapes = generality.recipe("shapes", project)
+    shapes = copies.recipe("shapes", project)
     assert shapes == default | replicates
-    stamps = generality.recipe("stamps", project)
+    stamps = copies.recipe("stamps", project)
     assert stamps["train_cam"] == default["train_cam"] | {"epochs": 9}
     assert stamps["download"] == default["download"] | {"dataset": "stamps", "source": "x"}
     assert stamps["train_seg"] == default["train_seg"]
@@ -63,22 +65,22 @@ def test_a_preset_and_the_replicates_are_merged_into_the_parameters(project):
 def test_seeds_and_originals_replace_those_of_the_files(project, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "photos").mkdir()
-    sources = generality.originals("stamps=photos")
-    stamps = generality.recipe("stamps", project, seeds=[7], source=sources["stamps"])
+    sources = copies.originals("stamps=photos", DATASETS)
+    stamps = copies.recipe("stamps", project, seeds=[7], source=sources["stamps"])
     assert stamps["random_seeds"] == [7]
     assert stamps["download"]["source"] == str(tmp_path / "photos")  # the run is in another folder
 
 
 def test_a_missing_preset_is_named(project):
     with pytest.raises(UserError, match=r"presets/street\.yaml: cannot be read"):
-        generality.recipe("street", project)
+        copies.recipe("street", project)
 
 
 def test_the_copy_has_the_code_as_it_is_now(project, tmp_path):
     copy, params = tmp_path / "copy", {"random_seeds": [0]}
     (project / "data").mkdir()
     (project / "data/big.txt").write_text("big")
-    generality.prepare(copy, params, project)
+    copies.prepare(copy, params, project)
     first = files_in(copy)
     assert set(first) == {"Snakefile", "src/a.py", "workflow/b.py", "params.yaml"}
     assert yaml.safe_load(first["params.yaml"][0]) == params
@@ -89,7 +91,7 @@ def test_the_copy_has_the_code_as_it_is_now(project, tmp_path):
     os.utime(project / "Snakefile")
     (copy / "results").mkdir()
     (copy / "results/metrics.json").write_text("{}")
-    generality.prepare(copy, params, project)
+    copies.prepare(copy, params, project)
     second = files_in(copy)
     assert set(second) == {
         *("Snakefile", "src/a.py", "src/new.py", "params.yaml", "results/metrics.json")
@@ -97,13 +99,13 @@ def test_the_copy_has_the_code_as_it_is_now(project, tmp_path):
     assert second["src/a.py"][0] == "2\n"
     for name in ("Snakefile", "params.yaml"):  # equal content keeps its time: nothing runs again
         assert second[name] == first[name]
-    changed = generality.origin(project)["changed"]
+    changed = copies.origin(project)["changed"]
     assert set(changed) == {"src/a.py", "src/new.py", "workflow/b.py"}
 
 
 @pytest.mark.parametrize("name", ["shapes", "stamps"])
 def test_snakemake_plans_the_whole_experiment_in_the_copy(name, tmp_path):
-    generality.prepare(tmp_path, generality.recipe(name))
+    copies.prepare(tmp_path, copies.recipe(name))
     plan = snakemake(tmp_path, "--dry-run", "--no-hooks", "--nolock")
     assert plan.returncode == 0, plan.stdout
     jobs = dict(line.split()[:2] for line in plan.stdout.splitlines() if line.count(" ") > 3)
@@ -113,24 +115,24 @@ def test_snakemake_plans_the_whole_experiment_in_the_copy(name, tmp_path):
 
 def test_two_runs_at_once_are_refused(tmp_path):
     with (
-        generality.locked(tmp_path),
+        copies.locked(tmp_path),
         pytest.raises(UserError, match="another run is in progress"),
-        generality.locked(tmp_path),
+        copies.locked(tmp_path),
     ):
         pass
-    with generality.locked(tmp_path):
+    with copies.locked(tmp_path):
         pass  # free again
 
 
 def test_options_are_checked(tmp_path):
-    assert generality.chosen("street,shapes") == ["shapes", "street"]
-    assert generality.numbers("2,0") == [0, 2]
+    assert copies.chosen("street,shapes", DATASETS) == ["shapes", "street"]
+    assert copies.numbers("2,0") == [0, 2]
     for read, text in (
-        (generality.chosen, "shapes,voc"),
-        (generality.numbers, "0,x"),
-        (generality.originals, f"street={tmp_path / 'absent'}"),
-        (generality.originals, "street="),
-        (generality.originals, f"cats={tmp_path}"),
+        (partial(copies.chosen, known=DATASETS), "shapes,voc"),
+        (copies.numbers, "0,x"),
+        (partial(copies.originals, datasets=DATASETS), f"street={tmp_path / 'absent'}"),
+        (partial(copies.originals, datasets=DATASETS), "street="),
+        (partial(copies.originals, datasets=DATASETS), f"cats={tmp_path}"),
     ):
         with pytest.raises(UserError, match="expected"):
             read(text)
@@ -148,10 +150,15 @@ def test_results_are_kept_with_their_commit(tmp_path, monkeypatch):
         params = {"random_seeds": [0], "methods": ["cam"]}
         (tmp_path / name / "params.yaml").write_text(yaml.safe_dump(params))
         (logs / "evaluate.tsv").write_text(f"s\tmax_rss\n{60 + number}\t{300 + number}\n")
+        os.utime(logs / "evaluate.tsv", (1000 + 50 * number, 1000 + 50 * number))
         (tmp_path / name / "origin.json").write_text(json.dumps({"commit": "a1", "changed": []}))
 
     run = described_together(tmp_path, command="make generality", wall_s=None)
-    assert (run["commit"], run["wall_s"], run["peak_mib"]) == ("a1", 60 + 61, 301)
+    assert (run["commit"], run["wall_s"], run["peak_mib"]) == (
+        "a1",
+        1050 - 940,
+        301,
+    )  # 940 to 1000 and 989 to 1050
 
     other = {"commit": "a1", "changed": ["src/a.py"]}
     (tmp_path / "stamps/origin.json").write_text(json.dumps(other))

@@ -642,6 +642,7 @@ class _Experiment:
         paths = {
             "truth": self.truth,
             "checkpoint": f / "segmenter.pt",
+            "classifier": f / "classifier.pt",
             "cams": f / "cams",
             "scores": f / "scores",
             "cut": f / "cut.json",
@@ -783,6 +784,22 @@ def test_a_crf_after_the_segmenter_changes_its_masks(run, data):
         masks.append(np.stack([read_mask(file) for file in files]))
     assert (masks[0] != masks[1]).any()
     assert (masks[0] == masks[2]).all()
+
+
+def test_insertion_and_deletion_are_scored_on_as_many_images_as_wanted(run, data):
+    experiment = _Experiment(run, data)
+    experiment.train()
+    of_images = []
+    for images in (0, 1, 8, 9):
+        succeeded(experiment.evaluate(causal_images=images))
+        cams = json.loads((experiment.folder / "metrics.json").read_text())["cams"]
+        assert 0 <= cams["pointing"] <= 100
+        assert 0 <= cams["box_accuracy"] <= 100
+        of_images.append((cams.get("insertion"), cams.get("deletion")))
+    none, one, all_images, more = of_images
+    assert none == (None, None)
+    assert all(0 < value < 100 for value in (*one, *all_images))
+    assert one != all_images == more
 
 
 def test_segmenters_that_cannot_be_are_refused(run, data):

@@ -188,6 +188,11 @@ def classifier_of_method(wildcards):
     return f"results/seed{wildcards.seed}/{classifier}/classifier.pt"
 
 
+def classifier_of_cams(wildcards):
+    """The classifier of a run's maps; the upper bound has none."""
+    return [] if wildcards.method == names.SUPERVISED else classifier_of_method(wildcards)
+
+
 def classifier_of_stage_one(wildcards):
     """The classifier that is trained on."""
     training = names.METHODS[wildcards.method].training

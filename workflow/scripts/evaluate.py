@@ -11,7 +11,7 @@ from recam.pipeline.scoring import maps_of_run, score_run
 from recam.pipeline.signs import signs_of_run
 from recam.runtime.distributed import is_first
 from recam.steps.command import fingerprint
-from recam.steps.evaluation import load_splits, predict, pseudo_masks, write_scores
+from recam.steps.evaluation import add_causal, load_splits, predict, pseudo_masks, write_scores
 from recam.steps.launch import distributed
 from recam.steps.paths import In, Optional, Out
 from recam.steps.sections.evaluate import Evaluate
@@ -25,6 +25,7 @@ class Paths:
     data: Annotated[Path, In("data set in VOC layout")]
     truth: Annotated[Path, In("folder of ground-truth masks, of all, some or no images")]
     checkpoint: Annotated[Path, In("trained segmenter")]
+    classifier: Annotated[Path | None, Optional("trained classifier of the cams")]
     cams: Annotated[Path | None, Optional("folder of cams")]
     scores: Annotated[Path | None, Optional("folder of refined score maps")]
     cut: Annotated[Path | None, Optional("JSON of the thresholds of make_pseudo")]
@@ -52,6 +53,7 @@ def main(paths: Paths, numbers: Evaluate, machine: Machine) -> None:
     if not is_first():
         return
     found = score_run(maps, paths.predictions, ground_truth=paths.truth, **splits)
+    add_causal(found, paths.classifier, paths.cams, numbers, machine, splits["maps_split"])
     classes = splits["seg_split"].classes
     write_scores(found, classes, paths.metrics, tables=paths.plots, counts=paths.counts)
     signs_of_run(paths.predictions, pseudo, **splits).write(paths.signs)

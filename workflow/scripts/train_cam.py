@@ -19,6 +19,8 @@ from recam.steps.paths import TrainingPaths
 from recam.steps.sections.machine import Machine
 from recam.steps.sections.train_cam import TrainCamRun
 
+NEW = ("classifier", "pcm")  # the layers that no weights are loaded into
+
 
 @distributed
 def main(paths: TrainingPaths, numbers: TrainCamRun, machine: Machine) -> None:
@@ -32,6 +34,8 @@ def main(paths: TrainingPaths, numbers: TrainCamRun, machine: Machine) -> None:
         classes=split.classes,
         frozen_batch_norm=numbers.frozen_batch_norm,
         frozen_stem=numbers.frozen_stem,
+        view_scale=numbers.seam_scale,
+        pcm=numbers.seam_pcm,
     )
     with seeded_initialisation(numbers.random_seed, "train_cam"):
         model = make_classifier(model_config)
@@ -41,7 +45,7 @@ def main(paths: TrainingPaths, numbers: TrainCamRun, machine: Machine) -> None:
         model=model,
         model_config=model_config,
         images=partial(LabelledImages, split, random_seed=seed),
-        learning_rates={"backbone": numbers.lr, "classifier": numbers.lr_classifier},
+        learning_rates={"backbone": numbers.lr} | dict.fromkeys(NEW, numbers.lr_classifier),
         held_out=held_out,
         inputs=(paths.data,),
     )

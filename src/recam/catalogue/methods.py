@@ -13,15 +13,27 @@ import torch
 from recam.catalogue.backbones import make_backbone
 from recam.catalogue.names import METHODS
 from recam.io.checkpoints import ModelConfig, load_checkpoint
+from recam.methods.advcam import AdvCam, Climb
 from recam.methods.cam import Cam
+from recam.methods.gradient_maps import (
+    GradientRule,
+    grad_cam,
+    grad_cam_plus_plus,
+    gradient_readout,
+    layer_cam,
+)
 from recam.methods.recam import MEAN, ReCam
+from recam.methods.seam import Seam
 from recam.methods.variant import Readout, Variant, Weights, both_views
-from recam.models.backbones import Backbone
+from recam.models.backbones import Backbone, backbone_of
 
 # How the classifier is trained: from a backbone and the configuration to a variant.
 TRAININGS: dict[str, Callable[[Backbone, ModelConfig], Variant]] = {
     "cam": lambda backbone, config: Cam(
         backbone, channels=backbone.channels, num_classes=len(config.classes)
+    ),
+    "seam": lambda backbone, config: Seam(
+        backbone, num_classes=len(config.classes), scale=config.view_scale, pcm=config.pcm
     ),
 }
 # From a trained variant to the network of stage two; `control` trains as long as `recam`, with the
@@ -37,10 +49,20 @@ class ReadoutNumbers:
     """Parameters of all read-outs; each uses its own."""
 
     combine: str  # of W and V; of ReCAM only
+    levels: tuple[int, ...]  # from -1, the final features, to finer ones; of gradients
+    advcam_weights: str  # the classifier that is climbed: a name in COMBINATIONS
+    advcam: Climb
 
 
 # How maps are read from a classifier; without one of these, its own maps of both views.
-READOUTS: dict[str, Callable[[Variant, ReadoutNumbers], Readout]] = {}
+READOUTS: dict[str, Callable[[Variant, ReadoutNumbers], Readout]] = {
+    "gradcam": lambda model, numbers: _by_gradients(model, numbers, grad_cam),
+    "gradcampp": lambda model, numbers: _by_gradients(model, numbers, grad_cam_plus_plus),
+    "layercam": lambda model, numbers: _by_gradients(model, numbers, layer_cam),
+    "advcam": lambda model, numbers: AdvCam(
+        model, weights_of(model, numbers.advcam_weights), numbers.advcam
+    ),
+}
 
 
 def make_classifier(model_config: ModelConfig) -> Variant:
@@ -77,3 +99,8 @@ def weights_of(model: Variant, combine: str) -> Weights:
     if not isinstance(model, ReCam):
         return model.weights
     return model.combined("product" if combine == MEAN else combine)
+
+
+def _by_gradients(model: Variant, numbers: ReadoutNumbers, rule: GradientRule) -> Readout:
+    weights = weights_of(model, numbers.combine)
+    return gradient_readout(backbone_of(model), weights, rule, levels=numbers.levels)

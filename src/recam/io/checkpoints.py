@@ -27,6 +27,8 @@ class ModelConfig:
     frozen_batch_norm: bool
     frozen_stem: bool
     weight: float = 0.0  # of the softmax loss; ReCAM
+    view_scale: float = 0.0  # of the second view; SEAM
+    pcm: bool = False  # whether there is a pixel correlation module; SEAM
     rates: tuple[int, ...] = ()  # dilations of the atrous branches; segmenters
     radius: int = 0  # of pairs, in cells of 4 pixels; IRN
     longest_side: int = 0  # of the largest training images, in pixels; segmenters

@@ -195,9 +195,9 @@ def _without_gradients(model: nn.Module) -> Iterator[None]:
     """Compute no gradients of parameters, and store nothing for them."""
     learning = [each for each in model.parameters() if each.requires_grad]
     for parameter in learning:
-        parameter.requires_grad_(requires_grad=False)
+        parameter.requires_grad = False
     try:
         yield
     finally:
         for parameter in learning:
-            parameter.requires_grad_()
+            parameter.requires_grad = True

@@ -19,12 +19,15 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from recam.io.atomic import replacing
-from recam.report.style import DOTS, GREY, PAGE, RC, STAGES, look_of, ordered
+from recam.report.methods import ordered
+from recam.report.style import DOTS, GREY, PAGE, RC, STAGES, look_of
 
 Values = Mapping[str, float | str]  # of one method and stage, by name
 Metrics = Mapping[str, Mapping[str, Values]]  # stage, method, name
 
 LONGEST_NAME = 16
+LEGEND, KEY = 110, 9  # width of a page and of a legend's line and gap, in characters
+MOST_IN_LINE = 6  # entries of a legend that surely fit in one line
 STRIPE = "#f5f5f5"
 Array = Float[np.ndarray, "n"]
 STYLE: dict[Any, Any] = dict(RC)
@@ -138,7 +141,7 @@ def rows_of(table: pd.DataFrame, column: str, *values: object) -> pd.DataFrame:
 
 
 def methods_in(table: pd.DataFrame) -> list[str]:
-    """The methods of a table, in the order of ``style.ordered``."""
+    """The methods of a table, in the order of ``methods.ordered``."""
     return ordered(table["method"])
 
 
@@ -182,8 +185,11 @@ def legend(
     looks = [look_of(method) for method in methods]
     lines = [Line2D([], [], color=k.colour, marker=k.marker, label=k.name) for k in looks]
     handles = [*lines, *more]
+    longest = max((len(str(handle.get_label())) for handle in handles), default=0)
+    fit = int(LEGEND / (longest + KEY))
+    columns = len(handles) if len(handles) <= MOST_IN_LINE else max(fit, 1)
     figure.legend(
-        handles=handles, loc="outside upper left", ncols=len(handles), title=title, alignment="left"
+        handles=handles, loc="outside upper left", ncols=columns, title=title, alignment="left"
     )
 
 

@@ -21,15 +21,18 @@ from recam.report.grids import (
     shown_maps,
     shown_mask,
 )
+from recam.report.methods import before_and_after, ordered
 from recam.report.object_outcomes import image_mious
-from recam.report.style import look_of, ordered
+from recam.report.style import look_of
 from recam.report.summary import Run
 
 LIGHT_GREY = 235
 LONGEST_NAME = 14
+MOST_COLUMNS = 12  # of a picture of all stages; with more, each stage has a row of its own
 FOLDERS = {"cams": "cams", "pseudo": "pseudo", "seg": "predictions"}
 TITLES = {"cams": "{} map", "pseudo": "{}\npseudo mask", "seg": "{}\nsegmentation"}
-GROUND_TRUTH, CHANGE = "ground truth", "change from\nCAM to ReCAM"
+LABELS = {"cams": "map", "pseudo": "pseudo mask", "seg": "segmentation"}
+GROUND_TRUTH, CHANGE = "ground truth", "change from\n"
 Cells = dict[str, RGBImage | None]  # by column title; None if the file is missing
 
 
@@ -56,13 +59,13 @@ class Material:
     def pair(self, stage: str) -> tuple[str, str] | None:
         """The methods before and after re-activation, if both have that stage."""
         there = [m for m, run in self.runs.items() if (run.folder / FOLDERS[stage]).is_dir()]
-        return ("cam", "recam") if {"cam", "recam"} <= set(there) else None
+        return before_and_after(there)
 
 
 def material_of(
     runs: list[Run], *, data: Path, truth: Path, counts: pd.DataFrame | None = None
 ) -> Material:
-    """The runs of the first random seed, in the order of ``style.ordered``, with their counts."""
+    """The runs of the first random seed, in the order of ``methods.ordered``, with their counts."""
     first = runs[0].random_seed
     of_first = {run.method: run for run in runs if run.random_seed == first}
     return Material(
@@ -77,16 +80,21 @@ def material_of(
 def draw_first(path: Path, material: Material, *, examples: int) -> None:
     """The first images, not selected, through all stages."""
     ids = (material.ids("cams") or material.ids("seg"))[:examples]
-    rows = [_through_all_stages(material, image_id) for image_id in ids]
+    rows = _filled([_through_all_stages(material, image_id) for image_id in ids])
+    if len(rows[0].cells) > MOST_COLUMNS:
+        stages = [stage for stage in FOLDERS if material.ids(stage)]
+        cells = [_of_methods(material, stage, image_id) for image_id in ids for stage in stages]
+        rows = _filled(cells, labels=[LABELS[stage] for stage in stages] * len(ids))
     caption = f"The first images, not selected; random seed {material.random_seed}."
     present = set[int]().union(*(_ids(material, stage, ids) for stage in FOLDERS))
-    draw_grid(path, _filled(rows), material.classes, caption=caption, ids=present)
+    draw_grid(path, rows, material.classes, caption=caption, ids=present)
 
 
 def draw_selected(folder: Path, material: Material, stage: str, *, examples: int) -> None:
-    """Grids of the largest gains of ReCAM over CAM, typical images, the largest losses, failures.
+    """Grids of the largest gains by re-activation, typical images, the largest losses, failures.
 
-    Without scores: the first images. With one method only: its best, median and worst images.
+    The gains are those of ``before_and_after``. Without scores: the first images. Without such a
+    pair: the best, median and worst images of ReCAM, or of the first method.
     """
     mious = _image_mious(material.counts, stage)
     rows = (
@@ -102,7 +110,7 @@ def draw_selected(folder: Path, material: Material, stage: str, *, examples: int
             material.classes,
             caption=f"{words} Random seed {material.random_seed}.",
             ids=_ids(material, stage, ids),
-            shows_change=any(CHANGE in row for row in cells),
+            shows_change=any(title.startswith(CHANGE) for row in cells for title in row),
         )
 
 
@@ -116,17 +124,20 @@ def _image_mious(counts: pd.DataFrame | None, stage: str) -> pd.DataFrame:
 
 def _sorted_groups(mious: pd.DataFrame, count: int) -> dict[str, tuple[list[str], str]]:
     """File names, with their image ids and caption."""
-    after = "recam" if "recam" in mious else str(mious.columns[0])
+    methods = ordered(str(method) for method in mious)
+    pair = before_and_after(methods)
+    after = pair[1] if pair else "recam" if "recam" in methods else methods[0]
     name = look_of(after).name
-    if {"cam", "recam"} <= set(mious):
-        value = (mious["recam"] - mious["cam"]).dropna().sort_values()
+    if pair:
+        value = (mious[after] - mious[pair[0]]).dropna().sort_values()
+        before = look_of(pair[0]).name
         share, median = 100 * (value > 0).mean(), value.median()
         names = ("1-largest-gains", "2-typical", "3-largest-losses")
         words = (
-            f"Largest gains in mIoU of {name} over CAM.",
+            f"Largest gains in mIoU of {name} over {before}.",
             f"Gains closest to the median ({median:+.1f} mIoU). "
             f"{name} gains in {share:.0f} % of the images.",
-            f"Largest losses in mIoU of {name} against CAM.",
+            f"Largest losses in mIoU of {name} against {before}.",
         )
     else:
         value = mious[after].dropna().sort_values()
@@ -151,6 +162,14 @@ def _through_all_stages(material: Material, image_id: str) -> Cells:
     return cells
 
 
+def _of_methods(material: Material, stage: str, image_id: str) -> Cells:
+    """A row of one stage, under titles that serve all stages: the names of the methods."""
+    cells = _cells(material, stage, image_id)
+    names = [look_of(method).name for method in material.runs]
+    titled = dict(zip(names, cells.values(), strict=True))
+    return _image_and_truth(material, image_id) | titled
+
+
 def _of_stage(material: Material, stage: str, image_id: str) -> Cells:
     cells = _image_and_truth(material, image_id) | _cells(material, stage, image_id)
     truth = material.truth / f"{image_id}.png"
@@ -158,7 +177,8 @@ def _of_stage(material: Material, stage: str, image_id: str) -> Cells:
         image = cells["image"]
         before, after = (_mask(material.runs[method], stage, image_id) for method in pair)
         if image is not None and before is not None and after is not None:
-            cells[CHANGE] = shown_change(image, read_mask(truth), before, after)
+            title = CHANGE + " to ".join(look_of(method).name for method in pair)
+            cells[title] = shown_change(image, read_mask(truth), before, after)
     return cells
 
 

@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 from recam.io.atomic import replace_with
 from recam.report import charts, error_charts, outcome_charts, training_charts
 from recam.report.examples import Material, draw_selected, material_of
+from recam.report.methods import before_and_after
 from recam.report.object_outcomes import object_outcomes, outcome_shares, size_groups
 from recam.report.style import STAGES
 from recam.report.summary import (
@@ -33,13 +34,13 @@ THRESHOLDS = (
     "threshold."
 )
 LOSSES = (
-    "Training losses by epoch. ReCAM and the control start from CAM's classifier and count their "
-    "epochs from 1. A loss that still falls steeply in its last epoch calls for more epochs."
+    "Training losses by epoch. ReCAM and the control start from a trained classifier and count "
+    "their epochs from 1. A loss that still falls steeply in its last epoch calls for more epochs."
 )
 HELD_OUT = (
     "The classifiers on labels that they were not trained on. Epoch 0 of ReCAM and of the control "
-    "is CAM's classifier: a binary cross-entropy that rises from there, or a recall that falls, is "
-    "harm done to the classifier. A dashed line that falls alone is over-fitting."
+    "is the classifier of stage one: a binary cross-entropy that rises from there, or a recall "
+    "that falls, is harm done to the classifier. A dashed line that falls alone is over-fitting."
 )
 CONFUSIONS = (
     "confusions between object classes, before and after re-activation, in percent of the true "
@@ -135,8 +136,7 @@ def _draw_errors(folder: Path, done: list[Run], counts: pd.DataFrame, material: 
 
 def _class_errors(confusion: pd.DataFrame, classes: tuple[str, ...]) -> Captioned:
     methods = charts.methods_in(confusion)
-    before = "cam" if "cam" in methods else methods[0]
-    after = "recam" if before == "cam" and "recam" in methods else None
+    before, after = before_and_after(methods) or (methods[0], None)
     confusions = error_charts.confusions(confusion, before=before, after=after, classes=classes)
     by_class = error_charts.by_class(confusion, methods=methods)
     return {"confusions": (confusions, CONFUSIONS), "by-class": (by_class, BY_CLASS)}

@@ -8,6 +8,7 @@ from pathlib import Path
 from PIL import Image
 
 from recam.io.atomic import write_text
+from recam.report.methods import CAM, RECAM, SUPERVISED, before_and_after, parts_of
 from recam.report.style import STAGES, look_of
 from recam.report.summary import Metrics, Run, Table, evaluated, gathered_metrics, table_of
 from recam.report.trust import readings_of
@@ -42,6 +43,7 @@ PARTS = {
     "metrics.json": "evaluation",
 }
 PICTURE_WIDTH = 1500  # pixels
+PAIR = (CAM, RECAM)  # of the question
 
 
 def write_first_page(path: Path, runs: list[Run], *, picture: Path | None) -> None:
@@ -54,8 +56,8 @@ def write_first_page(path: Path, runs: list[Run], *, picture: Path | None) -> No
     notes += [*_unfinished(runs), *table.notes]
     if len({run.random_seed for run in runs}) == 1:
         notes.append(ONE_SEED)
-    methods = {run.method for run in runs}
-    notes += [words for method, words in LEFT_OUT.items() if method not in methods]
+    present = {_kind(run.method) for run in runs}
+    notes += [words for kind, words in LEFT_OUT.items() if kind not in present]
     lights = trust_html(readings_of(runs))
     is_scored = any("miou" in values for stage in metrics.values() for values in stage.values())
     parts = [
@@ -70,17 +72,26 @@ def write_first_page(path: Path, runs: list[Run], *, picture: Path | None) -> No
     write_text(path, "\n".join(part for part in parts if part) + "\n")
 
 
+def _kind(method: str) -> str:
+    """A key of LEFT_OUT: re-activation, cam for none, or supervised."""
+    return method if method == SUPERVISED else parts_of(method).reactivation or CAM
+
+
 def _sentence(metrics: Metrics) -> str:
+    """The scores of the first method with its ReCAM."""
+    before, after = before_and_after(m for stage in metrics.values() for m in stage) or PAIR
+    names = f"{look_of(after).name} and {look_of(before).name}"
+
     def of(stage: str, method: str) -> str:
         return f"{float(metrics[stage][method]['miou']):.1f}"
 
-    stages = [s for s in metrics if all("miou" in metrics[s].get(m, {}) for m in ("cam", "recam"))]
+    stages = [s for s in metrics if all("miou" in metrics[s].get(m, {}) for m in (before, after))]
     if not stages:
         return "CAM and ReCAM are not both scored."
-    said = [f"{STAGES[s]} {of(s, 'recam')} and {of(s, 'cam')}" for s in stages]
+    said = [f"{STAGES[s]} {of(s, after)} and {of(s, before)}" for s in stages]
     if "miou" in metrics["seg"].get("supervised", {}):
         said.append(f"segmentation with full supervision {of('seg', 'supervised')}")
-    return f"mIoU of ReCAM and CAM, in percent: {'; '.join(said)}."
+    return f"mIoU of {names}, in percent: {'; '.join(said)}."
 
 
 def _unfinished(runs: list[Run]) -> list[str]:
@@ -90,8 +101,8 @@ def _unfinished(runs: list[Run]) -> list[str]:
         parts = [
             word
             for name, word in PARTS.items()
-            if not (run.folder / name).exists()
-            and not (run.method == "supervised" and name in ("classifier.pt", "cams", "pseudo"))
+            if not _exists(run, name)
+            and not (run.method == SUPERVISED and name in ("classifier.pt", "cams", "pseudo"))
         ]
         if parts:
             name = look_of(run.method).name
@@ -100,6 +111,11 @@ def _unfinished(runs: list[Run]) -> list[str]:
                 "`make run` resumes it."
             )
     return sentences
+
+
+def _exists(run: Run, name: str) -> bool:
+    owner = run.classifier if name == "classifier.pt" else run
+    return (owner.folder / name).exists()
 
 
 def _html(table: Table) -> str:

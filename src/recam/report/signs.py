@@ -188,19 +188,19 @@ SIGNS = {
         too_low="The classifier sees classes that are not labelled. Complete the labels, add "
         "images without these classes, or separate classes that always come together.",
     ),
-    # Epoch 0 is CAM's classifier. Some rise is the price of a second loss.
+    # Epoch 0 is the classifier of stage one. Some rise is the price of a second loss.
     "bce_of_start": Sign(
         title="held-out bce / CAM's",
         ok=(0.0, 110.0),
         bearable=(0.0, 150.0),
-        too_high="Training after CAM harmed the classifier: lower `train_recam.lr` or "
+        too_high="Stage two harmed the classifier: lower `train_recam.lr` or "
         f"`train_recam.min_steps` (page Curves); {USE_CAM}.",
     ),
     "recall_change": Sign(
         title="held-out recall - CAM's",
         ok=(-5.0, EVERYTHING),
         bearable=(-15.0, EVERYTHING),
-        too_low="Training after CAM made the classifier lose labels: lower `train_recam.lr` or "
+        too_low="Stage two made the classifier lose labels: lower `train_recam.lr` or "
         f"`train_recam.min_steps`; {USE_CAM}.",
     ),
 }

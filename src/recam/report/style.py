@@ -3,8 +3,10 @@
 Class colours are those of mask files: ``labels.class_colours``.
 """
 
-from collections.abc import Iterable
+import colorsys
 from dataclasses import dataclass
+
+from recam.report.methods import parts_of
 
 PAGE = 7.2  # inches: the width of a page
 DOTS = 170  # per inch
@@ -13,7 +15,7 @@ GREY = "#5f5f5f"  # of captions
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """A method's name, colour (Okabe & Ito, 2008) and marker (readable without colour)."""
+    """A method's name, colour and marker; the first eight hues are those of Okabe & Ito (2008)."""
 
     name: str
     colour: str
@@ -24,19 +26,32 @@ LOOKS = {
     "cam": Look("CAM", "#999999", "o"),
     "control": Look("control", "#E69F00", "s"),
     "recam": Look("ReCAM", "#0072B2", "D"),
+    "seam": Look("SEAM", "#CC79A7", "v"),
+    "seam-control": Look("SEAM + control", "#999933", "<"),
+    "seam-recam": Look("SEAM + ReCAM", "#882255", ">"),
+    "eps": Look("EPS", "#56B4E9", "p"),
+    "eps-control": Look("EPS + control", "#D55E00", "h"),
+    "eps-recam": Look("EPS + ReCAM", "#009E73", "8"),
     "supervised": Look("supervised", "#000000", "^"),
 }
-# Parts of the names of other methods, each with its colour and marker.
-PARTS = {
-    "seam": "SEAM",
-    "eps": "EPS",
-    "advcam": "AdvCAM",
-    "lpcam": "LPCAM",
-    "gradcam": "Grad-CAM",
-    "gradcampp": "Grad-CAM++",
-    "layercam": "LayerCAM",
+
+
+@dataclass(frozen=True, slots=True)
+class ReadoutLook:
+    """A read-out's name, marker, and share of white (of black below 0) in the method's colour."""
+
+    name: str
+    marker: str
+    white: float
+
+
+READOUTS = {
+    "lpcam": ReadoutLook("LPCAM", "*", -0.45),
+    "advcam": ReadoutLook("AdvCAM", "X", 0.4),
+    "layercam": ReadoutLook("LayerCAM", "P", 0.6),
+    "gradcampp": ReadoutLook("Grad-CAM++", "d", -0.65),
+    "gradcam": ReadoutLook("Grad-CAM", "H", 0.25),
 }
-OTHER_LOOKS = (("#D55E00", "v"), ("#009E73", "P"), ("#CC79A7", "X"), ("#56B4E9", "*"))
 STAGES = {"cams": "cams", "pseudo": "pseudo masks", "seg": "segmentation"}
 # Outcomes of an object's pixels, and changes of a pixel from one method to another.
 RIGHT, OTHER, MISSED, EXTRA = "#009E73", "#CC79A7", "#56B4E9", "#D55E00"
@@ -44,17 +59,40 @@ BECAME_RIGHT, BECAME_WRONG = "#00E5FF", "#FF2D2D"  # no class has these colours
 
 
 def look_of(method: str) -> Look:
-    """The look of a method; one that is not in LOOKS is called by the names of its parts."""
-    colour, marker = OTHER_LOOKS[sum(method.encode()) % len(OTHER_LOOKS)]
-    known = PARTS | {method: look.name for method, look in LOOKS.items()}
-    name = " + ".join(known.get(part, part) for part in method.split("-"))
-    return LOOKS.get(method, Look(name, colour, marker))
+    """The look of a method: the hue of its classifier, in a shade of its read-out.
+
+    Parts that are not listed keep their names; their hue or shade follows from the name.
+    """
+    parts = parts_of(method)
+    classifier = LOOKS.get(parts.classifier) or _unlisted(parts.classifier)
+    if not parts.readout:
+        return classifier
+    turn = _turn(parts.readout)
+    readout = READOUTS.get(parts.readout) or ReadoutLook(parts.readout, "D", turn / 2 - 0.25)
+    name = f"{classifier.name} + {readout.name}"
+    return Look(name, _shade(classifier.colour, readout.white), readout.marker)
 
 
-def ordered(methods: Iterable[str]) -> list[str]:
-    """Methods without repetition: those of LOOKS in their order, then the others by name."""
-    known = list(LOOKS)
-    return sorted(set(methods), key=lambda m: (known.index(m) if m in LOOKS else len(known), m))
+def _unlisted(classifier: str) -> Look:
+    names = {method: look.name for method, look in LOOKS.items()}
+    words = [names.get(word, word) for word in classifier.split("-")]
+    red, green, blue = colorsys.hls_to_rgb(_turn(classifier), 0.4, 0.6)
+    return Look(" + ".join(words), _hexadecimal([red, green, blue]), "d")
+
+
+def _turn(name: str) -> float:
+    """A number in [0, 1) for a name; similar names are far apart, by the golden angle."""
+    return sum(place * byte for place, byte in enumerate(name.encode(), 1)) * 0.381966 % 1
+
+
+def _shade(colour: str, white: float) -> str:
+    channels = [byte / 255 for byte in bytes.fromhex(colour[1:])]
+    goal = 1.0 if white > 0 else 0.0
+    return _hexadecimal([value + abs(white) * (goal - value) for value in channels])
+
+
+def _hexadecimal(channels: list[float]) -> str:
+    return f"#{bytes(round(255 * value) for value in channels).hex().upper()}"
 
 
 RC = {

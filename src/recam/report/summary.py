@@ -9,13 +9,20 @@ from typing import Any, cast
 import pandas as pd
 
 from recam.core.errors import UserError
-from recam.report.style import STAGES, look_of, ordered
+from recam.report.methods import ordered, parts_of
+from recam.report.style import STAGES, look_of
 
 NOTHING_SCORED = (
     "Nothing was scored: the data set has no ground truth. Pseudo masks are in "
     "`results/seed*/METHOD/pseudo`, predictions in `results/seed*/METHOD/predictions`."
 )
 
+LOCALISATION = {
+    "pointing": "Pointing game",
+    "box_accuracy": "Box accuracy (MaxBoxAccV2)",
+    "insertion": "Insertion (higher is better)",
+    "deletion": "Deletion (lower is better)",
+}
 MARK = " †"  # of a method whose masks used saliency maps
 SALIENCY = {
     "folder": "masks are background where given maps of saliency are low",
@@ -40,8 +47,13 @@ class Run:
 
     @property
     def method(self) -> str:
-        """cam, recam, control or supervised."""
+        """The name of the method, such as cam, recam-lpcam or supervised."""
         return self.folder.name
+
+    @property
+    def classifier(self) -> "Run":
+        """The run whose classifier this one reads: another one, if methods share a classifier."""
+        return Run(folder=self.folder.with_name(parts_of(self.method).classifier))
 
     @property
     def random_seed(self) -> int:
@@ -101,11 +113,15 @@ def gathered_table(runs: list[Run], name: str) -> pd.DataFrame:
 def gathered_curves(runs: list[Run]) -> pd.DataFrame:
     """Losses by epoch of all classifiers, IRNs and segmenters, with a column ``network``.
 
-    Networks that are not trained yet are left out.
+    A classifier that several runs share is listed once, as that of its own method. Networks that
+    are not trained yet are left out.
     """
     tables = []
-    for network in ("classifier", "irn", "segmenter"):
-        trained = [run for run in runs if (run.folder / f"{network}_curve.csv").is_file()]
+    networks = {"classifier": [run.classifier for run in runs], "irn": runs, "segmenter": runs}
+    for network, owners in networks.items():
+        trained = [
+            run for run in dict.fromkeys(owners) if (run.folder / f"{network}_curve.csv").is_file()
+        ]
         if trained:
             table = gathered_table(trained, f"{network}_curve.csv")
             table.insert(2, "network", network)
@@ -171,15 +187,25 @@ def miou_lines(metrics: Metrics) -> list[str]:
 
 def _notes(metrics: Metrics) -> list[str]:
     stages = [values for methods in metrics.values() for values in methods.values()]
+    localisation = _localisation(metrics["cams"])
     if stages and not any("miou" in values for values in stages):
-        return [NOTHING_SCORED]
+        return localisation or [NOTHING_SCORED]
     notes = [
         f"Scored on {values['images']} of {values['of']} images of {values['split']}; "
         "the others have no ground truth."
         for values in stages
         if 0 < int(values.get("images", 0)) < int(values["of"])
     ]
-    return list(dict.fromkeys(notes))  # once for each split
+    return [*dict.fromkeys(notes), *localisation]  # once for each split
+
+
+def _localisation(cams: dict[str, dict[str, float | str]]) -> list[str]:
+    """A sentence for each localisation score of the maps, with the value of each method."""
+    return [
+        f"{words} of cams, %: {', '.join(values)}."
+        for name, words in LOCALISATION.items()
+        if (values := [f"{look_of(m).name} {v[name]:.1f}" for m, v in cams.items() if name in v])
+    ]
 
 
 def _saliency_notes(metrics: Metrics) -> list[str]:

@@ -16,6 +16,9 @@ from recam.report.style import GREY, PAGE
 LOSSES = {
     "bce": "binary cross-entropy",
     "sce": "softmax cross-entropy",
+    "er": "equivariance loss",
+    "min": "loss of quiet positions",
+    "ecr": "consistency loss of PCM",
     "ce": "cross-entropy",
 }
 HELD_OUT = "held-out "  # prefix of quantities on labels that were not trained on

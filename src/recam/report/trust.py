@@ -6,8 +6,9 @@ from dataclasses import dataclass, field
 
 import pandas as pd
 
+from recam.report.methods import REACTIVATIONS, ordered, parts_of
 from recam.report.signs import SIGNS, Light, Sign
-from recam.report.style import look_of, ordered
+from recam.report.style import look_of
 from recam.report.summary import Run
 
 QUESTION = "Can these masks be trusted?"
@@ -25,7 +26,6 @@ HARM = {
     "bce_of_start": "held-out binary cross-entropy at {:.0f} % of that at epoch 0",
     "recall_change": "held-out recall {:+.0f} points",
 }
-RETRAINED = {"control", "recam"}  # parts of a method's name
 PERCENT = 100.0
 NAMES = 6  # classes that a remedy names
 ABSENT = "-"
@@ -178,7 +178,7 @@ def _readings(run: Run) -> list[Reading]:
 
 def _held_out(run: Run) -> dict[str, float]:
     """The signs of held-out labels, from the rows of the classifier's curve."""
-    path = run.folder / "classifier_curve.csv"
+    path = run.classifier.folder / "classifier_curve.csv"
     if not path.is_file():
         return {}
     curve = pd.read_csv(path)
@@ -187,7 +187,7 @@ def _held_out(run: Run) -> dict[str, float]:
         values = held_out(curve, sign)
         if values:
             found[sign] = PERCENT * values[max(values)]
-    if RETRAINED & set(run.method.split("-")):  # from a trained classifier, its epoch 0
+    if parts_of(run.method).reactivation in REACTIVATIONS:  # from a trained classifier, its epoch 0
         bce, recall = held_out(curve, "bce"), held_out(curve, "recall")
         if bce.get(0):
             found["bce_of_start"] = PERCENT * bce[max(bce)] / bce[0]
@@ -197,17 +197,18 @@ def _held_out(run: Run) -> dict[str, float]:
 
 
 def harm(runs: list[Run]) -> list[str]:
-    """A sentence on harm that training after CAM did to the classifier; none if it is unknown."""
-    known = [reading for reading in readings_of(runs) if reading.name in HARM]
+    """A sentence on harm that stage two did to classifiers; none if it is unknown."""
+    classifiers = list(dict.fromkeys(run.classifier for run in runs))
+    known = [reading for reading in readings_of(classifiers) if reading.name in HARM]
     said: dict[str, list[str]] = {}
     for reading in known:
         if reading.light is not Light.OK:
             words = HARM[reading.name].format(reading.value)
             said.setdefault(look_of(reading.method).name, []).append(words)
     if not said:
-        return ["Training after CAM did no such harm here."] * bool(known)
+        return ["Stage two did no such harm here."] * bool(known)
     listed = "; ".join(f"{name} ({', '.join(words)})" for name, words in said.items())
-    return [f"Training after CAM did harm: {listed}."]
+    return [f"Stage two did harm: {listed}."]
 
 
 def held_out(curve: pd.DataFrame, name: str) -> dict[int, float]:

@@ -4,13 +4,16 @@ import json
 import logging
 from pathlib import Path
 
+from recam.catalogue.methods import load_classifier
 from recam.catalogue.segmenters import load_segmenter
 from recam.checks.experiment import log_small_images
 from recam.data.layout import WeakSplit, load_weak_split, require_classes
 from recam.io.atomic import write_text
 from recam.io.resumable import ResumableFolder
+from recam.models.backbones import backbone_of
+from recam.pipeline.causal import Classifier, causal_metrics
 from recam.pipeline.predictions import write_predictions
-from recam.pipeline.scoring import RunScores
+from recam.pipeline.scoring import CAMS, RunScores
 from recam.pipeline.signs import PseudoMasks, evenly_spaced
 from recam.report.style import STAGES
 from recam.runtime.devices import make_device
@@ -79,6 +82,32 @@ def predict(
     )
     if is_first_after_all():
         folder.finish_with_manifest(manifest)
+
+
+def add_causal(
+    found: RunScores,
+    checkpoint: Path | None,
+    cams: Path | None,
+    numbers: Evaluate,
+    machine: Machine,
+    split: WeakSplit,
+) -> None:
+    """Add insertion and deletion scores of ``causal_images`` images to the metrics of the cams."""
+    if not checkpoint or not cams or not numbers.causal_images:
+        return
+    model, classes = load_classifier(checkpoint)
+    require_classes(classes, split.classes, source=checkpoint)
+    device = make_device(machine.device, threads=machine.threads)
+    classifier = Classifier(
+        normalise=backbone_of(model.to(device)).normalise,
+        logits=model.logits,
+        device=device,
+        precision=make_precision(machine.precision, device),
+        batch_size=numbers.batch_size,
+    )
+    images = dict(zip(split.ids, split.images, strict=True))
+    chosen = {i: images[i] for i in evenly_spaced(split.ids, numbers.causal_images)}
+    found.metrics[CAMS] |= causal_metrics(classifier, cams, chosen)
 
 
 def write_scores(

@@ -29,3 +29,11 @@ class Evaluate(CrfNumbers):
             "pseudo masks are compared with pseudo masks; all if seg_split is the same split",
         ),
     ]
+    causal_images: Annotated[
+        int,
+        Field(
+            ge=0,
+            description="images of maps_split, evenly spaced, whose maps get insertion and "
+            "deletion scores; each map takes 102 forward passes of the classifier",
+        ),
+    ]

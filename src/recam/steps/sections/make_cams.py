@@ -28,8 +28,57 @@ class MakeCams(Section):
             "(published); published thresholds were tuned on the latter"
         ),
     ]
+    levels: Annotated[
+        tuple[Annotated[int, Field(le=-1)], ...],
+        Field(
+            strict=False,
+            min_length=1,
+            description="levels of the backbone whose maps are fused, for read-outs by gradients "
+            "(gradcam, gradcampp, layercam): -1 is the final features, -2 the level before",
+        ),
+    ]
     scales: Scales
     batch_size: BatchSize
+    advcam_weights: Annotated[
+        Literal["product", "reclassifier", "classifier", "sum"],
+        Field(
+            description="AdvCAM: the classifier that is climbed in a re-activated model, by the "
+            "names of combine"
+        ),
+    ]
+    advcam_steps: Annotated[
+        int, Field(ge=1, description="AdvCAM: maps that are added up, a forward pass each")
+    ]
+    advcam_step_size: Annotated[
+        float,
+        Field(ge=0, description="AdvCAM: xi, the largest change of a normalised pixel in a step"),
+    ]
+    advcam_lambda: Annotated[
+        float, Field(ge=0, description="AdvCAM: weight of the penalty that keeps strong responses")
+    ]
+    advcam_penalty: Annotated[
+        Literal["mean", "published"],
+        Field(
+            description="AdvCAM: unit of lambda: the mean change of CAMs over positions, the same "
+            "for every network and image size, or the summed change of Grad-CAMs (as published)"
+        ),
+    ]
+    advcam_threshold: Annotated[
+        float,
+        Field(
+            ge=0,
+            le=1,
+            description="AdvCAM: tau, the share of a map's maximum above which the penalty acts",
+        ),
+    ]
+    advcam_batch_size: Annotated[
+        int,
+        Field(
+            ge=1,
+            description="AdvCAM: classes of images of one batch that are climbed together; each "
+            "keeps the activations of two images in memory",
+        ),
+    ]
 
 
 class MakeCamsRun(MakeCams):

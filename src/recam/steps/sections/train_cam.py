@@ -36,6 +36,11 @@ class TrainCam(Training):
     ]
     lr: Annotated[float, Field(gt=0, description="initial learning rate of the backbone")]
     lr_classifier: HeadRate
+    seam_scale: Annotated[
+        float,
+        Field(gt=0, le=4, description="SEAM: size of the second view, relative to the crop"),
+    ]
+    seam_pcm: Annotated[bool, Field(description="SEAM: train and use the pixel correlation module")]
 
 
 class TrainCamRun(TrainCam, Replicate):
