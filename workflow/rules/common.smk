@@ -133,9 +133,12 @@ def data_folders():
 
 def saliency(ending=""):
     """The folder of saliency maps, or its list of checksums; none where none are used."""
-    if config["make_pseudo"]["saliency"] == "none":
-        return []
-    return f"data/Saliency{ending}"
+    places = {
+        "none": [],
+        "folder": f"data/Saliency{ending}",
+        "ccam": f"results/seed{{seed}}/saliency/maps{ending}",
+    }
+    return places[config["make_pseudo"]["saliency"]]
 
 
 def seen(folders):

@@ -20,6 +20,7 @@ from recam.steps.sections.shared import Section, Training, name_from
 from recam.steps.sections.train_cam import TrainCam
 from recam.steps.sections.train_irn import TrainIrn
 from recam.steps.sections.train_recam import TrainRecam
+from recam.steps.sections.train_saliency import TrainSaliency
 from recam.steps.sections.train_seg import TrainSeg
 from recam.steps.yaml_files import ParamsFile
 
@@ -54,6 +55,7 @@ class Experiment(Section):
     train_recam: TrainRecam
     make_clusters: MakeClusters
     make_cams: MakeCams
+    train_saliency: TrainSaliency
     train_irn: TrainIrn
     make_pseudo: MakePseudo
     train_seg: TrainSeg
@@ -78,7 +80,10 @@ class Experiment(Section):
             return self
         for name in type(self).model_fields:
             section = getattr(self, name)
-            is_trained = name != "train_irn" or needs_irn(self.make_pseudo.refiner)
+            is_trained = {
+                "train_irn": needs_irn(self.make_pseudo.refiner),
+                "train_saliency": self.make_pseudo.saliency == "ccam",
+            }.get(name, True)
             if isinstance(section, Training) and is_trained and section.batch_size % devices:
                 words = (
                     f"{name}.batch_size: expected a multiple of machine.devices ({devices}), got "
