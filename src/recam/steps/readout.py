@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from recam.catalogue.methods import ReadoutNumbers, make_readout
 from recam.catalogue.names import CLUSTERED
+from recam.catalogue.readouts import ReadoutNumbers, make_readout
 from recam.core.errors import UserError
 from recam.data.layout import require_classes
 from recam.methods.advcam import Climb

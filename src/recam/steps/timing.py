@@ -14,8 +14,9 @@ import torch
 from torch import Tensor, nn
 from torch.optim import SGD
 
-from recam.catalogue.methods import make_classifier, make_readout
+from recam.catalogue.methods import make_classifier
 from recam.catalogue.names import REFINERS, needs_irn
+from recam.catalogue.readouts import make_readout
 from recam.catalogue.refiners import RefinerNumbers, make_irn, make_propagator
 from recam.core.labels import IGNORE
 from recam.io.checkpoints import ModelConfig
