@@ -155,12 +155,40 @@ rule train_recam:
         " --random_seed {wildcards.seed} {params.machine} {params.train_recam}"
 
 
+rule make_clusters:
+    input:
+        script="workflow/scripts/make_clusters.py",
+        code=code("make_clusters"),
+        weak=WEAK,
+        checkpoint=classifier_of_method,
+    output:
+        clusters="results/seed{seed}/{method}/clusters.pt",
+    log:
+        "logs/seed{seed}/{method}/make_clusters.log",
+    benchmark:
+        "logs/seed{seed}/{method}/make_clusters.tsv"
+    wildcard_constraints:
+        method="|".join(names.CLUSTERED),
+    priority: 3
+    threads: config["machine"]["threads"]
+    resources:
+        gpu=min(GPU, 1),
+    params:
+        make_clusters=section("make_clusters"),
+        machine=section("machine"),
+    shell:
+        "python {input.script} --data data --checkpoint {input.checkpoint}"
+        " --prototypes {output.clusters} --log {log} --method {wildcards.method}"
+        " --random_seed {wildcards.seed} {params.machine} {params.make_clusters}"
+
+
 rule make_cams:
     input:
         script="workflow/scripts/make_cams.py",
         code=code("make_cams"),
         weak=WEAK,
         checkpoint=classifier_of_method,
+        clusters=clusters_of_method,
     output:
         cams=directory("results/seed{seed}/{method}/cams"),
         manifest="results/seed{seed}/{method}/cams.sha256",
@@ -176,9 +204,9 @@ rule make_cams:
         make_cams=section("make_cams"),
         machine=section("machine"),
     shell:
-        "python {input.script} --data data --checkpoint {input.checkpoint} --cams {output.cams}"
-        " --manifest {output.manifest} --log {log} --method {wildcards.method} {params.machine}"
-        " {params.make_cams}"
+        "python {input.script} --data data --checkpoint {input.checkpoint}"
+        " --prototypes {input.clusters} --cams {output.cams} --manifest {output.manifest} --log {log}"
+        " --method {wildcards.method} {params.machine} {params.make_cams}"
 
 
 # Only with `make_pseudo.saliency: ccam`: maps of objects for all methods, learned without labels.
@@ -470,6 +498,11 @@ rule all:
             rules.train_recam.output,
             seed=SEEDS,
             method=[method for method in CLASSIFIERS if method in names.RETRAINED],
+        ),
+        expand(
+            rules.make_clusters.output,
+            seed=SEEDS,
+            method=[method for method in METHODS if method in names.CLUSTERED],
         ),
         expand(rules.make_cams.output, seed=SEEDS, method=WITH_MAPS),
         expand(

@@ -193,6 +193,13 @@ def classifier_of_cams(wildcards):
     return [] if wildcards.method == names.SUPERVISED else classifier_of_method(wildcards)
 
 
+def clusters_of_method(wildcards):
+    """The clusters from which a method reads maps; others than LPCAM have none."""
+    if wildcards.method not in names.CLUSTERED:
+        return []
+    return f"results/seed{wildcards.seed}/{wildcards.method}/clusters.pt"
+
+
 def classifier_of_stage_one(wildcards):
     """The classifier that is trained on."""
     training = names.METHODS[wildcards.method].training

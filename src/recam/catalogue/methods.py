@@ -22,6 +22,7 @@ from recam.methods.gradient_maps import (
     gradient_readout,
     layer_cam,
 )
+from recam.methods.lpcam import Prototypes, lpcam
 from recam.methods.recam import MEAN, ReCam
 from recam.methods.seam import Seam
 from recam.methods.variant import Readout, Variant, Weights, both_views
@@ -52,6 +53,7 @@ class ReadoutNumbers:
     levels: tuple[int, ...]  # from -1, the final features, to finer ones; of gradients
     advcam_weights: str  # the classifier that is climbed: a name in COMBINATIONS
     advcam: Climb
+    prototypes: Prototypes | None  # of LPCAM only
 
 
 # How maps are read from a classifier; without one of these, its own maps of both views.
@@ -61,6 +63,9 @@ READOUTS: dict[str, Callable[[Variant, ReadoutNumbers], Readout]] = {
     "layercam": lambda model, numbers: _by_gradients(model, numbers, layer_cam),
     "advcam": lambda model, numbers: AdvCam(
         model, weights_of(model, numbers.advcam_weights), numbers.advcam
+    ),
+    "lpcam": lambda model, numbers: lpcam(
+        model, prototypes_in(numbers), fallback=own_maps(model, numbers)
     ),
 }
 
@@ -86,9 +91,21 @@ def make_readout(method: str, model: Variant, numbers: ReadoutNumbers) -> Readou
     """The read-out of a method, of its trained classifier."""
     if readout := METHODS[method].readout:
         return READOUTS[readout](model, numbers)
+    return own_maps(model, numbers)
+
+
+def own_maps(model: Variant, numbers: ReadoutNumbers) -> Readout:
+    """The maps of a classifier without a read-out."""
     if isinstance(model, ReCam):
         return both_views(partial(model.maps, combine=numbers.combine))
     return both_views(model.maps)
+
+
+def prototypes_in(numbers: ReadoutNumbers) -> Prototypes:
+    """The prototypes of LPCAM. Raises TypeError where the numbers have none."""
+    if numbers.prototypes is None:
+        raise TypeError("LPCAM needs prototypes, which make_clusters finds")
+    return numbers.prototypes
 
 
 def weights_of(model: Variant, combine: str) -> Weights:

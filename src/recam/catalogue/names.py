@@ -75,6 +75,8 @@ METHODS = methods_of(
 )
 # From a trained classifier of stage one.
 RETRAINED = tuple(name for name, m in METHODS.items() if m.reactivation and not m.readout)
+# Their read-out needs the clusters of make_clusters.
+CLUSTERED = tuple(name for name, m in METHODS.items() if m.readout == "lpcam")
 MADE = names_in("datasets", "MADE")
 REAL = names_in("datasets", "REAL")
 SEGMENTERS = names_in("segmenters", "SEGMENTERS")

@@ -13,6 +13,7 @@ from recam.steps.sections.download import Download
 from recam.steps.sections.evaluate import Evaluate
 from recam.steps.sections.machine import Machine
 from recam.steps.sections.make_cams import MakeCams
+from recam.steps.sections.make_clusters import MakeClusters
 from recam.steps.sections.make_pseudo import MakePseudo
 from recam.steps.sections.pictures import Draw, Summarize
 from recam.steps.sections.shared import Section, Training, name_from
@@ -52,6 +53,7 @@ class Experiment(Section):
     download: Download
     train_cam: TrainCam
     train_recam: TrainRecam
+    make_clusters: MakeClusters
     make_cams: MakeCams
     train_saliency: TrainSaliency
     train_irn: TrainIrn
