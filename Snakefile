@@ -155,12 +155,40 @@ rule train_recam:
         " --random_seed {wildcards.seed} {params.machine} {params.train_recam}"
 
 
+rule make_clusters:
+    input:
+        script="workflow/scripts/make_clusters.py",
+        code=code("make_clusters"),
+        weak=WEAK,
+        checkpoint=classifier_of_method,
+    output:
+        clusters="results/seed{seed}/{method}/clusters.pt",
+    log:
+        "logs/seed{seed}/{method}/make_clusters.log",
+    benchmark:
+        "logs/seed{seed}/{method}/make_clusters.tsv"
+    wildcard_constraints:
+        method="|".join(names.CLUSTERED),
+    priority: 3
+    threads: config["machine"]["threads"]
+    resources:
+        gpu=min(GPU, 1),
+    params:
+        make_clusters=section("make_clusters"),
+        machine=section("machine"),
+    shell:
+        "python {input.script} --data data --checkpoint {input.checkpoint}"
+        " --prototypes {output.clusters} --log {log} --method {wildcards.method}"
+        " --random_seed {wildcards.seed} {params.machine} {params.make_clusters}"
+
+
 rule make_cams:
     input:
         script="workflow/scripts/make_cams.py",
         code=code("make_cams"),
         weak=WEAK,
         checkpoint=classifier_of_method,
+        clusters=clusters_of_method,
     output:
         cams=directory("results/seed{seed}/{method}/cams"),
         manifest="results/seed{seed}/{method}/cams.sha256",
@@ -176,9 +204,43 @@ rule make_cams:
         make_cams=section("make_cams"),
         machine=section("machine"),
     shell:
-        "python {input.script} --data data --checkpoint {input.checkpoint} --cams {output.cams}"
-        " --manifest {output.manifest} --log {log} --method {wildcards.method} {params.machine}"
-        " {params.make_cams}"
+        "python {input.script} --data data --checkpoint {input.checkpoint}"
+        " --prototypes {input.clusters} --cams {output.cams} --manifest {output.manifest} --log {log}"
+        " --method {wildcards.method} {params.machine} {params.make_cams}"
+
+
+# Only with `make_pseudo.saliency: ccam`: maps of objects for all methods, learned without labels.
+rule train_saliency:
+    input:
+        script="workflow/scripts/train_saliency.py",
+        code=code("train_saliency"),
+        weak=WEAK,
+    output:
+        checkpoint="results/seed{seed}/saliency/ccam.pt",
+        curve="results/seed{seed}/saliency/ccam_curve.csv",
+        maps=directory("results/seed{seed}/saliency/maps"),
+        manifest="results/seed{seed}/saliency/maps.sha256",
+    log:
+        "logs/seed{seed}/saliency/train_saliency.log",
+    benchmark:
+        "logs/seed{seed}/saliency/train_saliency.tsv"
+    priority: 3
+    threads: cores(config["machine"]["threads"])
+    resources:
+        gpu=GPU,
+    params:
+        train_saliency=section("train_saliency"),
+        train_cam__backbone=config["train_cam"]["backbone"],
+        train_cam__weights=config["train_cam"]["weights"],
+        train_cam__output_stride=config["train_cam"]["output_stride"],
+        make_cams__split=config["make_cams"]["split"],
+        machine=section("machine"),
+    shell:
+        "python {input.script} --data data --checkpoint {output.checkpoint}"
+        " --curve {output.curve} --maps {output.maps} --manifest {output.manifest} --log {log}"
+        " --random_seed {wildcards.seed} --split {params.make_cams__split}"
+        " --backbone {params.train_cam__backbone} --weights {params.train_cam__weights}"
+        " --output_stride {params.train_cam__output_stride} {params.machine} {params.train_saliency}"
 
 
 # Writes a placeholder if the refiner needs no network, so that all refiners share one graph.
@@ -437,7 +499,16 @@ rule all:
             seed=SEEDS,
             method=[method for method in CLASSIFIERS if method in names.RETRAINED],
         ),
+        expand(
+            rules.make_clusters.output,
+            seed=SEEDS,
+            method=[method for method in METHODS if method in names.CLUSTERED],
+        ),
         expand(rules.make_cams.output, seed=SEEDS, method=WITH_MAPS),
+        expand(
+            rules.train_saliency.output,
+            seed=SEEDS if config["make_pseudo"]["saliency"] == "ccam" else [],
+        ),
         expand(rules.train_irn.output, seed=SEEDS, method=WITH_MAPS),
         expand(rules.make_pseudo.output, seed=SEEDS, method=WITH_MAPS),
         expand(rules.train_seg.output, seed=SEEDS, method=METHODS),

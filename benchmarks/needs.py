@@ -23,8 +23,9 @@ from inputs import made_photographs, made_scores
 from torch import Tensor
 from torch.optim import SGD
 
-from recam.catalogue.methods import make_classifier, make_readout
+from recam.catalogue.methods import make_classifier
 from recam.catalogue.names import REFINERS, needs_irn
+from recam.catalogue.readouts import make_readout
 from recam.catalogue.refiners import RefinerNumbers, make_irn, make_propagator
 from recam.catalogue.segmenters import make_segmenter
 from recam.core.labels import IGNORE

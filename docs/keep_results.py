@@ -30,8 +30,8 @@ from recam.report.grids import GridRow, draw_grid, shown_maps, shown_mask
 from recam.report.variants import variants_figure
 
 STEPS = (
-    *("train_cam", "train_recam", "make_cams", "train_irn", "make_pseudo", "train_seg"),
-    "evaluate",
+    *("train_cam", "train_recam", "make_clusters", "make_cams", "train_irn", "make_pseudo"),
+    *("train_seg", "evaluate"),
 )
 RESULTS = Path(__file__).parent / "results"
 VARIANTS = "variants"

@@ -16,7 +16,7 @@ from experiment import PARTS, ROOT, small_params, snakemake
 
 ADDED = {  # the file -> the catalogue, the import in it, the dictionary
     "methods/smoothed.py": ("methods", "from recam.methods.smoothed import Smoothed", "TRAININGS"),
-    "methods/squared.py": ("methods", "from recam.methods.squared import squared", "READOUTS"),
+    "methods/squared.py": ("readouts", "from recam.methods.squared import squared", "READOUTS"),
     "datasets/discs.py": ("datasets", "from recam.datasets import discs", "MADE"),
     "models/three.py": ("backbones", "from recam.models.three import Three", "BACKBONES"),
     "refine/blur.py": ("refiners", "from recam.refine.blur import blurred", "PROPAGATORS"),
@@ -26,7 +26,7 @@ TRIED = """
 import torch
 import yaml
 from pathlib import Path
-from recam.catalogue import datasets, methods, names, refiners, segmenters
+from recam.catalogue import datasets, methods, names, readouts, refiners, segmenters
 from recam.io.checkpoints import ModelConfig
 from recam.steps.readout import readout_numbers
 from recam.steps.sections.make_cams import MakeCams
@@ -40,8 +40,8 @@ assert model.maps(images).shape == (2, 2, 2, 2)
 assert set(model.loss(images, labels)) == {"bce", "sce"}
 numbers = readout_numbers(MakeCams(**yaml.safe_load(Path("params.yaml").read_text())["make_cams"]))
 with torch.no_grad():
-    plain = methods.make_readout("smoothed-recam", model, numbers)(images, labels)
-    squares = methods.make_readout("smoothed-recam-squared", model, numbers)(images, labels)
+    plain = readouts.make_readout("smoothed-recam", model, numbers)(images, labels)
+    squares = readouts.make_readout("smoothed-recam-squared", model, numbers)(images, labels)
 assert plain.shape == squares.shape == (2, 2, 2, 2)
 plain = segmenters.make_segmenter(replace(config, method="plain"))
 assert plain.logits(images).shape == (2, 3, 2, 2)

@@ -12,13 +12,12 @@ from recam.catalogue.backbones import BACKBONES
 from recam.catalogue.datasets import MADE, REAL, Made, Sources, fill
 from recam.catalogue.methods import (
     REACTIVATIONS,
-    READOUTS,
     TRAININGS,
     make_classifier,
-    make_readout,
     weights_of,
 )
 from recam.catalogue.names import REFINERS, needs_irn, unknown
+from recam.catalogue.readouts import READOUTS, make_readout
 from recam.catalogue.refiners import (
     PROPAGATORS,
     RefinerNumbers,
@@ -70,7 +69,7 @@ def build(method):
     [
         (names.TRAININGS, TRAININGS),
         (names.names_in("methods", "REACTIVATIONS"), REACTIVATIONS),
-        (names.names_in("methods", "READOUTS"), READOUTS),
+        (names.names_in("readouts", "READOUTS"), READOUTS),
         (names.MADE, MADE),
         (names.REAL, REAL),
         (names.SEGMENTERS, SEGMENTERS),

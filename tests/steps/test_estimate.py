@@ -41,6 +41,14 @@ def test_runs_are_those_of_methods_and_random_seeds():
     }
 
 
+def test_clusters_are_of_methods_with_lpcam_and_of_some_images():
+    methods = ["cam", "cam-lpcam", "recam-lpcam"]
+    assert "make_clusters" not in works(methods=["cam", "recam"])
+    some = works(methods=methods, make_clusters={"images": 30}, random_seeds=[0, 1])
+    assert (some["make_clusters"].runs, some["make_clusters"].images) == (4, 30)
+    assert works(methods=methods)["make_clusters"].images == 50
+
+
 def test_steps_that_no_method_needs_are_left_out():
     assert set(works(methods=["supervised"])) == {"train_cam", "train_seg", "evaluate"}
 

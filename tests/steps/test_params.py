@@ -165,6 +165,14 @@ def test_a_name_that_is_not_known_is_reported_with_those_that_are(params):
     )
 
 
+def test_limits_of_context_clusters_are_in_order(params):
+    params["make_clusters"] |= {"context_min": 0.9, "context_max": 0.9}
+    assert refusal(params).endswith(
+        "context_min: expected less than context_max (0.9), got 0.9; lower context_min or raise "
+        "context_max"
+    )
+
+
 def test_a_stride_that_no_backbone_has_is_reported(params):
     params["train_cam"]["output_stride"] = 12
     assert refusal(params) == (
@@ -277,6 +285,7 @@ PRESETS = [
     "voc12_fast",
     "voc12_swin",
     "voc12_advcam",
+    "voc12_lpcam",
     "coco14_advcam",
     "coco14",
     "street",

@@ -36,11 +36,18 @@ def test_only_supervised_needs_masks():
 
 def test_splits_of_unused_steps_are_free():
     data = facts({"train": ("a",), "val": ("b",)}, masks="a")
-    others = {"train_irn": {"split": "none"}, "train_recam": {"split": "none"}}
+    others = {name: {"split": "none"} for name in ("train_irn", "train_recam", "make_clusters")}
     assert errors_of(numbers(methods=["cam"], **others), data) == []
     others["make_pseudo"] = {"refiner": "irn"}
     errors = errors_of(numbers(**others), data)
     assert [error.partition(":")[0] for error in errors] == ["train_recam.split", "train_irn.split"]
+
+
+def test_the_split_of_clusters_matters_to_methods_with_lpcam():
+    data = facts({"train": ("a",), "val": ("b",)}, masks="a")
+    clusters = {"make_clusters": {"split": "none"}}
+    (error,) = errors_of(numbers(methods=["cam", "cam-lpcam"], **clusters), data)
+    assert error.startswith("make_clusters.split")
 
 
 def test_maps_are_needed_of_all_images_to_train_on_but_not_by_supervised():

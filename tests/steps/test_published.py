@@ -12,6 +12,7 @@ CODE = "the authors' public code, last commit (Chen et al., CVPR 2022)"
 IRN = "IRN's public code, which the authors' code contains (Ahn et al., CVPR 2019)"
 DEEPLAB = "the usual public recipe of DeepLabV2 (Chen et al., TPAMI 2018)"
 ADVCAM = "AdvCAM's public code (Lee, Kim & Yoon, CVPR 2021)"
+LPCAM = "LPCAM's public code (Chen & Sun, CVPR 2023)"
 SWIN = "Swin (Liu et al., ICCV 2021)"
 SEAM = "the authors' public code of SEAM, for VOC (Wang et al., CVPR 2020)"
 NONE = "switches off an addition of this project"
@@ -26,6 +27,7 @@ PUBLISHED = {
     ("train_cam", "lr"): (0.1, 0.1, CODE),
     ("train_cam", "lr_classifier"): (1.0, 1.0, CODE),
     ("train_cam", "seam_scale"): (0.3, 0.3, SEAM),
+    ("train_cam", "seam_pcm"): (True, True, SEAM),
     ("train_cam", "momentum"): (0.0001, 0.0001, CODE),
     ("train_cam", "weight_decay"): (0.0001, 0.0001, CODE),
     ("train_cam", "crop"): (512, 512, CODE),
@@ -55,6 +57,14 @@ PUBLISHED = {
     ("train_recam", "resize_max"): (640, 640, CODE),
     ("train_recam", "weight_decay"): (0.0001, 0.0001, CODE),
     ("train_recam", "crop"): (512, 512, CODE),
+    ("make_clusters", "split"): ("train", "train_all", LPCAM),
+    ("make_clusters", "clusters"): (12, 12, LPCAM),
+    ("make_clusters", "foreground"): (0.1, 0.1, LPCAM),
+    ("make_clusters", "judge"): ("classifier", "classifier", LPCAM),
+    ("make_clusters", "judged_foreground"): (0.9, 0.9, LPCAM),
+    ("make_clusters", "context_min"): (0.05, 0.05, LPCAM),
+    ("make_clusters", "context_max"): (0.9, 0.9, LPCAM),
+    ("make_clusters", "images"): (400, 82783, OURS),
     ("make_cams", "scales"): ([1.0, 0.5, 1.5, 2.0], [1.0, 0.5, 1.5, 2.0], CODE),
     ("make_cams", "combine"): ("product", "classifier", CODE),
     ("make_cams", "split"): ("train_aug", "train_all", CODE),
@@ -144,6 +154,15 @@ OVERLAYS = {  # by the preset before them and their own name
         ("make_pseudo", "irn_background"): (0.25, ADVCAM),
         ("make_pseudo", "crf_background"): (0.25, OURS),
         ("evaluate", "cams_threshold"): (0.15, ADVCAM),
+    },
+    ("voc12", "voc12_lpcam"): {
+        ("make_clusters", "images"): (1464, LPCAM),
+        ("train_irn", "foreground"): (0.45, LPCAM),
+        ("train_irn", "background"): (0.25, LPCAM),
+        ("make_pseudo", "background"): (0.3, LPCAM),
+        ("make_pseudo", "irn_background"): (0.35, LPCAM),
+        ("make_pseudo", "crf_background"): (0.35, OURS),
+        ("evaluate", "cams_threshold"): (0.3, LPCAM),
     },
     ("voc12", "voc12_swin"): {
         ("train_seg", "segmenter"): ("smp/upernet", SWIN),

@@ -365,6 +365,55 @@ def test_control_starts_from_the_same_cam_and_differs_from_recam(run, data, cam_
     assert "sce" not in curves["control"]
 
 
+def test_lpcam_reads_maps_by_the_clusters_of_their_own_step(run, data, cam_paths, tmp_path):
+    assert run("train_cam", cam_paths)[0] == 0
+    clusters = {
+        "data": data,
+        "checkpoint": cam_paths["checkpoint"],
+        "prototypes": tmp_path / "clusters.pt",
+        "method": "cam-lpcam",
+        "random_seed": 0,
+        **MACHINE,
+    }
+    said = succeeded(run("make_clusters", clusters, images=8, clusters=3))
+    assert "clusters kept as prototypes" in said
+    first = clusters["prototypes"].read_bytes()
+    assert run("make_clusters", clusters, images=8, clusters=3)[0] == 0
+    assert clusters["prototypes"].read_bytes() == first
+
+    out = {"cams": tmp_path / "cams", "manifest": tmp_path / "cams.sha256"}
+    paths = {key: clusters[key] for key in ("data", "checkpoint", *MACHINE)} | out
+    refused(run("make_cams", paths, method="cam-lpcam"), "--prototypes", "run make_clusters")
+    checkpoint = {"prototypes": cam_paths["checkpoint"], "method": "cam-lpcam"}
+    refused(run("make_cams", paths | checkpoint), "expected clusters, got another file")
+    found = {}
+    for method in ("cam", "cam-lpcam"):
+        given = {"prototypes": clusters["prototypes"], "method": method}
+        succeeded(run("make_cams", paths | given))
+        found[method] = [load_scores(file).scores for file in sorted(out["cams"].glob("*.npz"))]
+    assert any((a != b).any() for a, b in zip(*found.values(), strict=True))
+    assert all(scores.min() >= 0 and scores.max() <= 1 for scores in found["cam-lpcam"])
+
+
+def test_a_class_without_an_image_for_clusters_is_named(run, data, cam_paths, tmp_path):
+    assert run("train_cam", cam_paths)[0] == 0
+    table = (data / "labels.csv").read_text().splitlines()
+    rows = [line.split(",") for line in table[1:]]
+    rows = [[row[0], "0", *row[2:]] for row in rows]
+    (data / "labels.csv").write_text("\n".join([table[0], *map(",".join, rows)]) + "\n")
+    paths = {
+        "data": data,
+        "checkpoint": cam_paths["checkpoint"],
+        "prototypes": tmp_path / "clusters.pt",
+        "method": "cam-lpcam",
+        "random_seed": 0,
+        **MACHINE,
+    }
+    name = table[0].split(",")[1]
+    words = f"class {name} has no local features: its maps stay those of CAM"
+    assert words in succeeded(run("make_clusters", paths, clusters=3))
+
+
 def test_made_cams_are_those_of_the_present_classes_and_reach_one(run, data, cam_paths, tmp_path):
     assert run("train_cam", cam_paths)[0] == 0
     paths = {

@@ -8,7 +8,16 @@ import sys
 
 import pytest
 import yaml
-from experiment import METHODS, ROOT, command, set_up, small_params, snakemake, write_params
+from experiment import (
+    METHODS,
+    ROOT,
+    command,
+    engines,
+    set_up,
+    small_params,
+    snakemake,
+    write_params,
+)
 
 
 def jobs_to_run(folder):
@@ -68,6 +77,20 @@ def test_a_new_replicate_adds_only_its_own_jobs(tree):
         "summarize": 1,
         "draw": 1,
     }
+
+
+def test_clusters_are_made_for_methods_with_lpcam_alone(tmp_path):
+    """`recam-lpcam` reads the classifier of `recam`; DVC has the same graph."""
+    set_up(tmp_path, small_params() | {"methods": ["cam", "recam-lpcam"]})
+    written = engines(tmp_path, "write")
+    assert written.returncode == 0, written.stdout
+    stages = yaml.safe_load((tmp_path / "dvc.yaml").read_text())["stages"]
+    assert [n for n in stages if "make_clusters" in n] == ["make_clusters-seed0-recam-lpcam"]
+    here = "results/seed0/recam"
+    words = f"--checkpoint {here}/classifier.pt --prototypes {here}-lpcam/clusters.pt "
+    assert words in stages["make_clusters-seed0-recam-lpcam"]["cmd"]
+    assert words in stages["make_cams-seed0-recam-lpcam"]["cmd"]
+    assert "--prototypes --cams" in stages["make_cams-seed0-cam"]["cmd"]
 
 
 @pytest.mark.parametrize(

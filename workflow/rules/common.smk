@@ -133,9 +133,12 @@ def data_folders():
 
 def saliency(ending=""):
     """The folder of saliency maps, or its list of checksums; none where none are used."""
-    if config["make_pseudo"]["saliency"] == "none":
-        return []
-    return f"data/Saliency{ending}"
+    places = {
+        "none": [],
+        "folder": f"data/Saliency{ending}",
+        "ccam": f"results/seed{{seed}}/saliency/maps{ending}",
+    }
+    return places[config["make_pseudo"]["saliency"]]
 
 
 def seen(folders):
@@ -188,6 +191,13 @@ def classifier_of_method(wildcards):
 def classifier_of_cams(wildcards):
     """The classifier of a run's maps; the upper bound has none."""
     return [] if wildcards.method == names.SUPERVISED else classifier_of_method(wildcards)
+
+
+def clusters_of_method(wildcards):
+    """The clusters from which a method reads maps; others than LPCAM have none."""
+    if wildcards.method not in names.CLUSTERED:
+        return []
+    return f"results/seed{wildcards.seed}/{wildcards.method}/clusters.pt"
 
 
 def classifier_of_stage_one(wildcards):

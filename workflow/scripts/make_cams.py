@@ -6,19 +6,18 @@ from typing import Annotated
 
 from _library import run
 
-from recam.catalogue.methods import load_classifier, make_readout
 from recam.checks.experiment import log_small_images
-from recam.data.layout import load_weak_split, require_classes
 from recam.io.resumable import ResumableFolder
 from recam.models.backbones import backbone_of
 from recam.pipeline.cams import write_cams
 from recam.runtime.devices import make_device
 from recam.runtime.distributed import is_first_after_all
 from recam.runtime.precision import make_precision
+from recam.steps.classifier import classifier_and_split
 from recam.steps.command import fingerprint
 from recam.steps.launch import distributed
-from recam.steps.paths import In, Out
-from recam.steps.readout import readout_numbers
+from recam.steps.paths import In, Optional, Out
+from recam.steps.readout import readout_of
 from recam.steps.sections.machine import Machine
 from recam.steps.sections.make_cams import MakeCamsRun
 
@@ -29,6 +28,7 @@ class Paths:
 
     data: Annotated[Path, In("data set in VOC layout; its masks are not read")]
     checkpoint: Annotated[Path, In("trained classifier")]
+    prototypes: Annotated[Path | None, Optional("output of make_clusters, for LPCAM only")]
     cams: Annotated[Path, Out("folder of one .npz per image")]
     manifest: Annotated[Path, Out("checksums of the cams")]
 
@@ -37,15 +37,14 @@ class Paths:
 def main(paths: Paths, numbers: MakeCamsRun, machine: Machine) -> None:
     """Load, extract, save the cams of each image."""
     device = make_device(machine.device, threads=machine.threads)
-    split = load_weak_split(paths.data, numbers.split)
-    model, classes = load_classifier(paths.checkpoint)
-    require_classes(classes, split.classes, source=paths.checkpoint)
+    model, split = classifier_and_split(paths.checkpoint, paths.data, split=numbers.split)
     stride = backbone_of(model).level_strides[-1]
     log_small_images(split, key="make_cams.scales", scales=numbers.scales, stride=stride)
-    key = fingerprint(paths, numbers, machine, inputs=(paths.data, paths.checkpoint))
-    folder = ResumableFolder(paths.cams, key=key)
+    readout = readout_of(numbers, model.to(device), split.classes, prototypes=paths.prototypes)
+    inputs = (paths.data, paths.checkpoint, *filter(None, [paths.prototypes]))
+    folder = ResumableFolder(paths.cams, key=fingerprint(paths, numbers, machine, inputs=inputs))
     write_cams(
-        make_readout(numbers.method, model.to(device), readout_numbers(numbers)),
+        readout,
         backbone_of(model),
         split,
         folder,

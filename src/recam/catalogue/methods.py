@@ -1,11 +1,10 @@
-"""Methods by name: how a classifier is trained, whether it is re-activated, how its maps are read.
+"""Classifiers by name: how one is trained, and whether it is re-activated.
 
-The name of a method joins a key of each dictionary by ``-``; see ``recam.catalogue.names.METHODS``.
+The name of a method joins a key of each dictionary here and of ``recam.catalogue.readouts`` by
+``-``; see ``recam.catalogue.names.METHODS``.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 
 import torch
@@ -13,19 +12,11 @@ import torch
 from recam.catalogue.backbones import make_backbone
 from recam.catalogue.names import METHODS
 from recam.io.checkpoints import ModelConfig, load_checkpoint
-from recam.methods.advcam import AdvCam, Climb
 from recam.methods.cam import Cam
-from recam.methods.gradient_maps import (
-    GradientRule,
-    grad_cam,
-    grad_cam_plus_plus,
-    gradient_readout,
-    layer_cam,
-)
 from recam.methods.recam import MEAN, ReCam
 from recam.methods.seam import Seam
-from recam.methods.variant import Readout, Variant, Weights, both_views
-from recam.models.backbones import Backbone, backbone_of
+from recam.methods.variant import Variant, Weights
+from recam.models.backbones import Backbone
 
 # How the classifier is trained: from a backbone and the configuration to a variant.
 TRAININGS: dict[str, Callable[[Backbone, ModelConfig], Variant]] = {
@@ -41,27 +32,6 @@ TRAININGS: dict[str, Callable[[Backbone, ModelConfig], Variant]] = {
 REACTIVATIONS: dict[str, Callable[[Variant, float], Variant]] = {
     "control": lambda variant, weight: variant,  # noqa: ARG005 one signature for all
     "recam": lambda variant, weight: ReCam(variant, weight=weight),
-}
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ReadoutNumbers:
-    """Parameters of all read-outs; each uses its own."""
-
-    combine: str  # of W and V; of ReCAM only
-    levels: tuple[int, ...]  # from -1, the final features, to finer ones; of gradients
-    advcam_weights: str  # the classifier that is climbed: a name in COMBINATIONS
-    advcam: Climb
-
-
-# How maps are read from a classifier; without one of these, its own maps of both views.
-READOUTS: dict[str, Callable[[Variant, ReadoutNumbers], Readout]] = {
-    "gradcam": lambda model, numbers: _by_gradients(model, numbers, grad_cam),
-    "gradcampp": lambda model, numbers: _by_gradients(model, numbers, grad_cam_plus_plus),
-    "layercam": lambda model, numbers: _by_gradients(model, numbers, layer_cam),
-    "advcam": lambda model, numbers: AdvCam(
-        model, weights_of(model, numbers.advcam_weights), numbers.advcam
-    ),
 }
 
 
@@ -82,15 +52,6 @@ def load_classifier(path: Path) -> tuple[Variant, tuple[str, ...]]:
     return model.to(memory_format=torch.channels_last).eval(), model_config.classes
 
 
-def make_readout(method: str, model: Variant, numbers: ReadoutNumbers) -> Readout:
-    """The read-out of a method, of its trained classifier."""
-    if readout := METHODS[method].readout:
-        return READOUTS[readout](model, numbers)
-    if isinstance(model, ReCam):
-        return both_views(partial(model.maps, combine=numbers.combine))
-    return both_views(model.maps)
-
-
 def weights_of(model: Variant, combine: str) -> Weights:
     """The linear classifier whose evidence a read-out follows: W, or its combination with V.
 
@@ -99,8 +60,3 @@ def weights_of(model: Variant, combine: str) -> Weights:
     if not isinstance(model, ReCam):
         return model.weights
     return model.combined("product" if combine == MEAN else combine)
-
-
-def _by_gradients(model: Variant, numbers: ReadoutNumbers, rule: GradientRule) -> Readout:
-    weights = weights_of(model, numbers.combine)
-    return gradient_readout(backbone_of(model), weights, rule, levels=numbers.levels)

@@ -26,7 +26,7 @@ class Parts(NamedTuple):
 
 
 class Method(NamedTuple):
-    """The parts of a method, each the key of a dictionary in ``recam.catalogue.methods``."""
+    """The parts of a method, keys of the dictionaries in ``methods`` and ``readouts``."""
 
     training: str
     reactivation: str  # empty for none
@@ -71,10 +71,12 @@ def names_in(module: str, dictionary: str) -> tuple[str, ...]:
 SUPERVISED = "supervised"  # the upper bound: a segmenter trained on ground truth, without cams
 TRAININGS = names_in("methods", "TRAININGS")
 METHODS = methods_of(
-    TRAININGS, names_in("methods", "REACTIVATIONS"), names_in("methods", "READOUTS")
+    TRAININGS, names_in("methods", "REACTIVATIONS"), names_in("readouts", "READOUTS")
 )
 # From a trained classifier of stage one.
 RETRAINED = tuple(name for name, m in METHODS.items() if m.reactivation and not m.readout)
+# Their read-out needs the clusters of make_clusters.
+CLUSTERED = tuple(name for name, m in METHODS.items() if m.readout == "lpcam")
 MADE = names_in("datasets", "MADE")
 REAL = names_in("datasets", "REAL")
 SEGMENTERS = names_in("segmenters", "SEGMENTERS")

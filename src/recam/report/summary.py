@@ -26,6 +26,7 @@ LOCALISATION = {
 MARK = " †"  # of a method whose masks used saliency maps
 SALIENCY = {
     "folder": "masks are background where given maps of saliency are low",
+    "ccam": "masks are background where CCAM's maps, learned without labels, are low",
 }
 
 # Columns that are text whatever they look like: an id such as 0025, a class named 1 or NA.

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from recam.catalogue.names import METHODS, PLAIN, SUPERVISED, needs_irn
+from recam.catalogue.names import CLUSTERED, METHODS, PLAIN, SUPERVISED, needs_irn
 from recam.steps.params import Experiment
 from recam.steps.sections.train_cam import TrainCam
 from recam.steps.sections.train_irn import TrainIrn
@@ -47,10 +47,15 @@ def works_of(numbers: Experiment, data: DataSize) -> list[StepWork]:
     retrained = {method.classifier for method in methods_with_maps if method.reactivation}
     with_maps = seeds * len(mapped)
     threads = numbers.machine.threads
+    clustered = seeds * sum(method in CLUSTERED for method in numbers.methods)
     of, final = data.images, numbers.evaluate
     scored = of[final.seg_split] + min(final.examples, of[final.maps_split])
     counts = {
         "train_recam": (seeds * len(retrained), _trained(numbers.train_recam, of)),
+        "make_clusters": (
+            clustered,
+            min(of[numbers.make_clusters.split], numbers.make_clusters.images),
+        ),
         "make_cams": (with_maps, of[numbers.make_cams.split]),
         CONFIDENT: (with_maps, of[numbers.train_irn.split]),
         "train_irn": (with_maps, _trained(numbers.train_irn, of)),

@@ -13,12 +13,14 @@ from recam.steps.sections.download import Download
 from recam.steps.sections.evaluate import Evaluate
 from recam.steps.sections.machine import Machine
 from recam.steps.sections.make_cams import MakeCams
+from recam.steps.sections.make_clusters import MakeClusters
 from recam.steps.sections.make_pseudo import MakePseudo
 from recam.steps.sections.pictures import Draw, Summarize
 from recam.steps.sections.shared import Section, Training, name_from
 from recam.steps.sections.train_cam import TrainCam
 from recam.steps.sections.train_irn import TrainIrn
 from recam.steps.sections.train_recam import TrainRecam
+from recam.steps.sections.train_saliency import TrainSaliency
 from recam.steps.sections.train_seg import TrainSeg
 from recam.steps.yaml_files import ParamsFile
 
@@ -51,7 +53,9 @@ class Experiment(Section):
     download: Download
     train_cam: TrainCam
     train_recam: TrainRecam
+    make_clusters: MakeClusters
     make_cams: MakeCams
+    train_saliency: TrainSaliency
     train_irn: TrainIrn
     make_pseudo: MakePseudo
     train_seg: TrainSeg
@@ -76,7 +80,10 @@ class Experiment(Section):
             return self
         for name in type(self).model_fields:
             section = getattr(self, name)
-            is_trained = name != "train_irn" or needs_irn(self.make_pseudo.refiner)
+            is_trained = {
+                "train_irn": needs_irn(self.make_pseudo.refiner),
+                "train_saliency": self.make_pseudo.saliency == "ccam",
+            }.get(name, True)
             if isinstance(section, Training) and is_trained and section.batch_size % devices:
                 words = (
                     f"{name}.batch_size: expected a multiple of machine.devices ({devices}), got "

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from recam.catalogue.names import METHODS, SUPERVISED, needs_irn
+from recam.catalogue.names import CLUSTERED, METHODS, SUPERVISED, needs_irn
 from recam.checks.experiment import (
     crop_warnings,
     grid_warnings,
@@ -104,6 +104,7 @@ def chosen_splits(numbers: Experiment) -> dict[str, str]:
     """The splits that the experiment reads, by the dotted key of their parameter."""
     used = ["train_cam", "make_cams", "train_seg"]
     used += ["train_recam"] * any(m in METHODS and METHODS[m].reactivation for m in numbers.methods)
+    used += ["make_clusters"] * any(method in CLUSTERED for method in numbers.methods)
     used += ["train_irn"] * needs_irn(numbers.make_pseudo.refiner)
     chosen = {f"{name}.split": getattr(numbers, name).split for name in used}
     final = numbers.evaluate

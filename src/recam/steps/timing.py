@@ -14,8 +14,9 @@ import torch
 from torch import Tensor, nn
 from torch.optim import SGD
 
-from recam.catalogue.methods import make_classifier, make_readout
+from recam.catalogue.methods import make_classifier
 from recam.catalogue.names import REFINERS, needs_irn
+from recam.catalogue.readouts import make_readout
 from recam.catalogue.refiners import RefinerNumbers, make_irn, make_propagator
 from recam.core.labels import IGNORE
 from recam.io.checkpoints import ModelConfig
@@ -23,6 +24,7 @@ from recam.io.resumable import ResumableFolder
 from recam.models.backbones import backbone_of
 from recam.models.segmenters import Segmenter
 from recam.pipeline.cams import write_cams
+from recam.pipeline.clusters import cluster_features
 from recam.pipeline.confident import ConfidentLabels, write_confident_masks
 from recam.pipeline.predictions import write_predictions
 from recam.pipeline.pseudo_masks import Cut, alike_batches, cut_masks, in_threads, propagate_maps
@@ -31,6 +33,7 @@ from recam.refine.pamr import Pamr
 from recam.refine.random_walk import Walk
 from recam.runtime.precision import autocast
 from recam.steps.bench import PRESENT, Bench
+from recam.steps.clusters import cluster_numbers
 from recam.steps.crf import crf_of
 from recam.steps.estimate import CONFIDENT
 from recam.steps.readout import readout_numbers
@@ -129,6 +132,18 @@ def _train_cam(bench: Bench) -> tuple[Run, int]:
 def _train_recam(bench: Bench) -> tuple[Run, int]:
     model = make_classifier(_classifier_config(bench, "recam"))
     return _training(model, bench.numbers.train_recam, bench, with_masks=False)
+
+
+def _make_clusters(bench: Bench) -> tuple[Run, int]:
+    model = make_classifier(_classifier_config(bench, "recam")).eval()
+    model.to(bench.device).to(memory_format=torch.channels_last)
+    numbers = cluster_numbers(bench.numbers.make_clusters)
+    return (
+        lambda: cluster_features(
+            model, bench.split, numbers, random_seed=0, precision=bench.precision
+        ),
+        len(bench.split.ids),
+    )
 
 
 def _make_cams(bench: Bench) -> tuple[Run, int]:
@@ -254,6 +269,7 @@ def _evaluate(bench: Bench) -> tuple[Run, int]:
 WORKS: Mapping[str, Callable[[Bench], tuple[Run, int]]] = {
     "train_cam": _train_cam,
     "train_recam": _train_recam,
+    "make_clusters": _make_clusters,
     "make_cams": _make_cams,
     CONFIDENT: _confident_pixels,
     "train_irn": _train_irn,

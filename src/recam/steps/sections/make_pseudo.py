@@ -8,10 +8,10 @@ from recam.steps.sections.refiner import RefinerChoice
 from recam.steps.sections.shared import CrfNumbers, Distances, Threshold
 
 SaliencySource = Annotated[
-    Literal["none", "folder"],
+    Literal["none", "folder", "ccam"],
     Field(
-        description="saliency maps that decide where masks are background: none, or folder "
-        "(those of download.saliency)"
+        description="saliency maps that decide where masks are background: none, folder "
+        "(those of download.saliency) or ccam (learned without labels by train_saliency)"
     ),
 ]
 
