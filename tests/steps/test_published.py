@@ -27,6 +27,7 @@ PUBLISHED = {
     ("train_cam", "lr"): (0.1, 0.1, CODE),
     ("train_cam", "lr_classifier"): (1.0, 1.0, CODE),
     ("train_cam", "seam_scale"): (0.3, 0.3, SEAM),
+    ("train_cam", "seam_weight"): (1.0, 1.0, SEAM),
     ("train_cam", "seam_pcm"): (True, True, SEAM),
     ("train_cam", "momentum"): (0.0001, 0.0001, CODE),
     ("train_cam", "weight_decay"): (0.0001, 0.0001, CODE),

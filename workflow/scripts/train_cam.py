@@ -35,6 +35,7 @@ def main(paths: TrainingPaths, numbers: TrainCamRun, machine: Machine) -> None:
         frozen_batch_norm=numbers.frozen_batch_norm,
         frozen_stem=numbers.frozen_stem,
         view_scale=numbers.seam_scale,
+        view_weight=numbers.seam_weight,
         pcm=numbers.seam_pcm,
     )
     with seeded_initialisation(numbers.random_seed, "train_cam"):

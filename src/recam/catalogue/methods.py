@@ -24,7 +24,11 @@ TRAININGS: dict[str, Callable[[Backbone, ModelConfig], Variant]] = {
         backbone, channels=backbone.channels, num_classes=len(config.classes)
     ),
     "seam": lambda backbone, config: Seam(
-        backbone, num_classes=len(config.classes), scale=config.view_scale, pcm=config.pcm
+        backbone,
+        num_classes=len(config.classes),
+        scale=config.view_scale,
+        pcm=config.pcm,
+        weight=config.view_weight,
     ),
 }
 # From a trained variant to the network of stage two; `control` trains as long as `recam`, with the

@@ -28,6 +28,7 @@ class ModelConfig:
     frozen_stem: bool
     weight: float = 0.0  # of the softmax loss; ReCAM
     view_scale: float = 0.0  # of the second view; SEAM
+    view_weight: float = 1.0  # of the difference between the maps of both views; SEAM
     pcm: bool = False  # whether there is a pixel correlation module; SEAM
     rates: tuple[int, ...] = ()  # dilations of the atrous branches; segmenters
     radius: int = 0  # of pairs, in cells of 4 pixels; IRN

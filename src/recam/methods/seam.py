@@ -89,7 +89,7 @@ class Seam(Cam):
 
     L = L_cls + L_er: the binary cross-entropy of both views and ``equivariance_loss``, where the
     second view is the image resized by ``scale``. With PCM also L_min and L_ecr, ``quiet_loss`` and
-    ``consistency_loss``, which train PCM alone. All weights are 1. The background is 1 minus the
+    ``consistency_loss``, which train PCM alone. L_er is multiplied by ``weight``. The background is 1 minus the
     strongest class: the authors' classifier has a channel for it, which gets no gradient.
 
     Map of class k: ReLU(W_k · f); with PCM it is ``competing`` and then ``spread`` by the affinity.
@@ -105,11 +105,20 @@ class Seam(Cam):
     ['bce', 'er', 'min', 'ecr']
     """
 
-    def __init__(self, backbone: LevelledBackbone, *, num_classes: int, scale: float, pcm: bool):
+    def __init__(
+        self,
+        backbone: LevelledBackbone,
+        *,
+        num_classes: int,
+        scale: float,
+        pcm: bool,
+        weight: float = 1.0,
+    ):
         super().__init__(
             cast(nn.Module, backbone), channels=backbone.channels, num_classes=num_classes
         )
         self.scale = scale
+        self.weight = weight
         self.pcm = PixelCorrelation(*earlier_channels(backbone)) if pcm else None
 
     def losses(self, images: Images, labels: Labels) -> tuple[dict[str, Tensor], Activations]:
@@ -122,7 +131,7 @@ class Seam(Cam):
             cams = [view.cams(self.weights) for view in views]
             losses = {
                 "bce": _mean([multilabel_loss(each, labels) for each in logits]),
-                "er": equivariance_loss(cams[0], cams[1], labels),
+                "er": self.weight * equivariance_loss(cams[0], cams[1], labels),
             }
             refined = [
                 spread(competing(each.detach()), view.affinity)

@@ -40,6 +40,10 @@ class TrainCam(Training):
         float,
         Field(gt=0, le=4, description="SEAM: size of the second view, relative to the crop"),
     ]
+    seam_weight: Annotated[
+        float,
+        Field(ge=0, description="SEAM: weight of the difference between the maps of both views"),
+    ]
     seam_pcm: Annotated[bool, Field(description="SEAM: train and use the pixel correlation module")]
 
 
