@@ -27,7 +27,7 @@ from copies import (
     runs_of,
 )
 
-from recam.catalogue.names import METHODS
+from recam.catalogue.names import CLUSTERED, METHODS
 from recam.core.errors import UserError
 from recam.data.layout import MASKS, load_weak_split
 from recam.io.atomic import write_text
@@ -40,6 +40,7 @@ from recam.report.summary import Run, evaluated
 from recam.report.variants import (
     COST,
     DATASETS,
+    SALIENCY_OWNER,
     SEEDS,
     cost_of,
     methods_of,
@@ -71,6 +72,7 @@ def targets(methods: list[str], seed: int, until: str) -> list[str]:
     classifiers = dict.fromkeys(name for part in parts for name in (part.training, part.classifier))
     stages = list(FILES)[: list(FILES).index(until) + 1]
     files = [f"{name}/classifier.pt" for name in classifiers]
+    files += [f"{method}/clusters.pt" for method in methods if method in CLUSTERED]
     files += [f"{m}/{file}" for m in methods for stage in stages for file in FILES[stage]]
     return [f"results/seed{seed}/{file}" for file in files]
 
@@ -123,6 +125,7 @@ def gather(out: Path, recipes: dict[str, dict[str, Any]], until: str) -> str:
         scores.append(scores_table(name, metrics_of(out / name, params, until)))
         parts = [METHODS[method] for method in methods]
         owners = {name for part in parts for name in (part.training, part.classifier, part.name)}
+        owners |= {SALIENCY_OWNER} if params["make_pseudo"]["saliency"] == "ccam" else set()
         timed = timings(out / name / "logs", random_seeds=seeds, methods=sorted(owners))
         costs.append(cost_of(name, timed, methods))
     results, cost = (

@@ -47,7 +47,7 @@ def cost():
     rows += [("train_recam", "recam", s, 30.0 + 4 * s, 2048.0) for s in (0, 1)]
     rows += [("make_cams", "recam", 0, 9.0, 100.0)]
     rows += [("make_cams", "recam-lpcam", s, 40.0, 512.0) for s in (0, 1)]
-    rows += [("make_clusters", "recam", s, 5.0, 3072.0) for s in (0, 1)]
+    rows += [("make_clusters", "recam-lpcam", s, 5.0, 3072.0) for s in (0, 1)]
     columns = ["step", "method", "random_seed", "seconds", "max_rss"]
     return cost_of("shapes", pd.DataFrame(rows, columns=columns), list(MAPS))
 
@@ -136,3 +136,12 @@ def test_the_figure_has_a_panel_for_each_data_set_and_stage(results):
     assert (alone, control, recam) == ([39, 45], [40, 45], [51, 54.5])
     labels = [label.get_text() for label in figure.axes[-1].get_xticklabels()]
     assert labels == ["CAM", "LPCAM"]
+
+
+def test_every_row_counts_the_step_that_learns_saliency_maps():
+    timed = pd.DataFrame(
+        [("train_saliency", "saliency", 0, 20.0, 1024.0), ("make_pseudo", "cam", 0, 3.0, 10.0)],
+        columns=["step", "method", "random_seed", "seconds", "max_rss"],
+    )
+    found = cost_of("shapes", timed, ["cam", "recam"])
+    assert found.groupby("method")["seconds"].sum().to_dict() == {"cam": 23, "recam": 20}

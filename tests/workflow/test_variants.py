@@ -26,6 +26,7 @@ def test_targets_are_the_files_of_each_stage():
         *("results/seed7/cam/classifier.pt", "results/seed7/recam/classifier.pt"),
         *("results/seed7/cam/cams.sha256", "results/seed7/recam/cams.sha256"),
     ]
+    assert "results/seed0/recam-lpcam/clusters.pt" in variants.targets(["recam-lpcam"], 0, "cams")
     files = {path.split("/")[-1] for path in variants.targets(["cam"], 0, "seg")}
     assert files == {
         *("classifier.pt", "cams.sha256", "irn.pt", "pseudo.sha256", "segmenter.pt"),

@@ -13,8 +13,8 @@ import yaml
 from recam.io.atomic import sha256
 
 STEPS = (
-    *("train_cam", "train_recam", "make_clusters", "make_cams", "train_irn", "make_pseudo"),
-    *("train_seg", "evaluate"),
+    *("train_cam", "train_recam", "make_clusters", "make_cams", "train_irn"),
+    *("train_saliency", "make_pseudo", "train_seg", "evaluate"),
 )
 PACKAGES = (
     *("torch", "torchvision", "timm", "segmentation-models-pytorch", "numpy", "scipy", "pandas"),

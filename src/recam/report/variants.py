@@ -41,9 +41,10 @@ TRAIN, MAPS, MASKS, SEGMENTER = "training", "maps", "pseudo masks", "segmentatio
 STEPS = {
     **dict.fromkeys(("train_cam", "train_recam"), TRAIN),
     **dict.fromkeys(("make_clusters", "make_cams"), MAPS),
-    **dict.fromkeys(("train_irn", "make_pseudo"), MASKS),
+    **dict.fromkeys(("train_irn", "train_saliency", "make_pseudo"), MASKS),
     **dict.fromkeys(("train_seg", "evaluate"), SEGMENTER),
 }
+SALIENCY_OWNER = "saliency"  # of the step that learns saliency maps for all methods
 COST = [*INDEX, "method", "step", "seconds", "max_rss"]
 NOTE = (
     "mIoU in percent, mean ± sample standard deviation over random seeds {}; in brackets at the "
@@ -87,7 +88,7 @@ def variants_in(methods: Iterable[str]) -> list[str]:
 
 
 def cost_of(dataset: str, timings: pd.DataFrame, methods: list[str]) -> pd.DataFrame:
-    """Time and memory of each method's steps, with those of the classifier that it reads.
+    """Time and memory of each method's steps, with those of its classifier and of saliency maps.
 
     ``timings`` has the columns step, method (the owner), random_seed, seconds, max_rss.
     """
@@ -97,8 +98,8 @@ def cost_of(dataset: str, timings: pd.DataFrame, methods: list[str]) -> pd.DataF
         owners = {method, parts.classifier, parts.training}
         for row in timings.to_dict("records"):
             is_own = row["method"] == method
-            is_shared = STEPS.get(row["step"]) == TRAIN or row["step"] == "make_clusters"
-            if is_own or (is_shared and row["method"] in owners):
+            is_shared = STEPS[row["step"]] == TRAIN and row["method"] in owners
+            if is_own or is_shared or row["method"] == SALIENCY_OWNER:
                 numbers = (row[name] for name in ("step", "seconds", "max_rss"))
                 rows.append((dataset, row["random_seed"], method, *numbers))
     return pd.DataFrame(rows, columns=COST)
