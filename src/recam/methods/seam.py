@@ -89,8 +89,9 @@ class Seam(Cam):
 
     L = L_cls + L_er: the binary cross-entropy of both views and ``equivariance_loss``, where the
     second view is the image resized by ``scale``. With PCM also L_min and L_ecr, ``quiet_loss`` and
-    ``consistency_loss``, which train PCM alone. L_er is multiplied by ``weight``. The background is 1 minus the
-    strongest class: the authors' classifier has a channel for it, which gets no gradient.
+    ``consistency_loss``, which train PCM alone. L_er is multiplied by ``weight``, 1 in the paper.
+    The background is 1 minus the strongest class: the authors' classifier has a channel for it,
+    which gets no gradient.
 
     Map of class k: ReLU(W_k · f); with PCM it is ``competing`` and then ``spread`` by the affinity.
     The evidence that ReCAM re-activates is ReLU(W_k · f) in both cases, since PCM passes no
