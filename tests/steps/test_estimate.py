@@ -41,6 +41,12 @@ def test_runs_are_those_of_methods_and_random_seeds():
     }
 
 
+def test_read_outs_of_other_costs_are_counted_apart():
+    found = works(methods=["cam", "cam-lpcam", "recam-advcam", "recam-layercam", "cam-layercam"])
+    counted = {step: work.runs for step, work in found.items() if step.startswith("make_cams")}
+    assert counted == {"make_cams": 2, "make_cams, advcam": 1, "make_cams, layercam": 2}
+
+
 def test_clusters_are_of_methods_with_lpcam_and_of_some_images():
     methods = ["cam", "cam-lpcam", "recam-lpcam"]
     assert "make_clusters" not in works(methods=["cam", "recam"])

@@ -1,9 +1,10 @@
 """The work of an experiment in images by step, and its wall-clock time from seconds per image."""
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from recam.catalogue.names import CLUSTERED, METHODS, PLAIN, SUPERVISED, needs_irn
+from recam.catalogue.names import CLUSTERED, METHODS, PLAIN, SUPERVISED, Method, needs_irn
 from recam.steps.params import Experiment
 from recam.steps.sections.train_cam import TrainCam
 from recam.steps.sections.train_irn import TrainIrn
@@ -56,7 +57,7 @@ def works_of(numbers: Experiment, data: DataSize) -> list[StepWork]:
             clustered,
             min(of[numbers.make_clusters.split], numbers.make_clusters.images),
         ),
-        "make_cams": (with_maps, of[numbers.make_cams.split]),
+        **_read(methods_with_maps, seeds, of[numbers.make_cams.split]),
         CONFIDENT: (with_maps, of[numbers.train_irn.split]),
         "train_irn": (with_maps, _trained(numbers.train_irn, of)),
         "make_pseudo": (with_maps, of[numbers.make_cams.split]),
@@ -76,6 +77,15 @@ def works_of(numbers: Experiment, data: DataSize) -> list[StepWork]:
         for step, (runs, images) in counts.items()
         if runs
     ]
+
+
+def _read(methods: list[Method], seeds: int, images: int) -> dict[str, tuple[int, int]]:
+    """Runs and images of make_cams for each read-out; LPCAM takes as long as none."""
+    readouts = Counter("" if m.readout == "lpcam" else m.readout for m in methods)
+    return {
+        "make_cams" + f", {readout}" * bool(readout): (seeds * count, images)
+        for readout, count in sorted(readouts.items())
+    }
 
 
 def wall_seconds(works: list[StepWork], run_seconds: Mapping[str, float], *, slots: int) -> float:

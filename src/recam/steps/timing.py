@@ -16,7 +16,7 @@ from torch.optim import SGD
 
 from recam.catalogue.methods import make_classifier
 from recam.catalogue.names import REFINERS, needs_irn
-from recam.catalogue.readouts import make_readout
+from recam.catalogue.readouts import READOUTS, make_readout
 from recam.catalogue.refiners import RefinerNumbers, make_irn, make_propagator
 from recam.core.labels import IGNORE
 from recam.io.checkpoints import ModelConfig
@@ -146,7 +146,7 @@ def _make_clusters(bench: Bench) -> tuple[Run, int]:
     )
 
 
-def _make_cams(bench: Bench) -> tuple[Run, int]:
+def _make_cams(bench: Bench, method: str = "recam") -> tuple[Run, int]:
     numbers = bench.numbers.make_cams
     model = make_classifier(_classifier_config(bench, "recam")).eval()
     model.to(bench.device).to(memory_format=torch.channels_last)
@@ -154,7 +154,7 @@ def _make_cams(bench: Bench) -> tuple[Run, int]:
     def run() -> None:
         folder = ResumableFolder(bench.folder / "maps", key="")
         write_cams(
-            make_readout("recam", model, readout_numbers(numbers)),
+            make_readout(method, model, readout_numbers(numbers)),
             backbone_of(model),
             bench.split,
             folder,
@@ -271,6 +271,11 @@ WORKS: Mapping[str, Callable[[Bench], tuple[Run, int]]] = {
     "train_recam": _train_recam,
     "make_clusters": _make_clusters,
     "make_cams": _make_cams,
+    **{
+        f"make_cams, {readout}": partial(_make_cams, method=f"recam-{readout}")
+        for readout in READOUTS
+        if readout != "lpcam"  # as fast as none
+    },
     CONFIDENT: _confident_pixels,
     "train_irn": _train_irn,
     "make_pseudo": _make_pseudo,
