@@ -285,6 +285,9 @@ def cases(*, sample: bool = False) -> Iterator[Case]:
         yield from [four[number % 4]] if sample else four
 
 
+OTHER_GRAPH = {"download.saliency", "make_pseudo.saliency"}  # a folder of files, a further step
+
+
 def _parameters() -> Iterator[Case]:
     schema = yaml.safe_load((ROOT / "workflow/schemas/params.schema.yaml").read_text())
     params = experiment.small_params()
@@ -292,9 +295,9 @@ def _parameters() -> Iterator[Case]:
     with_network = [s for s in steps if s not in ("machine", "download", "summarize", "draw")]
     for section in steps:
         for name, spec in schema["properties"][section]["properties"].items():
-            if len(spec.get("enum", "two")) == 1:
-                continue  # no other value
             key = f"{section}.{name}"
+            if len(spec.get("enum", "two")) == 1 or key in OTHER_GRAPH:
+                continue  # no other value for these steps
             edit = _edited(params, section, name, spec | spec.get("anyOf", [{}])[0])
             users = with_network if section == "machine" else SHARED_NUMBERS.get(key, [section])
             should = with_followers(jobs_of(*users) - jobs_of(SPARED.get(key, "")))

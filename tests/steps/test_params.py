@@ -286,6 +286,7 @@ PRESETS = [
     "voc12_swin",
     "voc12_advcam",
     "voc12_lpcam",
+    "voc12_saliency",
     "coco14_advcam",
     "coco14",
     "street",

@@ -14,6 +14,7 @@ DEEPLAB = "the usual public recipe of DeepLabV2 (Chen et al., TPAMI 2018)"
 ADVCAM = "AdvCAM's public code (Lee, Kim & Yoon, CVPR 2021)"
 LPCAM = "LPCAM's public code (Chen & Sun, CVPR 2023)"
 SWIN = "Swin (Liu et al., ICCV 2021)"
+EDAM = "EDAM's public code (Wu et al., CVPR 2021)"
 SEAM = "the authors' public code of SEAM, for VOC (Wang et al., CVPR 2020)"
 NONE = "switches off an addition of this project"
 OURS = "our choice"
@@ -165,13 +166,14 @@ OVERLAYS = {  # by the preset before them and their own name
         ("make_pseudo", "crf_background"): (0.35, OURS),
         ("evaluate", "cams_threshold"): (0.3, LPCAM),
     },
+    ("voc12", "voc12_saliency"): {("make_pseudo", "saliency"): ("folder", EDAM)},
     ("voc12", "voc12_swin"): {
         ("train_seg", "segmenter"): ("smp/upernet", SWIN),
         ("train_seg", "backbone"): ("swin_base_patch4_window7_224", OURS),
         ("train_seg", "output_stride"): (32, SWIN),
     },
 }
-NO_NUMBERS = {("methods",), ("download", "source")}
+NO_NUMBERS = {("methods",), ("download", "source"), ("download", "saliency")}
 
 
 def numbers_of(*presets):

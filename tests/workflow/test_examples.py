@@ -47,10 +47,10 @@ def the_users_classifier():
 def test_before_training_the_wrapped_classifier_gives_its_logits_without_bias(run):
     names, users = run(steps=0), the_users_classifier()
     model, images = names["model"], names["images"]
-    assert torch.equal(model.classifier, users.fc.weight)
+    assert torch.equal(model.weights, users.fc.weight)
     assert users.fc.bias.abs().min() > 1e-3  # otherwise its absence would not show
     with torch.no_grad():
-        logits = pooled_logits(model.classifier, model.backbone(images))
+        logits = pooled_logits(model.weights, model.features(images))
         torch.testing.assert_close(logits, users(images) - users.fc.bias, rtol=0, atol=1e-5)
 
 
@@ -59,11 +59,8 @@ def test_training_reaches_both_classifiers_and_the_features(run):
     for name, before in untrained.named_parameters():
         change = (trained.get_parameter(name) - before).abs().max()
         assert change > 1e-5, name
-    assert {name.split(".")[0] for name, _ in trained.named_parameters()} == {
-        "backbone",
-        "classifier",
-        "reclassifier",
-    }
+    owners = {name.removeprefix("variant.").split(".")[0] for name, _ in trained.named_parameters()}
+    assert owners == {"backbone", "classifier", "reclassifier"}
 
 
 def test_the_picture_shows_the_images_and_colours_where_they_have_labels(run, tmp_path, capsys):
