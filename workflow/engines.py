@@ -53,6 +53,10 @@ class EngineError(Exception):
     """An engine failed; the message is one sentence."""
 
 
+class AlteredError(EngineError):
+    """Results are not as their steps wrote them; the message says what to delete."""
+
+
 def rendered(jobs: list[Job], config: dict[str, Any]) -> str:
     """The text of dvc.yaml. Raises InexpressibleError, which names the rule and the remedy."""
     code = {
@@ -100,7 +104,7 @@ def record() -> str:
 
     A step is committed only if Snakemake ran it with the present code, parameters and inputs, and
     its outputs are unchanged since: every file has the checksum that the step noted. Stale, altered
-    and foreign results are never recorded, nor are those of later steps. Raises EngineError after
+    and foreign results are never recorded, nor are those of later steps. Raises AlteredError after
     the rest is recorded.
     """
     jobs, config = load_jobs()
@@ -123,7 +127,7 @@ def record() -> str:
     said.append(f"steps recorded in dvc.lock: {len(set(steps) - {'check_graph'})}")
     said += [f"not up to date: {_listed(left)}"] if left else []
     if damaged:
-        raise EngineError("; ".join([*damaged.values(), *said]))
+        raise AlteredError("; ".join([*damaged.values(), *said]))
     return f"DVC: {'; '.join(said)}."
 
 
@@ -253,5 +257,6 @@ if __name__ == "__main__":
     try:
         print(main(sys.argv[1]))
     except (EngineError, GraphError, InexpressibleError, UserError) as error:
-        is_record = sys.argv[1] == "record"
-        sys.exit(f"DVC: not recorded: {error}" if is_record else f"{sys.argv[1]}: {error}")
+        verb = "DVC: not recorded" if sys.argv[1] == "record" else sys.argv[1]
+        is_plain = sys.argv[1] != "record" or isinstance(error, AlteredError)
+        sys.exit(f"{verb}: {error}" + ("" if is_plain else "; fix it, then `make record`"))
