@@ -8,7 +8,7 @@ from typing import cast
 import pandas as pd
 
 from recam.io.records import read_metrics
-from recam.io.tables import read_table
+from recam.io.result_tables import read_table
 from recam.report.methods import ordered, parts_of
 from recam.report.style import STAGES, look_of
 
