@@ -7,14 +7,9 @@ from typing import cast
 
 from torch import nn
 
+from recam.data.augmentation import Augmentation, ResizeUnit
 from recam.data.layout import WeakSplit
-from recam.data.loading import (
-    Augmentation,
-    LabelledImages,
-    MaskedImages,
-    ResizeUnit,
-    training_batches,
-)
+from recam.data.loading import LabelledImages, MaskedImages, training_batches
 from recam.io.checkpoints import ModelConfig, save_checkpoint
 from recam.methods.recam import ReCam
 from recam.methods.variant import Variant
