@@ -16,6 +16,9 @@ from recam.core.errors import UserError
 from recam.core.labels import IGNORE
 from recam.io.images import resized
 
+WHITE = 255  # grey level of the highest saliency
+UNKNOWN = -1.0  # saliency of padding, which shows neither an object nor its surroundings
+
 ResizeUnit = Literal["pixels", "percent"]  # of the longer side, or of the image's own size
 
 
@@ -106,6 +109,21 @@ def augment(
         chosen = Image.fromarray(mask).resize((width, height), Image.Resampling.NEAREST)
         ids[view.place] = np.asarray(chosen)[:, ::step][view.seen]
     return torch.from_numpy(varied), torch.from_numpy(ids)
+
+
+def salient_view(
+    saliency: UInt8[np.ndarray, "H W"], view: View, augmentation: Augmentation
+) -> Float[Tensor, "crop crop"]:
+    """The saliency, 0 to 1, of a view of an image: resized, flipped and cropped as in ``augment``.
+
+    Padding is ``UNKNOWN``. Resizing is bilinear.
+    """
+    height, width = view.size
+    step = -1 if view.mirrored else 1
+    varied = np.full((augmentation.crop, augmentation.crop), UNKNOWN, np.float32)
+    grey = Image.fromarray(saliency).resize((width, height), Image.Resampling.BILINEAR)
+    varied[view.place] = np.asarray(grey, np.float32)[:, ::step][view.seen] / WHITE
+    return torch.from_numpy(varied)
 
 
 def recoloured(

@@ -15,9 +15,16 @@ from torch.utils.data import DataLoader, Dataset, Sampler, default_collate
 
 from recam.core.errors import UserError
 from recam.core.randomness import derived_seed, numpy_generator
-from recam.data.augmentation import Augmentation, View, augment, draw_view
+from recam.data.augmentation import Augmentation, View, augment, draw_view, salient_view
 from recam.data.layout import WeakSplit
-from recam.io.images import check_mask, image_size, read_image, read_mask
+from recam.io.images import (
+    check_mask,
+    check_saliency,
+    image_size,
+    read_image,
+    read_mask,
+    read_saliency,
+)
 from recam.runtime.distributed import processes, shard
 
 # DataLoader's messages for a worker killed by the system, and the error shown instead.
@@ -33,7 +40,7 @@ STOPPED = {
 }
 
 
-class _Augmented(Dataset[tuple[Tensor, Tensor]]):
+class _Augmented(Dataset[tuple[Tensor, ...]]):
     """Images of a split, each augmented by its own generator."""
 
     def __init__(self, split: WeakSplit, augmentation: Augmentation, *, random_seed: int):
@@ -55,10 +62,33 @@ class _Augmented(Dataset[tuple[Tensor, Tensor]]):
 class LabelledImages(_Augmented):
     """Augmented images (3, crop, crop) float32 with multi-hot labels (K,) bool, without masks."""
 
-    def __getitem__(self, key: tuple[int, int]) -> tuple[Tensor, Tensor]:
+    def __getitem__(self, key: tuple[int, int]) -> tuple[Tensor, ...]:
         image, view = self._image(*key)
         varied, _ = augment(image, None, view, self.augmentation)
         return varied, torch.from_numpy(self.split.labels[key[1]])
+
+
+class SalientImages(LabelledImages):
+    """Labelled images, each with its saliency (crop, crop) float32, 0 to 1, UNKNOWN in padding.
+
+    ``saliency`` is a folder of 8-bit grey maps, <id>.png, of their images' sizes. Items raise
+    UserError for a missing, corrupt or mismatching map.
+    """
+
+    def __init__(
+        self, split: WeakSplit, saliency: Path, augmentation: Augmentation, *, random_seed: int
+    ):
+        super().__init__(split, augmentation, random_seed=random_seed)
+        self.saliency = saliency
+
+    def __getitem__(self, key: tuple[int, int]) -> tuple[Tensor, ...]:
+        image, view = self._image(*key)
+        path = self.saliency / f"{self.split.ids[key[1]]}.png"
+        saliency = read_saliency(path)
+        check_saliency(path, saliency, size=view.stored)
+        varied, _ = augment(image, None, view, self.augmentation)
+        labels = torch.from_numpy(self.split.labels[key[1]])
+        return varied, labels, salient_view(saliency, view, self.augmentation)
 
 
 class MaskedImages(_Augmented):
