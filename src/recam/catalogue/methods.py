@@ -11,7 +11,7 @@ import torch
 
 from recam.catalogue.backbones import make_backbone
 from recam.catalogue.names import METHODS
-from recam.io.checkpoints import ModelConfig, load_checkpoint
+from recam.io.checkpoints import ModelConfig, load_network
 from recam.methods.cam import Cam
 from recam.methods.recam import MEAN, ReCam
 from recam.methods.seam import Seam
@@ -49,10 +49,17 @@ def make_classifier(model_config: ModelConfig) -> Variant:
 
 
 def load_classifier(path: Path) -> tuple[Variant, tuple[str, ...]]:
-    """The trained classifier of a checkpoint, in eval mode on the CPU, and its classes."""
-    tensors, model_config = load_checkpoint(path)
-    model = make_classifier(model_config)
-    model.load_state_dict(tensors)
+    """The trained classifier of a checkpoint, in eval mode on the CPU, and its classes.
+
+    Raises UserError where the file holds another network.
+    """
+    model, model_config = load_network(
+        path,
+        make_classifier,
+        methods=METHODS,
+        expected="a classifier",
+        give="a classifier.pt, which train_cam or train_recam makes",
+    )
     return model.to(memory_format=torch.channels_last).eval(), model_config.classes
 
 

@@ -12,6 +12,7 @@ from recam.core.labels import IGNORE, MAX_CLASSES, class_colours
 from recam.io.atomic import replacing
 from recam.io.opening import SIDEWAYS, UPRIGHT, RefusedError, opened, orientation
 from recam.io.rgb import raw_modes, rgb_of, turned_upright
+from recam.io.seals import check_png
 
 GREY_MODE = "L"  # of Pillow: eight bits, no colour
 MASK_MODES = {"P", "L"}  # of a mask
@@ -77,8 +78,7 @@ def write_image(path: Path, image: UInt8[np.ndarray, "H W 3"]) -> None:
 
 def read_mask(path: Path) -> UInt8[np.ndarray, "H W"]:
     """Read the uint8 ids of a palette or grey PNG. Raises UserError for any other file."""
-    if not path.exists():
-        raise UserError(f"{path}: mask not found; add it, or remove its id from the split")
+    check_png(path, missing="mask not found; add it, or remove its id from the split")
     with opened(path, formats=MASK_FORMATS, noun="mask") as image:
         if words := not_ids(image):
             raise RefusedError(words)
@@ -101,8 +101,7 @@ def not_ids(image: Image.Image) -> str:
 
 def read_saliency(path: Path) -> UInt8[np.ndarray, "H W"]:
     """Read an 8-bit grey map, 0 to 255. Raises UserError for any other file."""
-    if not path.exists():
-        raise UserError(f"{path}: saliency map not found; add it")
+    check_png(path, missing="saliency map not found; add it")
     with opened(path, noun="saliency map") as image:
         if image.mode != GREY_MODE:
             raise RefusedError(

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Protocol, cast
 
 import torch
+from pydantic import TypeAdapter, ValidationError
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 from torch.optim import SGD
@@ -21,6 +22,7 @@ from torch.optim.lr_scheduler import LambdaLR
 from recam.core.errors import UserError
 from recam.io.atomic import write_text
 from recam.io.checkpoints import load_state, save_state
+from recam.io.origins import damaged
 from recam.models.backbones import share_batch_norms
 from recam.runtime.distributed import all_reduce_sum, is_first, processes, wait_for_all
 from recam.runtime.precision import autocast
@@ -64,6 +66,12 @@ class EpochLoss:
     epoch: int
     loss: str
     value: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _State:
+    curve: list[EpochLoss]
+    parts: dict[str, dict]  # state dicts of network, optimizer and schedule
 
 
 def train(
@@ -113,8 +121,8 @@ def train(
 
 def epochs_done(state: Path, *, key: str) -> int:
     """The number of epochs in the saved state of the run with ``key``; 0 without one."""
-    content = load_state(state) or {}
-    return content["curve"][-1][0] if content.get("key") == key else 0
+    content = _state_of_run(state, key=key)
+    return _epochs_of(content.curve) if content else 0
 
 
 def write_curve(path: Path, curve: list[EpochLoss]) -> None:
@@ -259,13 +267,28 @@ def _state(curve: list[EpochLoss], *, key: str, kept: dict) -> dict[str, object]
     return {"key": key, "curve": lines, **{n: part.state_dict() for n, part in kept.items()}}
 
 
-def _resume(state: Path, *, key: str, kept: dict, epochs: int) -> list[EpochLoss]:
+def _state_of_run(state: Path, *, key: str) -> _State | None:
+    """The saved state of the run with ``key``; None without one."""
     content = load_state(state)
     if content is None or content.get("key") != key:
+        return None
+    try:
+        points = TypeAdapter(list[tuple[int, str, float]]).validate_python(content["curve"])
+    except (KeyError, ValidationError) as error:
+        raise damaged(state, "expected a training curve") from error
+    return _State(curve=[EpochLoss(epoch=e, loss=n, value=v) for e, n, v in points], parts=content)
+
+
+def _resume(state: Path, *, key: str, kept: dict, epochs: int) -> list[EpochLoss]:
+    content = _state_of_run(state, key=key)
+    if content is None:
         return []
-    for name, part in kept.items():
-        part.load_state_dict(content[name])
-    curve = [EpochLoss(epoch=e, loss=name, value=value) for e, name, value in content["curve"]]
+    try:
+        for name, part in kept.items():
+            part.load_state_dict(content.parts[name])
+    except Exception as error:  # torch raises many kinds for parts of another network
+        raise damaged(state, "its parts do not fit the network") from error
+    curve = content.curve
     if _epochs_of(curve) < epochs:
         logger.info("resuming after epoch %d", _epochs_of(curve))
     return curve

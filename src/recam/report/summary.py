@@ -1,14 +1,14 @@
 """The results of all runs in one table: mean and standard deviation over replicates."""
 
-import json
 from collections import defaultdict
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import cast
 
 import pandas as pd
 
-from recam.core.errors import UserError
+from recam.io.records import read_metrics
+from recam.io.result_tables import read_table
 from recam.report.methods import ordered, parts_of
 from recam.report.style import STAGES, look_of
 
@@ -29,13 +29,6 @@ SALIENCY = {
     "ccam": "masks are background where CCAM's maps, learned without labels, are low",
 }
 
-# Columns that are text whatever they look like: an id such as 0025, a class named 1 or NA.
-TEXT = {
-    "counts.csv": ("image",),
-    "per_class.csv": ("class",),
-    "confusion.csv": ("truth", "prediction"),
-}
-UNDEFINED = {name: ["", "nan"] for name in ("iou", "miou", "value")}  # missing numbers, by column
 Metrics = dict[str, dict[str, dict[str, float | str]]]  # stage, method, name
 
 
@@ -61,11 +54,8 @@ class Run:
         return int(self.folder.parent.name.removeprefix("seed"))
 
     def metrics(self) -> dict[str, dict[str, float | str]]:
-        """Metrics by stage. Raises UserError if the run is not evaluated."""
-        path = self.folder / "metrics.json"
-        if not path.is_file():
-            raise UserError(f"{path}: not found; run the evaluate step of this replicate")
-        return json.loads(path.read_text(encoding="utf-8"))
+        """Metrics by stage. Raises UserError where its file is missing or damaged."""
+        return read_metrics(self.folder / "metrics.json")
 
 
 def gathered_metrics(runs: list[Run]) -> Metrics:
@@ -100,10 +90,7 @@ def gathered_table(runs: list[Run], name: str) -> pd.DataFrame:
     """
     tables = []
     for run in runs:
-        as_text: Any = dict.fromkeys(TEXT.get(name, ()), str)
-        table = pd.read_csv(
-            run.folder / name, dtype=as_text, keep_default_na=False, na_values=UNDEFINED
-        )
+        table = read_table(run.folder / name)
         table.insert(0, "random_seed", run.random_seed)
         table.insert(1, "method", run.method)
         tables.append(table)

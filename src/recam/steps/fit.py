@@ -89,7 +89,9 @@ def fit(trainee: Trainee, paths: TrainingPaths, numbers: Training, machine: Mach
     if not is_first():
         return
     write_curve(paths.curve, curve)
-    save_checkpoint(paths.checkpoint, model.state_dict(), trainee.model_config)
+    save_checkpoint(
+        paths.checkpoint, model.state_dict(), trainee.model_config, beside=[paths.curve]
+    )
     if not trainee.keeps_state:
         paths.state.unlink(missing_ok=True)
 
