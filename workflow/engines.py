@@ -14,9 +14,12 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, cast
 
+sys.path.insert(0, str(Path(__file__).parents[1] / "src"))
+
 import yaml
 from jobs import GraphError, InexpressibleError, Job, load_jobs
 
+from recam.core.disk import disk_sentence
 from recam.io.atomic import write_text
 
 DVC_YAML = Path("dvc.yaml")
@@ -220,3 +223,7 @@ if __name__ == "__main__":
     except (EngineError, GraphError, InexpressibleError) as error:
         after = "; fix it, then `make record`" if sys.argv[1] == "record" else ""
         sys.exit(f"DVC: not recorded: {error}{after}" if after else f"{sys.argv[1]}: {error}")
+    except OSError as error:
+        sys.exit(f"{sys.argv[1]}: {disk_sentence(error)}, then `make {sys.argv[1]}`")
+    except KeyboardInterrupt:
+        sys.exit(f"{sys.argv[1]}: stopped; run it again")
