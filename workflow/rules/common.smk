@@ -16,6 +16,7 @@ sys.path[:0] = [os.path.join(workflow.basedir, folder) for folder in ("src", "wo
 
 import previous
 from imports import imported_files
+from records import damaged_records
 from recam.catalogue import names
 from recam.checks.saliency import saliency_folder
 from recam.core.disk import disk_sentence
@@ -46,7 +47,7 @@ def section(name):
 
 
 def check_place():
-    """Refuse another working directory, and a folder of results that is no folder."""
+    """Refuse another working directory, a folder that is none, and damaged records."""
     here, project = Path.cwd().resolve(), Path(workflow.basedir).resolve()
     if here != project:
         raise WorkflowError(
@@ -62,6 +63,8 @@ def check_place():
                 "make that folder, mount its disk, or remove the link" if is_link else "move it"
             )
             raise WorkflowError(f"{name}: expected a folder, got {got}; {remedy}")
+    for error in damaged_records():
+        raise WorkflowError(error)
 
 
 @contextmanager
