@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import yaml
-from damage import OF_BYTES, OF_CHECKPOINTS, OF_JSON, OF_MAPS, TRACE
+from contents import OF_CHECKPOINTS, OF_JSON, OF_MAPS, TRACE
+from damage import OF_BYTES
 from numbers_of_steps import words_of
 from trial import Scene, Trial
 

@@ -24,12 +24,14 @@ import kills
 import programs  # first: it puts the project into the path
 import tampering
 from files import checkpoint, cut, maps, masks
+from images import image
 from judge import GOOD, VERDICTS, verdict
 from lists import classes, split
-from pictures import image, mask
-from settings import arguments, params
+from settings import params
 from tables import table
 from trial import Answer, Generator, Outcome, Probe, Rule, Scene
+from truth import mask
+from words import arguments
 
 HERE = programs.ROOT / "logs/campaign"
 SECONDS = 120.0  # after which a program counts as hung

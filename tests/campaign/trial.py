@@ -13,6 +13,19 @@ def anything(folder: Path, output: str) -> str:
     return ""
 
 
+def warned(output: str, names: tuple[str, ...], hints: tuple[str, ...]) -> bool:
+    """Whether a line names one of ``names`` and says why, in one of the words ``hints``.
+
+    The usual warning of few images lists every class and explains nothing.
+    """
+    lines = [line for line in output.splitlines() if "fewer than" not in line]
+    shown = [form for name in names for form in (name, ascii(name)[1:-1])]
+    return any(
+        any(name in line for name in shown) and any(hint in line.lower() for hint in hints)
+        for line in lines
+    )
+
+
 @dataclass(frozen=True, kw_only=True)
 class Trial:
     """A command line on a bad input.
