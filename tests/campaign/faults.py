@@ -174,14 +174,22 @@ def _held_lock(fault: Fault) -> None:
 
 def _rubbish_beside(fault: Fault) -> None:
     """Files by the names of unfinished work, with other content."""
-    for name in (f".{fault.output.name}.partial", f"{fault.output.stem}.last.pt"):
-        place = fault.output.with_name(name)
+    beside = (f".{fault.output.name}.partial", f"{fault.output.stem}.last.pt")
+    places = [fault.output.with_name(name) for name in beside]
+    for place in places:
         if fault.scene.random.random() < 0.5:
             place.write_bytes(fault.scene.random.randbytes(100))
         else:
             place.mkdir(exist_ok=True)
             (place / ".key").write_text(fault.scene.random.choice(["", "other", "\0"]))
             (place / "rubbish.npz").write_bytes(b"rubbish")
+
+    def mend() -> None:
+        for place in places:
+            shutil.rmtree(place) if place.is_dir() else place.unlink(missing_ok=True)
+
+    fault.mended = mend
+    fault.names = beside
 
 
 def _damaged_leftovers(fault: Fault) -> None:

@@ -164,5 +164,10 @@ def copied_run(scene: Scene) -> Path:
     """The run of CAM in the trial's folder: hard links, so a mutation replaces its file."""
     (scene.folder / "data").symlink_to(scene.finished / "data")
     run = scene.folder / RUN
-    shutil.copytree(scene.finished / RUN, run, copy_function=os.link)
+    shutil.copytree(
+        scene.finished / RUN,
+        run,
+        copy_function=os.link,
+        ignore=shutil.ignore_patterns(".*"),  # a lock holds for all links of its file
+    )
     return run
