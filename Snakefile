@@ -102,6 +102,8 @@ rule train_cam:
         code=code("train_cam"),
         weights=ancient(weights_file("train_cam")),
         weak=WEAK,
+        saliency=ancient(saliency_to_learn()),
+        saliency_manifest=saliency_to_learn(".sha256"),
     output:
         checkpoint="results/seed{seed}/{method}/classifier.pt",
         curve="results/seed{seed}/{method}/classifier_curve.csv",
@@ -122,7 +124,8 @@ rule train_cam:
         machine__devices=config["machine"]["devices"],
         machine__precision=config["machine"]["precision"],
     shell:
-        "python workflow/scripts/train_cam.py --data data --checkpoint {output.checkpoint} --curve {output.curve}"
+        "python workflow/scripts/train_cam.py --data data --saliency_maps {input.saliency}"
+        " --checkpoint {output.checkpoint} --curve {output.curve}"
         " --log {log} --method {wildcards.method} --random_seed {wildcards.seed}"
         " --device {params.machine__device} --devices {params.machine__devices}"
         " --precision {params.machine__precision} {params.train_cam}"
@@ -133,6 +136,8 @@ rule train_recam:
         code=code("train_recam"),
         weak=WEAK,
         cam=classifier_of_stage_one,
+        saliency=ancient(saliency_to_learn()),
+        saliency_manifest=saliency_to_learn(".sha256"),
     output:
         checkpoint="results/seed{seed}/{method}/classifier.pt",
         curve="results/seed{seed}/{method}/classifier_curve.csv",
@@ -150,7 +155,8 @@ rule train_recam:
         train_recam=section("train_recam"),
         machine=section("machine"),
     shell:
-        "python workflow/scripts/train_recam.py --data data --cam {input.cam} --checkpoint {output.checkpoint}"
+        "python workflow/scripts/train_recam.py --data data --cam {input.cam}"
+        " --saliency_maps {input.saliency} --checkpoint {output.checkpoint}"
         " --curve {output.curve} --log {log} --method {wildcards.method}"
         " --random_seed {wildcards.seed} {params.machine} {params.train_recam}"
 

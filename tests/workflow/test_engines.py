@@ -425,8 +425,8 @@ def test_dvc_refuses_a_wrong_number_before_anything_runs(tree, number, sentence)
             "got summarize; write summarize=section('NAME')",
         ),
         (
-            "{input.script} --data data",
-            "{input.script} --data data {threads}",
+            "summarize.py --data data",
+            "summarize.py --data data {threads}",
             "names threads, which",
         ),
     ],

@@ -170,6 +170,13 @@ def saliency(ending=""):
     return places[config["make_pseudo"]["saliency"]]
 
 
+def saliency_to_learn(ending=""):
+    """The user's saliency maps, or their list of checksums; none for a method that needs none."""
+    return lambda wildcards: (
+        f"data/Saliency{ending}" if names.needs_saliency(wildcards.method) else []
+    )
+
+
 def seen(folders):
     """A hash of the folders' files, since Snakemake sees only the times of the folders.
 
