@@ -23,6 +23,7 @@ CRASHES = (
     " object at 0x",
 )
 LOGGED = re.compile(r"\d\d:\d\d:\d\d \S+: ")
+EXCEPTION = re.compile(r"[\w.]*(Error|Exception|Interrupt)\b")
 PATH = re.compile(r"[^\s:;,]*/[^\s:;,]*")
 
 
@@ -34,7 +35,7 @@ def verdict(outcome: Outcome) -> tuple[str, str]:
     output = answer.stdout + answer.stderr
     for crash in CRASHES:
         if crash in output:
-            return "traceback", last_line(output)
+            return "traceback", raised(output)
     if answer.code < 0 or answer.code > 2:
         return "traceback", f"exit code {answer.code}: {last_line(output)}"
     if answer.code == 0:
@@ -74,6 +75,12 @@ def shown_lines(text: str) -> list[str]:
     """The lines that stay on a terminal: progress bars are overwritten."""
     lines = [line.rpartition("\r")[2].rstrip() for line in text.split("\n")]
     return [line for line in lines if line and "it/s]" not in line and "%|" not in line]
+
+
+def raised(output: str) -> str:
+    """The last line that names an exception, else the last line."""
+    lines = [line for line in shown_lines(output) if EXCEPTION.match(line)]
+    return lines[-1][:LONGEST] if lines else last_line(output)
 
 
 def last_line(text: str) -> str:

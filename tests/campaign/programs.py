@@ -16,6 +16,7 @@ import numpy as np
 from trial import Answer
 
 ROOT = Path(__file__).parents[2]
+SCRIPTS = ROOT / "workflow/scripts"
 sys.path[:0] = [str(ROOT / part) for part in ("src", "workflow", "workflow/scripts", "tests")]
 
 from numbers_of_steps import read_numbers  # noqa: E402 after the path
@@ -24,6 +25,7 @@ from recam import export, predict  # noqa: E402
 from recam.data.layout import load_weak_split  # noqa: E402
 from recam.io.images import read_image  # noqa: E402
 from recam.runtime.commands import run_command  # noqa: E402
+from recam.steps.code import code_of  # noqa: E402
 from recam.steps.command import run  # noqa: E402
 from recam.steps.parser import parse  # noqa: E402
 
@@ -32,6 +34,8 @@ STEPS = (
     *("make_pseudo", "train_seg", "evaluate", "summarize", "draw"),
 )
 MODULES: Mapping[str, ModuleType] = {name: importlib.import_module(name) for name in STEPS}
+for _name in STEPS:
+    code_of(SCRIPTS / f"{_name}.py")  # kept for all copies: each step hashes its code
 PIXELS = "pixels.npz"  # of every image of split train, as training reads them
 
 
