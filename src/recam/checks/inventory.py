@@ -4,17 +4,17 @@ Reading goes on after a fault, so that one run reports all of them.
 """
 
 import hashlib
-import io
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from functools import partial
+from io import BytesIO
 from multiprocessing.pool import ThreadPool
 from pathlib import Path
 
 import numpy as np
 from jaxtyping import Bool, Int
-from PIL import ExifTags, Image, UnidentifiedImageError
+from PIL import Image
 
 from recam.checks.report import Fault
 from recam.core.errors import UserError
@@ -31,12 +31,12 @@ from recam.data.layout import (
     label_cells,
     read_classes,
 )
+from recam.io.images import MASK_FORMATS, MASK_MODES, not_ids, upright_size
+from recam.io.opening import UPRIGHT, RefusedError, has_frames, opened, orientation
+from recam.io.rgb import is_deep, is_transparent, rgb_of
 from recam.io.tables import read_lines
 from recam.runtime.progress import progress
 from recam.runtime.threads import usable_cores
-
-MASK_MODES = {"P", "L"}  # accepted by read_mask
-TURNED = range(2, 9)  # EXIF orientations other than upright
 
 Labels = dict[str, Bool[np.ndarray, "K"]]
 
@@ -48,10 +48,12 @@ class ImageRecord:
     file: str  # relative to the data set's folder
     error: str = ""  # reason why it cannot be read; the fields below are then unset
     sha256: bytes = b""
-    size: tuple[int, int] = (0, 0)  # width, height
+    size: tuple[int, int] = (0, 0)  # width, height, upright
     mode: str = ""
-    transparent: bool = False
+    transparent: bool = False  # has pixels that are put on white
     turned: bool = False  # has an EXIF rotation
+    deep: bool = False  # has more than eight bits a channel
+    framed: bool = False  # the first of several frames
     pixels: Mapping[int, int] = field(
         default_factory=dict[int, int]
     )  # pixel count of each id of a mask
@@ -120,6 +122,19 @@ def take_inventory(root: Path) -> tuple[Inventory, list[Fault]]:
         masks={i: mask for i, (_, mask) in zip(ids, pairs, strict=True) if mask},
     )
     return inventory, faults
+
+
+def header_record(file: str, image: Image.Image) -> ImageRecord:
+    """The properties of an opened image that its header tells; ``transparent`` if it has alpha."""
+    return ImageRecord(
+        file=file,
+        size=upright_size(image),
+        mode=image.mode,
+        transparent=image.has_transparency_data,
+        turned=orientation(image) != UPRIGHT,
+        deep=is_deep(image),
+        framed=has_frames(image),
+    )
 
 
 def file_of(split: str) -> str:
@@ -194,42 +209,38 @@ def _read_pair(root: Path, image_id: str) -> tuple[ImageRecord | None, ImageReco
     except UserError:
         image = None
     return (
-        _record(root, image, with_ids=False) if image else None,
-        _record(root, mask, with_ids=True) if there else None,
+        _record(root, image, _image_record) if image else None,
+        _record(root, mask, _mask_record) if there else None,
     )
 
 
-def _record(root: Path, path: Path, *, with_ids: bool) -> ImageRecord:
+def _record(root: Path, path: Path, read: Callable[[str, BytesIO], ImageRecord]) -> ImageRecord:
     """Read a file once and decode it completely."""
     file = path.relative_to(root).as_posix()
     try:
-        content = path.read_bytes()
-        with Image.open(io.BytesIO(content)) as image:
-            image.load()
-            counts = image.histogram() if with_ids and image.mode in MASK_MODES else []
-            return ImageRecord(
-                file=file,
-                sha256=hashlib.sha256(content).digest(),
-                size=image.size,
-                mode=image.mode,
-                transparent=image.has_transparency_data,
-                turned=_orientation(image) in TURNED,
-                pixels={value: count for value, count in enumerate(counts) if count},
-            )
-    except Exception as error:  # decoders raise many types for corrupt files
-        return ImageRecord(file=file, error=_reason(error))
+        return read(file, BytesIO(path.read_bytes()))
+    except OSError as error:
+        return ImageRecord(file=file, error=error.strerror or str(error))
+    except UserError as error:
+        return ImageRecord(file=file, error=str(error))
 
 
-def _orientation(image: Image.Image) -> object:
-    try:
-        return image.getexif().get(ExifTags.Base.Orientation)
-    except Exception:  # an image with corrupt EXIF data is still readable
-        return None
+def _image_record(file: str, content: BytesIO) -> ImageRecord:
+    with opened(content) as image:
+        record = header_record(file, image)
+        rgb_of(image, content)  # decodes it, and refuses values without a rule
+        return replace(
+            record,
+            sha256=hashlib.sha256(content.getvalue()).digest(),
+            transparent=record.transparent and (record.deep or is_transparent(image)),
+        )
 
 
-def _reason(error: Exception) -> str:
-    if isinstance(error, UnidentifiedImageError):
-        return "unknown image format"  # Pillow's message holds a memory address
-    if isinstance(error, OSError) and error.strerror:
-        return error.strerror
-    return str(error) or type(error).__name__
+def _mask_record(file: str, content: BytesIO) -> ImageRecord:
+    with opened(content, formats=MASK_FORMATS, noun="mask") as mask:
+        if mask.mode in MASK_MODES and (words := not_ids(mask)):
+            raise RefusedError(words)
+        mask.load()
+        counts = mask.histogram() if mask.mode in MASK_MODES else []
+        pixels = {value: count for value, count in enumerate(counts) if count}
+        return ImageRecord(file=file, size=mask.size, mode=mask.mode, pixels=pixels)

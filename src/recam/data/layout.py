@@ -6,6 +6,7 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
+from glob import escape
 from pathlib import Path
 
 import numpy as np
@@ -24,7 +25,8 @@ from recam.core.names import (
     reason_no_id,
 )
 from recam.io.atomic import write_text
-from recam.io.images import IMAGE_SUFFIXES, write_image, write_mask
+from recam.io.images import write_image, write_mask
+from recam.io.opening import IMAGE_SUFFIXES, has_image_suffix
 from recam.io.tables import Table, read_lines, read_table
 
 IMAGES = "JPEGImages"
@@ -34,6 +36,7 @@ SPLITS = "ImageSets/Segmentation"
 LABELS = "labels.csv"
 CLASSES = "classes.txt"
 LABEL_CELLS = ("0", "1")
+CHECKSUMS = "images.sha256"  # of all but masks and maps, written by the download step
 WEAK_PARTS = (IMAGES, "ImageSets", LABELS, CLASSES)  # everything but ground truth
 
 
@@ -193,15 +196,27 @@ def require_classes(trained: tuple[str, ...], expected: tuple[str, ...], *, sour
 
 
 def find_image(folder: Path, image_id: str) -> Path:
-    """The image file of an id, with any suffix of IMAGE_SUFFIXES. Raises UserError if missing."""
+    """The image file of an id, with any suffix of IMAGE_SUFFIXES in any case. Raises UserError."""
     for suffix in IMAGE_SUFFIXES:
-        path = folder / f"{image_id}{suffix}"
-        if path.is_file():
+        for ending in (suffix, suffix.upper()):
+            path = folder / f"{image_id}{ending}"
+            if _is_file(path):
+                return path
+    for path in sorted(folder.glob(f"{escape(image_id)}.*")):  # such as .Jpg
+        if path.stem == image_id and has_image_suffix(path.name) and _is_file(path):
             return path
     raise UserError(
-        f"{folder}: expected {image_id}.jpg, .jpeg or .png, found none; add it or remove the id "
-        "from the split"
+        f"{folder}: expected {image_id}.jpg or another of {', '.join(IMAGE_SUFFIXES)}, found none; "
+        "add it or remove the id from the split"
     )
+
+
+def _is_file(path: Path) -> bool:
+    """Whether a file is there; false for a name that no file can have."""
+    try:
+        return path.is_file()
+    except OSError:
+        return False
 
 
 def write_scenes(
