@@ -244,4 +244,7 @@ def test_the_step_of_a_file_is_known_by_its_name_or_folder(tmp_path):
     assert step_of(run / ".cams.partial/a.npz") == "make_cams"
     assert step_of(run.with_name("seam-recam") / "classifier.last.pt") == "train_recam"
     assert step_of(run / "classifier_curve.csv") == "train_cam"
+    assert step_of(run.with_name("saliency") / "maps/a.png") == "train_saliency"
     assert step_of(tmp_path / "data/SegmentationClass/a.png") == ""
+    assert step_of(tmp_path / "own/maps/a.png") == ""
+    assert step_of(tmp_path / "own/predictions/a.bmp") == ""
