@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 import pandas as pd
 
 from recam.io.records import Signs, read_signs
-from recam.io.tables import read_table
+from recam.io.result_tables import read_table
 from recam.report.methods import REACTIVATIONS, ordered, parts_of
 from recam.report.signs import SIGNS, Light, Sign
 from recam.report.style import look_of

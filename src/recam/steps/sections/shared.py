@@ -6,6 +6,7 @@ stand in params.yaml alone: a field has a default only where the number may be l
 
 import math
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, WithJsonSchema, model_validator
@@ -73,6 +74,14 @@ Weights = Annotated[
     str,
     Field(description="initial weights of the backbone: imagenet, none, or a state dict's path"),
 ]
+WORDS_FOR_WEIGHTS = ("imagenet", "none", "classifier")
+
+
+def file_of_weights(weights: str) -> Path | None:
+    """The file that initial weights name, or None for a word."""
+    return None if weights in WORDS_FOR_WEIGHTS else Path(weights).expanduser()
+
+
 OutputStride = Annotated[
     int,
     AfterValidator(_known_stride),
