@@ -620,7 +620,7 @@ def test_a_folder_without_maps_is_named(run, cams, irn_paths, pseudo_paths):
     for file in cams.iterdir():
         file.unlink()
     refused(run("make_pseudo", pseudo_paths), "cams: has no maps; run the step that makes them")
-    refused(run("train_irn", irn_paths), "train_0000.npz: not found; run the step that makes it")
+    refused(run("train_irn", irn_paths), "train_0000.npz: not found; delete the folder")
 
 
 def test_cams_that_were_never_made_are_named(run, cams, pseudo_paths):
