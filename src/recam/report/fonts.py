@@ -1,5 +1,6 @@
 """Text of figures in the fonts that are at hand: any class name, without markup."""
 
+import logging
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
@@ -23,6 +24,8 @@ def families() -> tuple[str, ...]:
     if not files or not files[0].is_file():
         return (MAIN,)
     font_manager.fontManager.addfont(files[0])
+    # It has one weight: silence the message about each bold title.
+    logging.getLogger("matplotlib.font_manager").setLevel(logging.ERROR)
     return MAIN, FT2Font(str(files[0])).family_name
 
 
