@@ -38,8 +38,6 @@ from recam.steps.yaml_files import read_params
 OVERLAY_SIDE = 1024  # longest side of an overlay, in pixels
 LINE, MARGIN = 20, 6  # of the legend, in pixels
 CLASSES = "classes.csv"
-    f"files with other endings than {' '.join(IMAGE_SUFFIXES)}, and sub-folders, are not read"
-)
 DESCRIPTION = """\
 Write a mask for every image: OUT/NAME.png, a palette PNG whose pixel values are classes.
 
