@@ -5,11 +5,19 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.installed
 export PATH := $(abspath $(BIN)):$(PATH)
 
+# Caches of Snakemake, pip, Matplotlib and PyTorch where the home folder cannot be written.
+ifneq ($(shell test -w "$$HOME" && echo writable),writable)
+export XDG_CACHE_HOME ?= $(CURDIR)/.cache
+export MPLCONFIGDIR ?= $(CURDIR)/.cache/matplotlib
+export TORCH_HOME ?= $(CURDIR)/.cache/torch
+export HF_HOME ?= $(CURDIR)/.cache/huggingface
+endif
+
 # Columns dropped from `dvc exp show`: other metrics, and checksums of files.
 HIDDEN := .*(_std|correct|_for_|oracle|threshold$$|split|images|\.of$$|\.cam\.|\.supervised\.|ratio).*|(data|results|src|workflow|Snakefile).*
 
 .DEFAULT_GOAL := install
-.PHONY: help install run report test check check-data matrix preset estimate schema dvc.yaml record adopt experiments generality variants bench tables docs format clean
+.PHONY: help install run report test check check-data matrix preset estimate schema dvc.yaml record adopt experiments generality variants campaign bench tables docs format clean
 
 help: ## list all targets
 	@grep -hE '^[a-z.-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -86,6 +94,11 @@ variants: $(READY) ## CAM variants alone and with ReCAM: make variants STREET=fo
 
 matrix: $(READY) ## table of the steps that each engine runs after every possible change
 	python workflow/matrix.py
+
+PART ?= all
+
+campaign: $(READY) ## seeded bad inputs, kills and faults: make campaign, or make campaign PART=quarter
+	python tests/campaign/run.py --part $(PART)
 
 bench: $(READY) ## benchmarks: ratios of times measured side by side
 	python benchmarks/run.py training segmenters maps refinement images

@@ -7,6 +7,7 @@ min_version("9.0")
 include: "workflow/rules/common.smk"
 
 
+check_place()
 if os.path.exists("params.yaml"):  # before Snakemake reads it: the file must not run code
     read_strictly("params.yaml")
 
@@ -19,6 +20,7 @@ report: "workflow/report/first_page.rst"
 
 NUMBERS = check_params()
 atexit.register(record_what_is_left)
+BEFORE = {}  # Snakemake's records of outputs that were there when the run began
 check_source(NUMBERS)
 
 # GPUs that a step requests. On one machine the number of GPUs limits the steps that run at once.
@@ -102,6 +104,8 @@ rule train_cam:
         code=code("train_cam"),
         weights=ancient(weights_file("train_cam")),
         weak=WEAK,
+        saliency=ancient(saliency_to_learn()),
+        saliency_manifest=saliency_to_learn(".sha256"),
     output:
         checkpoint="results/seed{seed}/{method}/classifier.pt",
         curve="results/seed{seed}/{method}/classifier_curve.csv",
@@ -122,7 +126,8 @@ rule train_cam:
         machine__devices=config["machine"]["devices"],
         machine__precision=config["machine"]["precision"],
     shell:
-        "python workflow/scripts/train_cam.py --data data --checkpoint {output.checkpoint} --curve {output.curve}"
+        "python workflow/scripts/train_cam.py --data data --saliency_maps {input.saliency}"
+        " --checkpoint {output.checkpoint} --curve {output.curve}"
         " --log {log} --method {wildcards.method} --random_seed {wildcards.seed}"
         " --device {params.machine__device} --devices {params.machine__devices}"
         " --precision {params.machine__precision} {params.train_cam}"
@@ -133,6 +138,8 @@ rule train_recam:
         code=code("train_recam"),
         weak=WEAK,
         cam=classifier_of_stage_one,
+        saliency=ancient(saliency_to_learn()),
+        saliency_manifest=saliency_to_learn(".sha256"),
     output:
         checkpoint="results/seed{seed}/{method}/classifier.pt",
         curve="results/seed{seed}/{method}/classifier_curve.csv",
@@ -150,7 +157,8 @@ rule train_recam:
         train_recam=section("train_recam"),
         machine=section("machine"),
     shell:
-        "python workflow/scripts/train_recam.py --data data --cam {input.cam} --checkpoint {output.checkpoint}"
+        "python workflow/scripts/train_recam.py --data data --cam {input.cam}"
+        " --saliency_maps {input.saliency} --checkpoint {output.checkpoint}"
         " --curve {output.curve} --log {log} --method {wildcards.method}"
         " --random_seed {wildcards.seed} {params.machine} {params.train_recam}"
 
@@ -515,20 +523,18 @@ rule all:
 
 
 onstart:
+    check_networks(NUMBERS)
     UNRECORDED.touch()
     warn_of_source(NUMBERS)
+    BEFORE.update(previous.keep(workflow))
 
 
 onsuccess:
+    previous.forget()
     record_in_dvc()
-    print(
-        "Everything lies in results/; `make report` makes one page of it: results/report.html."
-    )
+    print(closing_words())
 
 
 onerror:
+    print(words_on_error())
     record_in_dvc()
-    print(
-        "What a failed step had made before is deleted. If DVC recorded it, these bring it back: `git checkout"
-        " params.yaml dvc.lock results && dvc checkout --force`, then `make adopt`."
-    )

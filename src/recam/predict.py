@@ -1,5 +1,10 @@
 """Segment your own images with a trained segmenter: ``python -m recam.predict --help``."""
 
+from recam.runtime.loading import begin_loading
+
+if __name__ == "__main__":
+    begin_loading()  # the imports take seconds
+
 import argparse
 import csv
 import io

@@ -24,8 +24,8 @@ from recam.io.checkpoints import (
 )
 from recam.io.images import read_mask, read_saliency, write_mask, write_saliency
 from recam.io.records import read_cut, read_metrics, read_signs, write_record
-from recam.io.scores import ScoredClasses, load_classes, load_scores, save_scores
 from recam.io.result_tables import read_table
+from recam.io.scores import ScoredClasses, load_classes, load_scores, save_scores
 from recam.methods.lpcam import Prototypes
 from recam.pipeline.prototypes import load_prototypes, save_prototypes
 

@@ -348,7 +348,7 @@ class TestRefusals:
 
     def test_a_file_in_the_place_of_the_folder(self, refused, folder, tmp_path):
         (tmp_path / "out").write_text("mine")
-        refused(folder, words="; fix this and run again")
+        refused(folder, words=", then run again")
 
     def test_onnx_of_a_classifier(self, tmp_path, capsys):
         described = model_config(method="cam")

@@ -13,6 +13,7 @@ from recam.catalogue.backbones import make_backbone
 from recam.catalogue.names import METHODS
 from recam.io.checkpoints import ModelConfig, load_network
 from recam.methods.cam import Cam
+from recam.methods.eps import Eps
 from recam.methods.recam import MEAN, ReCam
 from recam.methods.seam import Seam
 from recam.methods.variant import Variant, Weights
@@ -21,6 +22,9 @@ from recam.models.backbones import Backbone
 # How the classifier is trained: from a backbone and the configuration to a variant.
 TRAININGS: dict[str, Callable[[Backbone, ModelConfig], Variant]] = {
     "cam": lambda backbone, config: Cam(
+        backbone, channels=backbone.channels, num_classes=len(config.classes)
+    ),
+    "eps": lambda backbone, config: Eps(
         backbone, channels=backbone.channels, num_classes=len(config.classes)
     ),
     "seam": lambda backbone, config: Seam(

@@ -110,6 +110,18 @@ def read_saliency(path: Path) -> UInt8[np.ndarray, "H W"]:
         return np.array(image)
 
 
+def check_saliency(
+    path: Path, saliency: UInt8[np.ndarray, "H W"], *, size: tuple[int, ...]
+) -> None:
+    """Raise UserError if a map is not of ``size``, the (height, width) of its image."""
+    if saliency.shape != tuple(size):
+        height, width = saliency.shape
+        raise UserError(
+            f"{path}: is {width}x{height} pixels, its image {size[1]}x{size[0]}; make them the "
+            "same size"
+        )
+
+
 def write_saliency(path: Path, saliency: UInt8[np.ndarray, "H W"]) -> None:
     """Write an 8-bit grey map as PNG, atomically."""
     with replacing(path) as temporary:

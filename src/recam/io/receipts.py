@@ -8,8 +8,7 @@ import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from recam.core.errors import UserError
-from recam.io.atomic import sha256, write_text
+from recam.io.atomic import read_manifest, sha256, write_text
 
 
 def write_receipt(receipt: Path, outputs: Iterable[Path], known: dict[Path, str]) -> None:
@@ -26,36 +25,24 @@ def altered(receipt: Path, outputs: Iterable[Path]) -> list[Path]:
     """Files that are not as the step wrote them: changed, missing or foreign, sorted.
 
     Contents are compared, not times. All ``outputs`` are altered if there is no receipt.
+    Raises UserError for a damaged list of checksums.
     """
     outputs = list(outputs)
     if not receipt.is_file():
         return sorted(outputs)
-    written = read_checksums(receipt, beside=Path())
+    written = _listed(receipt, beside=Path())
     lists = [path for path in written if path.suffix == ".sha256" and path.is_file()]
     for path in lists:
-        written |= read_checksums(path, beside=path.parent)
+        written |= _listed(path, beside=path.parent)
     present = {file for path in outputs for file in _files_of(path)}
     mine = {path for path in written if any(path.is_relative_to(output) for output in outputs)}
     differing = {path for path in mine & present if sha256(path) != written[path]}
     return sorted(differing | (mine ^ present))
 
 
-def read_checksums(file: Path, *, beside: Path) -> dict[Path, str]:
-    """A list of checksums in ``sha256sum`` format: path -> checksum.
-
-    Its names are relative to the folder ``beside``. Raises UserError for another format.
-    """
-    try:
-        lines = file.read_text(encoding="utf-8").splitlines()
-    except UnicodeDecodeError:
-        lines = ["?"]
-    split = [line.split("  ", 1) for line in lines]
-    if any(len(parts) != 2 or len(parts[0]) != 64 for parts in split):
-        raise UserError(
-            f"{file}: expected lines of a checksum and a file name, got other content; delete it"
-            " and run the step that makes it"
-        )
-    return {beside / name: checksum for checksum, name in split}
+def _listed(file: Path, *, beside: Path) -> dict[Path, str]:
+    """A list of checksums whose names are relative to the folder ``beside``."""
+    return {beside / name: checksum for name, checksum in read_manifest(file).items()}
 
 
 def _standing_for(path: Path) -> Iterator[Path]:

@@ -6,7 +6,7 @@ of the whole batch (``recam.runtime.distributed``).
 
 import logging
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -71,7 +71,7 @@ class EpochLoss:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _State:
     curve: list[EpochLoss]
-    parts: dict[str, dict]  # state dicts of network, optimizer and schedule
+    parts: dict  # state dicts of network, optimizer and schedule, by name
 
 
 def train(
@@ -87,10 +87,10 @@ def train(
 ) -> list[EpochLoss]:
     """Train in place with SGD and polynomial decay; return the training curve.
 
-    ``batches`` gives the (images, targets) batches of an epoch, counted from 1. After every epoch
-    the training state is saved in ``state`` with ``key``; a run with the same key resumes from it
-    and gives the same numbers as an uninterrupted run. Raises UserError if a loss is not finite or
-    a batch cannot be divided.
+    ``batches`` gives the batches (images, targets, ...) of an epoch, counted from 1. After every
+    epoch the training state is saved in ``state`` with ``key``; a run with the same key resumes
+    from it and gives the same numbers as an uninterrupted run. Raises UserError if a loss is not
+    finite or a batch cannot be divided.
     """
     if processes() > 1:
         share_batch_norms(model, device=device)
@@ -168,7 +168,7 @@ def _optimizer(model: nn.Module, recipe: Recipe, *, steps: int) -> tuple[SGD, La
 
 
 class _WithLosses(Protocol):
-    def loss(self, images: Tensor, targets: Tensor, /) -> dict[str, Tensor]: ...
+    def loss(self, images: Tensor, /, *targets: Tensor) -> dict[str, Tensor]: ...
 
 
 class _Losses(nn.Module):
@@ -180,10 +180,10 @@ class _Losses(nn.Module):
         self.precision = precision
         self.device = device
 
-    def forward(self, images: Tensor, targets: Tensor) -> dict[str, Tensor]:
+    def forward(self, images: Tensor, *targets: Tensor) -> dict[str, Tensor]:
         """The losses of this rank's part of a batch."""
         with autocast(self.precision, self.device):
-            return cast(_WithLosses, self.model).loss(images, targets)
+            return cast(_WithLosses, self.model).loss(images, *targets)
 
 
 def _shared(losses: _Losses) -> _Losses | DistributedDataParallel:
@@ -206,11 +206,12 @@ def _run_epoch(
     device = next(losses_of.parameters()).device
     sums: dict[str, Tensor] = {}
     count = 0
-    for images, targets in batches:
+    for images, *targets in batches:
         first = images.to(device, non_blocking=True, memory_format=torch.channels_last)
         schedule.optimizer.zero_grad(set_to_none=True)
         pieces = recipe.gradient_accumulation_steps
-        parts = _parts(first, targets.to(device, non_blocking=True), pieces)
+        rest = [each.to(device, non_blocking=True) for each in targets]
+        parts = _parts([first, *rest], pieces)
         for number, part in enumerate(parts, start=1):
             with _kept(losses_of, more=number < pieces):
                 losses = losses_of(*part)
@@ -238,16 +239,16 @@ def _kept(
     return nullcontext()
 
 
-def _parts(images: Tensor, targets: Tensor, count: int) -> Iterable[tuple[Tensor, Tensor]]:
+def _parts(batch: list[Tensor], count: int) -> Iterable[Sequence[Tensor]]:
     if count == 1:
-        return [(images, targets)]
-    if len(images) % count:
+        return [batch]
+    if len(batch[0]) % count:
         shared = " / devices" if processes() > 1 else ""
         raise UserError(
             f"gradient_accumulation_steps: expected a divisor of batch_size{shared} "
-            f"({len(images)}), got {count}; change one"
+            f"({len(batch[0])}), got {count}; change one"
         )
-    return zip(images.chunk(count), targets.chunk(count), strict=True)
+    return zip(*(each.chunk(count) for each in batch), strict=True)
 
 
 def _finite_means(sums: dict[str, Tensor], count: int) -> dict[str, float]:

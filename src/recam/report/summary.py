@@ -9,7 +9,7 @@ import pandas as pd
 
 from recam.io.records import read_metrics
 from recam.io.result_tables import read_table
-from recam.report.methods import ordered, parts_of
+from recam.report.methods import learned_saliency, ordered, parts_of
 from recam.report.style import STAGES, look_of
 
 NOTHING_SCORED = (
@@ -23,8 +23,10 @@ LOCALISATION = {
     "insertion": "Insertion (higher is better)",
     "deletion": "Deletion (lower is better)",
 }
-MARK = " †"  # of a method whose masks used saliency maps
+MARK = " †"  # of a method whose classifier or masks used saliency maps
+LEARNED = "learned"  # source of saliency maps: those of `folder`, in the training of a classifier
 SALIENCY = {
+    LEARNED: "classifiers learned from given maps of saliency",
     "folder": "masks are background where given maps of saliency are low",
     "ccam": "masks are background where CCAM's maps, learned without labels, are low",
 }
@@ -156,10 +158,11 @@ def results_table(metrics: Metrics, *, replicates: int) -> str:
     return "".join(lines + [f"\n{note}\n" for note in table.notes])
 
 
-def saliency_of(metrics: Metrics, method: str) -> str:
-    """The source of the saliency maps that a method's masks used; empty for none."""
+def saliency_of(metrics: Metrics, method: str) -> list[str]:
+    """The sources of the saliency maps that a method's classifier and masks used."""
     sources = [str(methods.get(method, {}).get("saliency", "")) for methods in metrics.values()]
-    return next(filter(None, sources), "")
+    learned = [LEARNED] * learned_saliency(method)
+    return list(dict.fromkeys([*learned, *filter(None, sources)]))
 
 
 def miou_lines(metrics: Metrics) -> list[str]:
@@ -198,7 +201,7 @@ def _localisation(cams: dict[str, dict[str, float | str]]) -> list[str]:
 def _saliency_notes(metrics: Metrics) -> list[str]:
     """A note for each source of saliency maps."""
     methods = {method: None for stage in metrics.values() for method in stage}
-    sources = dict.fromkeys(filter(None, (saliency_of(metrics, method) for method in methods)))
+    sources = dict.fromkeys(source for m in methods for source in saliency_of(metrics, m))
     return [f"{MARK.strip()} used saliency maps: {SALIENCY[source]}." for source in sources]
 
 
