@@ -354,14 +354,49 @@ def test_two_images_of_one_id_are_refused(photos):
 def test_a_folder_without_images_is_refused(photos):
     for image in (photos / "JPEGImages").iterdir():
         image.unlink()
-    words = "images in JPEGImages, in images or in the folder itself, found none"
-    assert words in refusal(photos)
+    assert "in JPEGImages, in images or in the folder itself, found none; move" in refusal(photos)
 
 
-def test_an_image_in_another_format_is_named(photos):
+def test_sub_folders_with_images_are_named_where_no_others_are(photos):
+    (photos / "JPEGImages").rename(photos / "cat")
+    assert "found none (sub-folders are not searched: cat/); move" in refusal(photos)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "words"),
+    [
+        ("IMG_1.jpg", "img_1.jpg", "; write the id as its file is named, img_1"),
+        ("IMG_1.jpg", "IMG_1.heic", "; convert IMG_1.heic to .jpg or .png"),
+    ],
+)
+def test_a_file_of_a_similar_name_is_named(photos, old, new, words):
+    (photos / "JPEGImages" / old).rename(photos / "JPEGImages" / new)
+    assert refusal(photos).endswith(words)
+
+
+@pytest.mark.parametrize("suffix", [".webp", ".bmp", ".tif", ".TIFF", ".gif", ".Jpg", ".jfif"])
+def test_every_usual_ending_is_an_image_in_any_case(photos, suffix):
     image = photos / "JPEGImages/IMG_1.jpg"
-    image.rename(image.with_suffix(".webp"))
-    assert refusal(photos).endswith("; convert IMG_1.webp to .jpg or .png")
+    image.rename(image.with_suffix(suffix))
+    (photos / "labels.csv").write_text(WIDE.replace("IMG_1", f"IMG_1{suffix}"))
+    link_collection(photos.parent / "data", collect(photos))
+    first = load_weak_split(photos.parent / "data", "train").images[0]
+    assert (first.name, first.resolve().name) == (f"IMG_1{suffix.lower()}", f"IMG_1{suffix}")
+
+
+def test_the_ending_of_a_mask_has_any_case(photos):
+    (photos / "SegmentationClass").mkdir()
+    Image.new("L", (12, 8)).save(photos / "SegmentationClass/IMG_1.PNG", "PNG")
+    link_collection(photos.parent / "data", collect(photos))
+    assert (photos.parent / "data/SegmentationClass/IMG_1.png").is_file()
+
+
+def test_hidden_files_of_a_mac_are_not_read(photos):
+    (photos / "ImageSets/Segmentation").mkdir(parents=True)
+    (photos / "ImageSets/Segmentation/train.txt").write_text("IMG_1\n")
+    for path in [path for path in photos.rglob("*") if path.is_file()]:
+        path.with_name(f"._{path.name}").write_bytes(b"\0\5\x16\7\xff")
+    assert collect(photos).splits == {"train": ("IMG_1",)}
 
 
 def test_auto_is_no_folder(tmp_path):

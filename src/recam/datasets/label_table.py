@@ -66,7 +66,7 @@ def id_named(text: str, ids_by_name: Mapping[str, str]) -> str:
 
 def _stem(name: str) -> str:
     suffix = PurePosixPath(name).suffix
-    return name.removesuffix(suffix) if suffix in IMAGE_SUFFIXES else name
+    return name.removesuffix(suffix) if suffix.lower() in IMAGE_SUFFIXES else name
 
 
 def _elsewhere(root: Path) -> str:
