@@ -19,7 +19,8 @@ from recam.catalogue.segmenters import load_segmenter
 from recam.core.errors import UserError
 from recam.core.labels import BACKGROUND, class_colours, class_names_with_background
 from recam.io.atomic import write_text
-from recam.io.images import IMAGE_SUFFIXES, read_image, write_image, write_mask
+from recam.io.images import read_image, write_image, write_mask
+from recam.io.opening import IMAGE_SUFFIXES, has_image_suffix, is_hidden
 from recam.pipeline.inference import shrunk_size
 from recam.pipeline.segmentation import masks_of_images
 from recam.refine.crf_masks import Crf
@@ -154,7 +155,7 @@ def _images_of(path: Path) -> list[Path]:
         return [path]
     if not path.is_dir():
         raise UserError(f"{path}: not found; pass images or folders of images")
-    found = sorted(p for p in path.iterdir() if p.suffix in IMAGE_SUFFIXES and _is_shown(p))
+    found = sorted(p for p in path.iterdir() if has_image_suffix(p.name) and _is_shown(p))
     if not found:
         endings = ", ".join(IMAGE_SUFFIXES)
         raise UserError(
@@ -164,7 +165,7 @@ def _images_of(path: Path) -> list[Path]:
 
 
 def _is_shown(path: Path) -> bool:
-    return not path.name.startswith(".") and path.is_file()
+    return not is_hidden(path.name) and path.is_file()
 
 
 def _claim(out: Path, classes: tuple[str, ...], images: dict[str, Path]) -> None:

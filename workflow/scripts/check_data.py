@@ -8,10 +8,11 @@ from typing import Annotated
 from _library import run
 
 from recam.catalogue.datasets import Sources, fill
-from recam.checks.report import write_report
+from recam.checks.report import Fault, write_report
 from recam.checks.rules import check_data
 from recam.core.errors import UserError
-from recam.data.layout import CLASSES, SPLITS
+from recam.data.layout import CHECKSUMS, CLASSES, SPLITS
+from recam.steps.own_folder import warnings_of_folder
 from recam.steps.params import check
 from recam.steps.paths import In, Optional, Out
 from recam.steps.preflight import errors_of, facts_of_layout, warnings_of
@@ -31,7 +32,7 @@ def main(paths: Paths) -> None:
     """Check the data set, write the report and print it; fail if there are errors."""
     with TemporaryDirectory() as temporary:
         data = _in_layout(paths.data, Path(temporary))
-        report = check_data(data)
+        report = check_data(data, more=_of_folder(paths.data))
         of_params = [] if report.errors or not paths.params else _findings(data, paths.params)
     write_report(report, paths.report)
     print("\n".join([report.markdown(), *of_params]))  # noqa: T201 the output of this command
@@ -57,6 +58,15 @@ def _in_layout(data: Path, temporary: Path) -> Path:
     sources = Sources(source=str(data), originals=temporary / "originals")
     fill(temporary / "data", "folder", sources, None)
     return temporary / "data"
+
+
+def _of_folder(data: Path) -> list[Fault]:
+    """Warnings about the files of a user's folder; none about the folder of the download step."""
+    is_downloaded = (data / CHECKSUMS).is_file()
+    try:
+        return [] if is_downloaded else warnings_of_folder(str(data), longest_side=None)
+    except UserError:  # a data set with faults: the report of its content lists them
+        return []
 
 
 if __name__ == "__main__":

@@ -4,37 +4,39 @@ Reading goes on after a fault, so that one run reports all of them.
 """
 
 import hashlib
-import io
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from functools import partial
+from io import BytesIO
 from multiprocessing.pool import ThreadPool
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 from jaxtyping import Bool, Int
-from PIL import ExifTags, Image, UnidentifiedImageError
+from PIL import Image
 
 from recam.checks.report import Fault
 from recam.core.errors import UserError
 from recam.core.labels import IGNORE, mask_id
+from recam.core.names import clean_id, quoted, reason_no_id
 from recam.data.layout import (
     CLASSES,
     IMAGES,
+    LABEL_CELLS,
     LABELS,
     MASKS,
     SPLITS,
     find_image,
+    label_cells,
     read_classes,
-    read_labels,
 )
+from recam.io.images import MASK_FORMATS, MASK_MODES, not_ids, upright_size
+from recam.io.opening import UPRIGHT, RefusedError, has_frames, opened, orientation
+from recam.io.rgb import is_deep, is_transparent, rgb_of
+from recam.io.tables import read_lines
 from recam.runtime.progress import progress
 from recam.runtime.threads import usable_cores
-
-MASK_MODES = {"P", "L"}  # accepted by read_mask
-TURNED = range(2, 9)  # EXIF orientations other than upright
 
 Labels = dict[str, Bool[np.ndarray, "K"]]
 
@@ -46,10 +48,12 @@ class ImageRecord:
     file: str  # relative to the data set's folder
     error: str = ""  # reason why it cannot be read; the fields below are then unset
     sha256: bytes = b""
-    size: tuple[int, int] = (0, 0)  # width, height
+    size: tuple[int, int] = (0, 0)  # width, height, upright
     mode: str = ""
-    transparent: bool = False
+    transparent: bool = False  # has pixels that are put on white
     turned: bool = False  # has an EXIF rotation
+    deep: bool = False  # has more than eight bits a channel
+    framed: bool = False  # the first of several frames
     pixels: Mapping[int, int] = field(
         default_factory=dict[int, int]
     )  # pixel count of each id of a mask
@@ -120,6 +124,19 @@ def take_inventory(root: Path) -> tuple[Inventory, list[Fault]]:
     return inventory, faults
 
 
+def header_record(file: str, image: Image.Image) -> ImageRecord:
+    """The properties of an opened image that its header tells; ``transparent`` if it has alpha."""
+    return ImageRecord(
+        file=file,
+        size=upright_size(image),
+        mode=image.mode,
+        transparent=image.has_transparency_data,
+        turned=orientation(image) != UPRIGHT,
+        deep=is_deep(image),
+        framed=has_frames(image),
+    )
+
+
 def file_of(split: str) -> str:
     """The file of a split, relative to the data set's folder."""
     return f"{SPLITS}/{split}.txt"
@@ -138,14 +155,20 @@ def _read_splits(root: Path, faults: list[Fault]) -> dict[str, tuple[str, ...]]:
     for path in sorted((root / SPLITS).glob("[!.]*.txt")):
         file = f"{SPLITS}/{path.name}"
         try:
-            lines = path.read_text(encoding="utf-8-sig").splitlines()
-        except (OSError, UnicodeDecodeError) as error:
-            faults.append(Fault.error(file, "the split cannot be read", _reason(error)))
+            counts = Counter(map(clean_id, read_lines(path).values()))
+        except UserError as error:
+            faults.append(Fault.error(file, "the split cannot be read", str(error)))
             continue
-        counts = Counter(line.strip() for line in lines if line.strip())
-        splits[path.stem] = tuple(counts)
+        unfit = {i: reason for i in counts if (reason := reason_no_id(i))}
+        splits[path.stem] = tuple(i for i in counts if i not in unfit)
         if not counts:
             faults.append(Fault.error(file, "the split is empty"))
+        faults += [
+            Fault.error(
+                file, "the split lists a name that cannot be an image id", f"{quoted(i)} {reason}"
+            )
+            for i, reason in unfit.items()
+        ]
         faults += [
             Fault.error(file, "the split lists an image twice", image_id)
             for image_id, count in counts.items()
@@ -160,27 +183,21 @@ def _read_labels(
     root: Path, classes: tuple[str, ...], faults: list[Fault]
 ) -> tuple[Labels, frozenset[str]]:
     """Labels of the valid rows, and the ids of all rows. Invalid rows become faults."""
-    path = root / LABELS
-    try:
-        table = read_labels(path, classes)
-    except UserError:
-        try:  # read as read_labels does
-            table = pd.read_csv(path, dtype={0: str, "id": str}, keep_default_na=False)
-        except (OSError, ValueError):
-            table = pd.DataFrame()
-        if list(table.columns) != ["id", *classes]:
-            raise
-        table = table.set_index("id")
-    rows = frozenset(table.index)
-    twice = table.index[table.index.duplicated()].unique()
+    table = label_cells(root / LABELS, classes)
+    labels: Labels = {}
+    invalid: list[Fault] = []
+    for number, (image_id, *cells) in zip(table.lines, table.rows, strict=True):
+        unlike = [(n, c) for n, c in zip(classes, cells, strict=True) if c not in LABEL_CELLS]
+        for name, cell in unlike:
+            detail = f"line {number}, image {image_id}, class {name}: {quoted(cell)}"
+            invalid.append(Fault.error(LABELS, "a label is neither 0 nor 1", detail))
+        if not unlike:
+            labels.setdefault(image_id, np.array([cell == "1" for cell in cells]))
+    rows = Counter(table.column("id"))
+    twice = [image_id for image_id, count in rows.items() if count > 1]
     faults += [Fault.error(LABELS, "an image has two rows", image_id) for image_id in twice]
-    other = (~table.isin([0, 1, "0", "1"])).to_numpy()
-    for row, column in np.argwhere(other):
-        value = str(table.iat[row, column])
-        detail = f"image {table.index[row]}, class {classes[column]}: {value!r}"
-        faults.append(Fault.error(LABELS, "a label is neither 0 nor 1", detail))
-    table = table[~other.any(axis=1) & ~table.index.duplicated()].astype(int).astype(bool)
-    return dict(zip(table.index, table.to_numpy(), strict=True)), rows
+    faults += invalid
+    return labels, frozenset(rows)
 
 
 def _read_pair(root: Path, image_id: str) -> tuple[ImageRecord | None, ImageRecord | None]:
@@ -192,42 +209,38 @@ def _read_pair(root: Path, image_id: str) -> tuple[ImageRecord | None, ImageReco
     except UserError:
         image = None
     return (
-        _record(root, image, with_ids=False) if image else None,
-        _record(root, mask, with_ids=True) if there else None,
+        _record(root, image, _image_record) if image else None,
+        _record(root, mask, _mask_record) if there else None,
     )
 
 
-def _record(root: Path, path: Path, *, with_ids: bool) -> ImageRecord:
+def _record(root: Path, path: Path, read: Callable[[str, BytesIO], ImageRecord]) -> ImageRecord:
     """Read a file once and decode it completely."""
     file = path.relative_to(root).as_posix()
     try:
-        content = path.read_bytes()
-        with Image.open(io.BytesIO(content)) as image:
-            image.load()
-            counts = image.histogram() if with_ids and image.mode in MASK_MODES else []
-            return ImageRecord(
-                file=file,
-                sha256=hashlib.sha256(content).digest(),
-                size=image.size,
-                mode=image.mode,
-                transparent=image.has_transparency_data,
-                turned=_orientation(image) in TURNED,
-                pixels={value: count for value, count in enumerate(counts) if count},
-            )
-    except Exception as error:  # decoders raise many types for corrupt files
-        return ImageRecord(file=file, error=_reason(error))
+        return read(file, BytesIO(path.read_bytes()))
+    except OSError as error:
+        return ImageRecord(file=file, error=error.strerror or str(error))
+    except UserError as error:
+        return ImageRecord(file=file, error=str(error))
 
 
-def _orientation(image: Image.Image) -> object:
-    try:
-        return image.getexif().get(ExifTags.Base.Orientation)
-    except Exception:  # an image with corrupt EXIF data is still readable
-        return None
+def _image_record(file: str, content: BytesIO) -> ImageRecord:
+    with opened(content) as image:
+        record = header_record(file, image)
+        rgb_of(image, content)  # decodes it, and refuses values without a rule
+        return replace(
+            record,
+            sha256=hashlib.sha256(content.getvalue()).digest(),
+            transparent=record.transparent and (record.deep or is_transparent(image)),
+        )
 
 
-def _reason(error: Exception) -> str:
-    if isinstance(error, UnidentifiedImageError):
-        return "unknown image format"  # Pillow's message holds a memory address
-    if isinstance(error, OSError) and error.strerror:
-        return error.strerror
-    return str(error) or type(error).__name__
+def _mask_record(file: str, content: BytesIO) -> ImageRecord:
+    with opened(content, formats=MASK_FORMATS, noun="mask") as mask:
+        if mask.mode in MASK_MODES and (words := not_ids(mask)):
+            raise RefusedError(words)
+        mask.load()
+        counts = mask.histogram() if mask.mode in MASK_MODES else []
+        pixels = {value: count for value, count in enumerate(counts) if count}
+        return ImageRecord(file=file, size=mask.size, mode=mask.mode, pixels=pixels)

@@ -4,13 +4,12 @@ Errors would stop training or make it learn nonsense. Warnings are unusual but m
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
 
 from recam.checks.inventory import (
-    MASK_MODES,
     ImageRecord,
     Inventory,
     file_of,
@@ -27,17 +26,34 @@ from recam.checks.report import (
 )
 from recam.core.labels import BACKGROUND, IGNORE, mask_id
 from recam.data.layout import CLASSES, IMAGES, LABELS
-from recam.io.images import IMAGE_SUFFIXES
+from recam.io.images import MASK_MODES
+from recam.io.opening import has_image_suffix, is_hidden
 
 SMALL = 32  # pixels; a shorter side leaves few cells after the network's strides
 ELONGATED = 5  # aspect ratio, longer side over shorter side
 GREY = {"1", "L", "LA", "La"}
 PALETTE = {"P", "PA"}
-BECOME_RGB = {"RGB", "RGBA", "RGBa", "RGBX", "CMYK", "YCbCr", *GREY, *PALETTE}
+NAMED = 10  # mask ids in a detail
+NO_IDS = "the mask is no palette or grey image of class ids; export ids instead of colours"
+BLACK_AND_WHITE = (
+    f"masks hold only 0 and {IGNORE}, which is ignored; write objects as the number of their "
+    "class, 1 for the first"
+)
 
 
-def check_data(root: Path) -> Report:
+TO_RGB = " and is converted to RGB"
+TURNED = "the image has an EXIF rotation and is turned upright; its mask must be upright, too"
+CONVERSIONS = {
+    "is transparent": " and is put on white",
+    "has 16 bits a channel": "; the bits in use are scaled to 8",
+    "has several frames": ", of which the first is used",
+}
+
+
+def check_data(root: Path, *, more: Iterable[Fault] = ()) -> Report:
     """Check the tables and every image and mask of the splits of the data set folder ``root``.
+
+    The report also lists the faults ``more``, found in the files from which it was made.
 
     Raises UserError only if no report is possible: classes.txt or labels.csv is missing or
     unreadable, or their classes differ.
@@ -45,7 +61,7 @@ def check_data(root: Path) -> Report:
     data, faults = take_inventory(root)
     for rule in RULES:
         faults += rule(data)
-    return _report(data, tuple(faults))
+    return _report(data, (*faults, *more))
 
 
 def _report(data: Inventory, faults: tuple[Fault, ...]) -> Report:
@@ -95,7 +111,7 @@ def _unnamed(data: Inventory) -> Iterator[Fault]:
     named = data.splits_of()
     files: dict[str, list[str]] = defaultdict(list)
     for name in data.files:
-        if Path(name).suffix in IMAGE_SUFFIXES and not name.startswith("."):
+        if has_image_suffix(name) and not is_hidden(name):
             files[Path(name).stem].append(name)
     for image_id, names in files.items():
         if image_id not in named:
@@ -129,35 +145,44 @@ def _images(data: Inventory) -> Iterator[Fault]:
     for image in data.images.values():
         if image.error:
             yield Fault.error(image.file, "the image cannot be read", image.error)
-        elif image.mode not in BECOME_RGB:
-            words = "the image is not 8-bit RGB, grey, palette or CMYK"
-            yield Fault.error(image.file, words, f"mode {image.mode}")
         else:
-            yield from _colour_warnings(image)
+            yield from conversion_warnings(image)
             yield from _shape_warnings(image)
 
 
-def _colour_warnings(image: ImageRecord) -> Iterator[Fault]:
+def conversion_warnings(image: ImageRecord) -> Iterator[Fault]:
+    """Warnings about all that changes when an image becomes upright 8-bit RGB."""
     kinds = {
         "is grey": image.mode in GREY,
         "is CMYK": image.mode == "CMYK",
         "has a palette": image.mode in PALETTE,
         "is transparent": image.transparent,
+        "has 16 bits a channel": image.deep,
+        "has several frames": image.framed,
     }
     for kind, found in kinds.items():
         if found:
-            yield Fault.warning(image.file, f"the image {kind} and is converted to RGB")
+            yield Fault.warning(image.file, f"the image {kind}{CONVERSIONS.get(kind, TO_RGB)}")
+    if image.turned:
+        yield Fault.warning(image.file, TURNED)
 
 
 def _shape_warnings(image: ImageRecord) -> Iterator[Fault]:
     shorter, longer = sorted(image.size)
     size = f"{image.size[0]} x {image.size[1]}"
-    if image.turned:
-        yield Fault.warning(image.file, "the image has an EXIF rotation, which is not applied")
     if shorter < SMALL:
         yield Fault.warning(image.file, f"the image has a side shorter than {SMALL} pixels", size)
     if longer > ELONGATED * shorter:
         yield Fault.warning(image.file, f"the image has an aspect ratio above {ELONGATED}", size)
+
+
+def _black_and_white(data: Inventory) -> Iterator[Fault]:
+    """Masks of editors that write objects as 255, although images are labelled."""
+    masks = {i: mask for i, mask in data.masks.items() if mask.pixels}
+    white = [mask.file for mask in masks.values() if set(mask.pixels) == {BACKGROUND, IGNORE}]
+    is_labelled = any(i in data.labels and data.labels[i].any() for i in masks)
+    if white and is_labelled and not any(set(m.pixels) - {0, IGNORE} for m in masks.values()):
+        yield Fault.error(white[0], BLACK_AND_WHITE, f"{len(white)} of {len(masks)} masks")
 
 
 def _masks(data: Inventory) -> Iterator[Fault]:
@@ -167,15 +192,14 @@ def _masks(data: Inventory) -> Iterator[Fault]:
         if mask.error:
             yield Fault.error(mask.file, "the mask cannot be read", mask.error)
         elif mask.mode not in MASK_MODES:
-            yield Fault.error(
-                mask.file, "the mask is not a palette or grey image", f"mode {mask.mode}"
-            )
+            yield Fault.error(mask.file, NO_IDS, f"mode {mask.mode}")
         elif image and not image.error and image.size != mask.size:
             (width, height), (w, h) = mask.size, image.size
             detail = f"mask {width} x {height}, image {w} x {h}"
             yield Fault.error(mask.file, "the mask and its image differ in size", detail)
         elif beyond:
-            detail = f"{', '.join(map(str, beyond))}; expected 0 to {len(data.classes)} or {IGNORE}"
+            ids = ", ".join(map(str, beyond[:NAMED])) + ", ..." * (len(beyond) > NAMED)
+            detail = f"{ids}; expected 0 to {len(data.classes)} or {IGNORE}"
             yield Fault.error(mask.file, "the mask has ids beyond the classes", detail)
         else:
             yield from _label_warnings(data, image_id, mask)
@@ -246,4 +270,13 @@ def _leaks(data: Inventory, ids: list[str], named: Mapping[str, list[str]]) -> I
             yield Fault.warning(data.images[image_id].file, words, f"same as {other}")
 
 
-RULES = (_missing, _unnamed, _unlabelled, _images, _masks, _same, unlearnable_labels)
+RULES = (
+    _missing,
+    _unnamed,
+    _unlabelled,
+    _images,
+    _masks,
+    _black_and_white,
+    _same,
+    unlearnable_labels,
+)

@@ -51,7 +51,7 @@ def link_collection(root: Path, collection: Collection) -> None:
     for folder, files in ((IMAGES, collection.images), (MASKS, collection.masks)):
         (root / folder).mkdir(parents=True, exist_ok=True)
         for image_id, file in files.items():
-            link_file(root / folder / f"{image_id}{file.suffix}", file, home=root.parent)
+            link_file(root / folder / f"{image_id}{file.suffix.lower()}", file, home=root.parent)
     if collection.boxes:
         write_boxes(root / MASKS / BOXES, collection.boxes, collection.classes)
     for split, ids in collection.splits.items():

@@ -4,16 +4,18 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
-from PIL import ExifTags, Image, ImageOps
+from PIL import Image
 
 from recam.core.errors import UserError
 from recam.data.boxes import BoxesOfImage
 from recam.data.layout import IMAGES, MASKS
 from recam.io.atomic import replacing
-from recam.io.images import DEEP_MODES, UNREADABLE, read_mask, write_mask
+from recam.io.images import image_size, read_mask, upright_size, write_mask
+from recam.io.opening import UPRIGHT, opened, orientation
+from recam.io.rgb import is_deep, rgb_of, turned_upright
 from recam.runtime.progress import progress
 
-UPRIGHT, SIDEWAYS = 1, 5  # EXIF orientations: none; from 5 on, width and height are swapped
+SMOOTH = {"RGB", "L"}  # modes that are shrunk before they become RGB
 UNLIMITED = 1_000_000  # pixels, longer than any image
 
 Files = dict[str, Path]
@@ -42,17 +44,14 @@ def fitting(
     return images, masks
 
 
-def upright_size(image: Image.Image) -> Size:
-    """Width and height of an opened image after its EXIF rotation."""
-    turned = image.getexif().get(ExifTags.Base.Orientation, UPRIGHT)
-    width, height = image.size
-    return (height, width) if turned >= SIDEWAYS else (width, height)
+def needs_copy(image: Image.Image, *, longest_side: int) -> bool:
+    """Whether an opened image is rotated by EXIF or longer than ``longest_side`` pixels."""
+    return orientation(image) != UPRIGHT or max(image.size) > longest_side
 
 
 def rescaled_boxes(boxes: BoxesOfImage, *, image: Path, copy: Path) -> BoxesOfImage:
     """The boxes of an upright image, in pixels of its copy from ``fitting``."""
-    with Image.open(image) as original, Image.open(copy) as small:
-        (width, height), (new_width, new_height) = upright_size(original), small.size
+    (height, width), (new_height, new_width) = image_size(image), image_size(copy)
     factors = np.tile([new_width / width, new_height / height], 2)
     return {class_index: of_class * factors for class_index, of_class in boxes.items()}
 
@@ -64,19 +63,28 @@ def _copied(file: Path, copy: Path, *, longest_side: int) -> tuple[Size, Size] |
     ``recam.checks``.
     """
     try:
-        with Image.open(file) as image:
-            turned = image.getexif().get(ExifTags.Base.Orientation, UPRIGHT)
-            whole = upright_size(image)
-            is_deep = image.mode.startswith(DEEP_MODES)
-            if is_deep or (turned == UPRIGHT and max(whole) <= longest_side):
+        with opened(file) as image:
+            if not needs_copy(image, longest_side=longest_side):
                 return None
-            image.thumbnail((longest_side, longest_side), Image.Resampling.BICUBIC)
-            upright = ImageOps.exif_transpose(image).convert("RGB")
-    except UNREADABLE:
+            whole, turned = upright_size(image), orientation(image)
+            upright = turned_upright(_shrunk(image, file, longest_side), turned=turned)
+    except UserError:
         return None
     with replacing(copy) as temporary:
         upright.save(temporary, format="PNG", exif=b"")
     return whole, upright.size
+
+
+def _shrunk(image: Image.Image, file: Path, longest_side: int) -> Image.Image:
+    """The image as RGB, at most ``longest_side`` pixels long."""
+    mode = image.mode
+    if image.mode not in SMOOTH or is_deep(image) or image.has_transparency_data:
+        image = rgb_of(image, file)  # shrunk as colours, not as indices of a palette
+    image.thumbnail((longest_side, longest_side), Image.Resampling.BICUBIC)
+    colours = image.convert("RGB")
+    if mode != "RGB":  # a profile of other colours
+        colours.info.pop("icc_profile", None)
+    return colours
 
 
 def _resized(mask: Path, copy: Path, whole: Size, small: Size) -> bool:

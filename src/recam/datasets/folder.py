@@ -8,9 +8,9 @@ my_photos/SegmentationClass/*.png optional: ground truth of some or all images
 my_photos/SegmentationClass/boxes.csv   optional: boxes of some or all images
 """
 
-import glob
 import io
 import re
+import unicodedata
 from dataclasses import replace
 from pathlib import Path
 
@@ -23,9 +23,11 @@ from recam.data.boxes import BOXES, read_boxes
 from recam.data.layout import CLASSES, IMAGES, LABELS, MASKS, SPLITS, read_classes, read_split
 from recam.datasets.collection import Collection, folder_of
 from recam.datasets.copies import Files, fitting, rescaled_boxes
-from recam.io.images import IMAGE_SUFFIXES
+from recam.io.opening import IMAGE_SUFFIXES, has_image_suffix, is_hidden
 
 LABEL_SEPARATORS = "[;|,]"  # in a cell of the column `labels`
+
+NAMED = 3  # sub-folders in a message
 
 Labels = dict[str, Bool[np.ndarray, "K"]]
 
@@ -54,7 +56,7 @@ def list_folder(source: str) -> Collection:
             f"{root / LABELS}: expected a row for each id of {SPLITS}, {len(unlabelled)} are "
             f"missing (first: {unlabelled[0]}); add the rows, or write these ids without a suffix"
         )
-    masks = {image_id: root / MASKS / f"{image_id}.png" for image_id in used}
+    masks = _masks(root)
     boxes = read_boxes(root / MASKS / BOXES, classes)
     foreign = [image_id for image_id in boxes if image_id not in labels]
     if foreign:
@@ -67,7 +69,7 @@ def list_folder(source: str) -> Collection:
         splits=splits,
         images={image_id: images[image_id] for image_id in used},
         labels={image_id: labels[image_id] for image_id in used},
-        masks={image_id: mask for image_id, mask in masks.items() if mask.is_file()},
+        masks={image_id: masks[image_id] for image_id in used if image_id in masks},
         boxes={image_id: boxes[image_id] for image_id in used if image_id in boxes},
     )
 
@@ -185,7 +187,7 @@ def _images(root: Path) -> Files:
             continue
         images: Files = {}
         for file in sorted(folder.iterdir()):
-            if file.suffix not in IMAGE_SUFFIXES or file.name.startswith("."):
+            if not has_image_suffix(file.name) or is_hidden(file.name):
                 continue
             if file.stem in images:
                 raise UserError(
@@ -195,25 +197,54 @@ def _images(root: Path) -> Files:
         if images:
             return images
     raise UserError(
-        f"{root}: expected .jpg, .jpeg or .png images in {IMAGES}, in images or in the folder "
-        "itself, found none; move or convert them (other subfolders are not searched)"
+        f"{root}: expected images ({', '.join(IMAGE_SUFFIXES)}) in {IMAGES}, in images or in the "
+        f"folder itself, found none{_elsewhere(root)}; move or convert them"
     )
 
 
+def _masks(root: Path) -> Files:
+    """Masks <id>.png by id, with the ending in any case."""
+    files = sorted((root / MASKS).iterdir()) if (root / MASKS).is_dir() else []
+    named = [file for file in files if file.suffix.lower() == ".png" and not is_hidden(file.name)]
+    return {file.stem: file for file in named if file.is_file() or file.is_symlink()}
+
+
+def _elsewhere(root: Path) -> str:
+    """The sub-folders that hold images, in words."""
+    folders = [path for path in sorted(root.iterdir()) if path.is_dir() and _has_images(path)]
+    names = ", ".join(f"{folder.name}/" for folder in folders[:NAMED])
+    return f" (sub-folders are not searched: {names})" if folders else ""
+
+
+def _has_images(folder: Path) -> bool:
+    return any(has_image_suffix(file.name) for file in folder.iterdir())
+
+
 def _remedy(root: Path, image_id: str) -> str:
-    """How to make the file of an id usable, with the file of another suffix if there is one."""
+    """How to make the file of an id usable, with a file of a similar name if there is one."""
     folders = (root / IMAGES, root / "images", root)
-    names = [file.name for folder in folders for file in folder.glob(f"{glob.escape(image_id)}.*")]
+    files = [file for folder in folders if folder.is_dir() for file in sorted(folder.iterdir())]
+    names = [file.name for file in files if file.stem == image_id and file.is_file()]
     if names:
         return f"convert {names[0]} to .jpg or .png"
+    similar = [file.stem for file in files if _plain(file.stem) == _plain(image_id)]
+    if similar:
+        return f"write the id as its file is named, {similar[0]}"
+    if "/" in image_id and (root / image_id).parent.is_dir():
+        return f"move the images of sub-folders into {IMAGES}, and write ids without a folder"
     return "correct the id, which is the file name without .jpg, .jpeg or .png"
+
+
+def _plain(name: str) -> str:
+    """A name without the differences that file systems and spreadsheets make: case, accents."""
+    return unicodedata.normalize("NFC", name).casefold().strip()
 
 
 def _splits(root: Path) -> dict[str, tuple[str, ...]]:
     return {
-        path.stem: read_split(root, path.stem) for path in sorted((root / SPLITS).glob("*.txt"))
+        path.stem: read_split(root, path.stem) for path in sorted((root / SPLITS).glob("[!.]*.txt"))
     }
 
 
 def _without_suffix(name: str) -> str:
-    return Path(name).stem if Path(name).suffix in IMAGE_SUFFIXES else name
+    return Path(name).stem if has_image_suffix(name) else name

@@ -5,58 +5,49 @@ from pathlib import Path
 
 import numpy as np
 from jaxtyping import UInt8
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
 from recam.core.errors import UserError
 from recam.core.labels import IGNORE, MAX_CLASSES, class_colours
 from recam.io.atomic import replacing
+from recam.io.opening import SIDEWAYS, UPRIGHT, RefusedError, opened, orientation
+from recam.io.rgb import raw_modes, rgb_of, turned_upright
 from recam.io.seals import check_png
 
-# Pillow's exceptions for files that are damaged, no image, or far too large.
-UNREADABLE = (
-    OSError,
-    SyntaxError,
-    ValueError,
-    UnidentifiedImageError,
-    Image.DecompressionBombError,
-)
 GREY_MODE = "L"  # of Pillow: eight bits, no colour
-DEEP_MODES = ("I", "F")  # first letters of Pillow's modes with more than eight bits a channel
+MASK_MODES = {"P", "L"}  # of a mask
+MASK_FORMATS = ("PNG",)  # others change ids, or cannot be linked as <id>.png
 REDUCTIONS = (1, 2, 4, 8)  # of a JPEG while it is decoded
-IMAGE_SUFFIXES = (".jpg", ".png", ".jpeg", ".JPG", ".JPEG", ".PNG")
 
 
 def read_image(
     path: Path, *, at_least: tuple[int, int] | None = None
 ) -> UInt8[np.ndarray, "H W 3"]:
-    """An image as uint8 RGB, in its stored orientation: EXIF rotation is not applied.
+    """An image as uint8 RGB, upright: EXIF rotation is applied. Other modes as in ``rgb_of``.
 
-    Grey, CMYK and palette images become RGB; transparency is dropped. With ``at_least`` (height,
-    width) a JPEG is decoded at 1/2, 1/4 or 1/8 of its size if that keeps twice ``at_least``, as in
-    Pillow's thumbnails; ``resized`` continues from there. Raises UserError for an unreadable file
-    and for more than eight bits a channel, which Pillow would cut off.
+    With ``at_least`` (height, width) a JPEG is decoded at 1/2, 1/4 or 1/8 of its size if that keeps
+    twice ``at_least``, as in Pillow's thumbnails; ``resized`` continues from there. Raises
+    UserError for a file that cannot be read.
     """
-    try:
-        with Image.open(path) as image:
-            if image.mode.startswith(DEEP_MODES):
-                raise UserError(
-                    f"{path}: expected eight bits a channel, got mode {image.mode}; convert it"
-                )
-            if at_least:
-                height, width = at_least
-                image.draft(None, (2 * width, 2 * height))  # does nothing to other formats
-            return np.array(image.convert("RGB"))  # a writable copy
-    except UNREADABLE as error:
-        raise UserError(f"{path}: not a readable image ({error}); replace or remove it") from error
+    with opened(path) as image:
+        turned = orientation(image)
+        if at_least:
+            height, width = at_least if turned < SIDEWAYS else at_least[::-1]
+            image.draft(None, (2 * width, 2 * height))  # does nothing to other formats
+        return np.array(turned_upright(rgb_of(image, path), turned=turned))  # a writable copy
 
 
 def image_size(path: Path) -> tuple[int, int]:
-    """Height and width in pixels, from the file header. Raises UserError for an unreadable file."""
-    try:
-        with Image.open(path) as image:
-            return image.height, image.width
-    except UNREADABLE as error:
-        raise UserError(f"{path}: not a readable image ({error}); replace or remove it") from error
+    """Height and width in pixels of the upright image, from the file header. Raises UserError."""
+    with opened(path) as image:
+        width, height = upright_size(image)
+        return height, width
+
+
+def upright_size(image: Image.Image) -> tuple[int, int]:
+    """Width and height of an opened image after its EXIF rotation."""
+    width, height = image.size
+    return (height, width) if orientation(image) >= SIDEWAYS else (width, height)
 
 
 def resized(
@@ -88,31 +79,35 @@ def write_image(path: Path, image: UInt8[np.ndarray, "H W 3"]) -> None:
 def read_mask(path: Path) -> UInt8[np.ndarray, "H W"]:
     """Read the uint8 ids of a palette or grey PNG. Raises UserError for any other file."""
     check_png(path, missing="mask not found; add it, or remove its id from the split")
-    try:
-        with Image.open(path) as image:
-            if image.mode not in {"P", "L"}:
-                raise UserError(
-                    f"{path}: expected a palette or grey PNG of class ids, got mode {image.mode}; "
-                    "convert it"
-                )
-            return np.array(image)
-    except UNREADABLE as error:
-        raise UserError(f"{path}: not a readable mask ({error}); replace it") from error
+    with opened(path, formats=MASK_FORMATS, noun="mask") as image:
+        if words := not_ids(image):
+            raise RefusedError(words)
+        return np.array(image)
+
+
+def not_ids(image: Image.Image) -> str:
+    """Why the pixels of an opened PNG are no class ids; empty if they may be."""
+    if image.mode not in MASK_MODES:
+        return (
+            f"expected a palette or grey PNG of class ids, got mode {image.mode}; export class ids "
+            "instead of colours or deeper values"
+        )
+    if image.mode == GREY_MODE and raw_modes(image)[:1] != [GREY_MODE]:
+        return "expected 8 bits a pixel in a grey PNG of class ids, got fewer; save it with 8 bits"
+    if orientation(image) != UPRIGHT:
+        return "expected a mask without EXIF rotation, got one; save it upright"
+    return ""
 
 
 def read_saliency(path: Path) -> UInt8[np.ndarray, "H W"]:
     """Read an 8-bit grey map, 0 to 255. Raises UserError for any other file."""
     check_png(path, missing="saliency map not found; add it")
-    try:
-        with Image.open(path) as image:
-            if image.mode != GREY_MODE:
-                raise UserError(
-                    f"{path}: expected an 8-bit grey PNG of saliency, got mode {image.mode}; "
-                    "convert it"
-                )
-            return np.array(image)
-    except UNREADABLE as error:
-        raise UserError(f"{path}: not a readable saliency map ({error}); replace it") from error
+    with opened(path, noun="saliency map") as image:
+        if image.mode != GREY_MODE:
+            raise RefusedError(
+                f"expected an 8-bit grey PNG of saliency, got mode {image.mode}; convert it"
+            )
+        return np.array(image)
 
 
 def check_saliency(

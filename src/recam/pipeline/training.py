@@ -71,7 +71,7 @@ class EpochLoss:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _State:
     curve: list[EpochLoss]
-    parts: dict[str, dict]  # state dicts of network, optimizer and schedule
+    parts: dict  # state dicts of network, optimizer and schedule, by name
 
 
 def train(
