@@ -20,6 +20,7 @@ report: "workflow/report/first_page.rst"
 
 NUMBERS = check_params()
 BEFORE = {}  # Snakemake's records of outputs that were there when the run began
+atexit.register(record_what_is_left)
 check_source(NUMBERS)
 
 # GPUs that a step requests. On one machine the number of GPUs limits the steps that run at once.
@@ -70,7 +71,6 @@ wildcard_constraints:
 
 rule download:
     input:
-        script="workflow/scripts/download.py",
         code=code("download"),
         originals=ancient(own_folders()),
     # Real images and the user's maps stay in place: `data` holds links to them, and DVC keeps only
@@ -95,15 +95,17 @@ rule download:
         download=section("download"),
         seen=seen(own_folders()),
     shell:
-        "python {input.script} --data data --check {output.check} --log {log} {params.download}"
+        "python workflow/scripts/download.py --data data --check {output.check} --log {log} {params.download}"
 
 
 # Of all ready steps the one with the most work after it starts first, by its `priority`.
 rule train_cam:
     input:
-        script="workflow/scripts/train_cam.py",
         code=code("train_cam"),
+        weights=ancient(weights_file("train_cam")),
         weak=WEAK,
+        saliency=ancient(saliency_to_learn()),
+        saliency_manifest=saliency_to_learn(".sha256"),
     output:
         checkpoint="results/seed{seed}/{method}/classifier.pt",
         curve="results/seed{seed}/{method}/classifier_curve.csv",
@@ -119,11 +121,13 @@ rule train_cam:
         gpu=GPU,
     params:
         train_cam=section("train_cam"),
+        seen=contents(weights_file("train_cam")),
         machine__device=config["machine"]["device"],
         machine__devices=config["machine"]["devices"],
         machine__precision=config["machine"]["precision"],
     shell:
-        "python {input.script} --data data --checkpoint {output.checkpoint} --curve {output.curve}"
+        "python workflow/scripts/train_cam.py --data data --saliency_maps {input.saliency}"
+        " --checkpoint {output.checkpoint} --curve {output.curve}"
         " --log {log} --method {wildcards.method} --random_seed {wildcards.seed}"
         " --device {params.machine__device} --devices {params.machine__devices}"
         " --precision {params.machine__precision} {params.train_cam}"
@@ -131,10 +135,11 @@ rule train_cam:
 
 rule train_recam:
     input:
-        script="workflow/scripts/train_recam.py",
         code=code("train_recam"),
         weak=WEAK,
         cam=classifier_of_stage_one,
+        saliency=ancient(saliency_to_learn()),
+        saliency_manifest=saliency_to_learn(".sha256"),
     output:
         checkpoint="results/seed{seed}/{method}/classifier.pt",
         curve="results/seed{seed}/{method}/classifier_curve.csv",
@@ -152,14 +157,14 @@ rule train_recam:
         train_recam=section("train_recam"),
         machine=section("machine"),
     shell:
-        "python {input.script} --data data --cam {input.cam} --checkpoint {output.checkpoint}"
+        "python workflow/scripts/train_recam.py --data data --cam {input.cam}"
+        " --saliency_maps {input.saliency} --checkpoint {output.checkpoint}"
         " --curve {output.curve} --log {log} --method {wildcards.method}"
         " --random_seed {wildcards.seed} {params.machine} {params.train_recam}"
 
 
 rule make_clusters:
     input:
-        script="workflow/scripts/make_clusters.py",
         code=code("make_clusters"),
         weak=WEAK,
         checkpoint=classifier_of_method,
@@ -179,14 +184,13 @@ rule make_clusters:
         make_clusters=section("make_clusters"),
         machine=section("machine"),
     shell:
-        "python {input.script} --data data --checkpoint {input.checkpoint}"
+        "python workflow/scripts/make_clusters.py --data data --checkpoint {input.checkpoint}"
         " --prototypes {output.clusters} --log {log} --method {wildcards.method}"
         " --random_seed {wildcards.seed} {params.machine} {params.make_clusters}"
 
 
 rule make_cams:
     input:
-        script="workflow/scripts/make_cams.py",
         code=code("make_cams"),
         weak=WEAK,
         checkpoint=classifier_of_method,
@@ -206,7 +210,7 @@ rule make_cams:
         make_cams=section("make_cams"),
         machine=section("machine"),
     shell:
-        "python {input.script} --data data --checkpoint {input.checkpoint}"
+        "python workflow/scripts/make_cams.py --data data --checkpoint {input.checkpoint}"
         " --prototypes {input.clusters} --cams {output.cams} --manifest {output.manifest} --log {log}"
         " --method {wildcards.method} {params.machine} {params.make_cams}"
 
@@ -214,8 +218,8 @@ rule make_cams:
 # Only with `make_pseudo.saliency: ccam`: maps of objects for all methods, learned without labels.
 rule train_saliency:
     input:
-        script="workflow/scripts/train_saliency.py",
         code=code("train_saliency"),
+        weights=ancient(weights_file("train_cam")),
         weak=WEAK,
     output:
         checkpoint="results/seed{seed}/saliency/ccam.pt",
@@ -232,13 +236,14 @@ rule train_saliency:
         gpu=GPU,
     params:
         train_saliency=section("train_saliency"),
+        seen=contents(weights_file("train_cam")),
         train_cam__backbone=config["train_cam"]["backbone"],
         train_cam__weights=config["train_cam"]["weights"],
         train_cam__output_stride=config["train_cam"]["output_stride"],
         make_cams__split=config["make_cams"]["split"],
         machine=section("machine"),
     shell:
-        "python {input.script} --data data --checkpoint {output.checkpoint}"
+        "python workflow/scripts/train_saliency.py --data data --checkpoint {output.checkpoint}"
         " --curve {output.curve} --maps {output.maps} --manifest {output.manifest} --log {log}"
         " --random_seed {wildcards.seed} --split {params.make_cams__split}"
         " --backbone {params.train_cam__backbone} --weights {params.train_cam__weights}"
@@ -248,8 +253,8 @@ rule train_saliency:
 # Writes a placeholder if the refiner needs no network, so that all refiners share one graph.
 rule train_irn:
     input:
-        script="workflow/scripts/train_irn.py",
         code=code("train_irn"),
+        weights=ancient(weights_file("train_irn")),
         weak=WEAK,
         cams=ancient("results/seed{seed}/{method}/cams"),
         cams_manifest="results/seed{seed}/{method}/cams.sha256",
@@ -266,17 +271,17 @@ rule train_irn:
         gpu=GPU,
     params:
         train_irn=section("train_irn"),
+        seen=contents(weights_file("train_irn")),
         make_pseudo__refiner=config["make_pseudo"]["refiner"],
         machine=section("machine"),
     shell:
-        "python {input.script} --data data --cams {input.cams} --checkpoint {output.checkpoint}"
+        "python workflow/scripts/train_irn.py --data data --cams {input.cams} --checkpoint {output.checkpoint}"
         " --curve {output.curve} --log {log} --random_seed {wildcards.seed}"
         " --refiner {params.make_pseudo__refiner} {params.machine} {params.train_irn}"
 
 
 rule make_pseudo:
     input:
-        script="workflow/scripts/make_pseudo.py",
         code=code("make_pseudo"),
         weak=WEAK,
         cams=ancient("results/seed{seed}/{method}/cams"),
@@ -305,7 +310,7 @@ rule make_pseudo:
         make_pseudo=section("make_pseudo"),
         machine=section("machine"),
     shell:
-        "python {input.script} --data data --cams {input.cams} --irn {input.irn}"
+        "python workflow/scripts/make_pseudo.py --data data --cams {input.cams} --irn {input.irn}"
         " --saliency_maps {input.saliency}"
         " --masks {output.masks} --scores {output.scores} --manifest {output.manifest}"
         " --cut {output.cut} --picture {output.picture} --log {log} {params.machine} {params.make_pseudo}"
@@ -313,8 +318,8 @@ rule make_pseudo:
 
 rule train_seg:
     input:
-        script="workflow/scripts/train_seg.py",
         code=code("train_seg"),
+        weights=ancient(weights_file("train_seg")),
         weak=WEAK,
         masks=ancient(masks_to_train_on),
         masks_manifest=lambda wildcards: f"{masks_to_train_on(wildcards)}.sha256",
@@ -332,16 +337,16 @@ rule train_seg:
         gpu=GPU,
     params:
         train_seg=section("train_seg"),
+        seen=contents(weights_file("train_seg")),
         machine=section("machine"),
     shell:
-        "python {input.script} --data data --masks {input.masks} --classifier {input.classifier}"
+        "python workflow/scripts/train_seg.py --data data --masks {input.masks} --classifier {input.classifier}"
         " --checkpoint {output.checkpoint} --curve {output.curve} --log {log}"
         " --random_seed {wildcards.seed} {params.machine} {params.train_seg}"
 
 
 rule evaluate:
     input:
-        script="workflow/scripts/evaluate.py",
         code=code("evaluate"),
         weak=WEAK,
         truth=TRUTH,
@@ -379,7 +384,7 @@ rule evaluate:
         evaluate=section("evaluate"),
         machine=section("machine"),
     shell:
-        "python {input.script} --data data --truth {input.truth} --checkpoint {input.checkpoint}"
+        "python workflow/scripts/evaluate.py --data data --truth {input.truth} --checkpoint {input.checkpoint}"
         " --classifier {input.classifier} --cams {input.cams} --scores {input.scores} --cut {input.cut}"
         " --pseudo {input.pseudo} --cam_pseudo {input.cam_pseudo}"
         " --predictions {output.predictions}"
@@ -390,7 +395,6 @@ rule evaluate:
 
 rule summarize:
     input:
-        script="workflow/scripts/summarize.py",
         code=code("summarize"),
         weak=WEAK,
         truth=TRUTH,
@@ -423,7 +427,7 @@ rule summarize:
     params:
         summarize=section("summarize"),
     shell:
-        "python {input.script} --data data --truth {input.truth} --runs {input.runs}"
+        "python workflow/scripts/summarize.py --data data --truth {input.truth} --runs {input.runs}"
         " --metrics {output.metrics} --table {output.table} --trust {output.trust}"
         " --picture {output.picture}"
         " --plots {output.plots} --log {log} {params.summarize}"
@@ -431,7 +435,6 @@ rule summarize:
 
 rule draw:
     input:
-        script="workflow/scripts/draw.py",
         code=code("draw"),
         weak=WEAK,
         truth=TRUTH,
@@ -461,7 +464,7 @@ rule draw:
     params:
         draw=section("draw"),
     shell:
-        "python {input.script} --data data --truth {input.truth} --runs {input.runs}"
+        "python workflow/scripts/draw.py --data data --truth {input.truth} --runs {input.runs}"
         " --picture {input.picture} --answer {output.answer}"
         " --figures {output.maps} {output.pseudo} {output.segmentation} {output.curves}"
         " {output.errors} --log {log} {params.draw}"
@@ -521,6 +524,7 @@ rule all:
 
 onstart:
     check_networks(NUMBERS)
+    UNRECORDED.touch()
     warn_of_source(NUMBERS)
     BEFORE.update(previous.keep(workflow))
 

@@ -10,8 +10,9 @@ from torch import Tensor
 from torch.nn import functional
 
 from recam.core.labels import IGNORE
+from recam.data.augmentation import Augmentation
 from recam.data.layout import WeakSplit
-from recam.data.loading import Augmentation, pixels_of
+from recam.data.loading import pixels_of
 from recam.io.checkpoints import ModelConfig
 from recam.io.images import read_image, write_mask
 

@@ -23,6 +23,7 @@ from commands import command, seconds_of
 
 from recam.catalogue.names import REFINERS, needs_irn
 from recam.data.layout import MASKS, load_weak_split
+from recam.io.atomic import write_manifest
 from recam.pipeline.evaluation import GroundTruth, score_maps
 from recam.pipeline.pseudo_masks import score_histogram, yen_threshold
 
@@ -95,7 +96,7 @@ class Work:
         for image_id in ids:
             name = f"{image_id}.npz"
             (self.folder / "cams" / name).symlink_to((self.run / "cams" / name).resolve())
-        (self.folder / "cams.sha256").write_text("chosen")
+        write_manifest(self.folder / "cams.sha256", [self.folder / "cams"])
 
     def train_irn(self) -> float:
         """Train; the seconds."""

@@ -14,8 +14,9 @@ from recam.catalogue.methods import make_classifier
 from recam.catalogue.refiners import make_irn
 from recam.catalogue.segmenters import make_segmenter
 from recam.core.labels import IGNORE
+from recam.data.augmentation import Augmentation
 from recam.data.layout import load_weak_split
-from recam.data.loading import Augmentation, LabelledImages, MaskedImages, training_batches
+from recam.data.loading import LabelledImages, MaskedImages, training_batches
 from recam.io.checkpoints import ModelConfig
 from recam.models.backbones import backbone_of, freeze_batch_norm
 from recam.models.initialisation import seeded_initialisation

@@ -14,13 +14,17 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, cast
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "src"))
-
 import yaml
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "src"))  # a copy uses its own library
+
 from jobs import GraphError, InexpressibleError, Job, load_jobs
 
 from recam.core.disk import disk_sentence
+from recam.core.errors import UserError
 from recam.io.atomic import write_text
+from recam.io.receipts import altered
+from recam.steps.code import code_file
 
 DVC_YAML = Path("dvc.yaml")
 PLOTS = Path("workflow/plots.yaml")
@@ -30,8 +34,8 @@ KEPT_BY_GIT = ("metrics", "plots")
 # Links to the user's original files: DVC must not copy them. `cache: false` alone is not enough:
 # the run cache stores every output that is not persistent.
 LINKED = "linked"
-# DVC runs this stage first after a change of parameters or graph. It fails on invalid parameters
-# and on a stale dvc.yaml.
+# DVC runs this stage first after a change of parameters, graph or code. It fails on invalid
+# parameters and on a stale dvc.yaml, and writes the hashes of each step's code.
 GUARD = {"cmd": "python workflow/engines.py check", "deps": ["Snakefile", "workflow", "src"]}
 STALE = "dvc.yaml does not match the Snakefile and params.yaml; run `make dvc.yaml`, then again"
 
@@ -50,9 +54,16 @@ class EngineError(Exception):
     """An engine failed; the message is one sentence."""
 
 
+class AlteredError(EngineError):
+    """Results are not as their steps wrote them; the message says what to delete."""
+
+
 def rendered(jobs: list[Job], config: dict[str, Any]) -> str:
     """The text of dvc.yaml. Raises InexpressibleError, which names the rule and the remedy."""
-    stages = {"check_graph": GUARD | {"params": list(config)}}
+    code = {
+        path: None for job in jobs for path in job.inputs if path == code_file(job.rule).as_posix()
+    }
+    stages = {"check_graph": GUARD | {"params": list(config), "outs": list(code)}}
     stages |= {job.name: _stage(job, config) for job in jobs}
     document = {"stages": stages, "plots": yaml.safe_load(PLOTS.read_text(encoding="utf-8"))}
     return HEADER + yaml.dump(document, Dumper=_Plain, sort_keys=False, width=10_000)
@@ -93,7 +104,9 @@ def record() -> str:
     """Commit to DVC the steps that Snakemake ran, and no others. Returns a one-sentence summary.
 
     A step is committed only if Snakemake ran it with the present code, parameters and inputs, and
-    its outputs are unchanged since. Stale and foreign results are never recorded.
+    its outputs are unchanged since: every file has the checksum that the step noted. Stale, altered
+    and foreign results are never recorded, nor are those of later steps. Raises AlteredError after
+    the rest is recorded.
     """
     jobs, config = load_jobs()
     text = rendered(jobs, config)
@@ -101,7 +114,9 @@ def record() -> str:
     if rewritten:
         write_text(DVC_YAML, text)
     changed = dvc_status()
-    made = {"check_graph"} | {job.name for job in jobs if job.made}
+    made = {job.name: job for job in jobs if job.made}
+    damaged = _altered(made[stage] for stage in changed if stage in made)
+    made = {"check_graph", *made} - set(_with_followers(jobs, damaged))
     steps = [stage for stage in changed if stage in made]
     left = sorted(set(changed) - made)
     if steps:
@@ -112,7 +127,29 @@ def record() -> str:
     said = ["dvc.yaml rewritten"] if rewritten else []
     said.append(f"steps recorded in dvc.lock: {len(set(steps) - {'check_graph'})}")
     said += [f"not up to date: {_listed(left)}"] if left else []
+    if damaged:
+        raise AlteredError("; ".join([*damaged.values(), *said]))
     return f"DVC: {'; '.join(said)}."
+
+
+def _altered(jobs: Iterable[Job]) -> dict[str, str]:
+    """Jobs whose outputs are not as their steps wrote them, with a sentence each."""
+    found: dict[str, str] = {}
+    for job in jobs:
+        outputs, code = [Path(path) for _, path in job.outputs], code_file(job.rule)
+        files = altered(Path(job.log).with_suffix(".sha256"), [*outputs, code])
+        if files == [code]:
+            found[job.name] = (
+                f"{job.name} ran with code that was changed during the run; delete {outputs[0]} and"
+                " run Snakemake again"
+            )
+        elif files:
+            mine = next(path for path in outputs if files[0].is_relative_to(path))
+            found[job.name] = (
+                f"{files[0]} is not as {job.name} wrote it ({len(files)} of its files); delete"
+                f" {mine} and run Snakemake again"
+            )
+    return found
 
 
 def adopt() -> str:
@@ -220,9 +257,10 @@ if __name__ == "__main__":
         sys.exit(__doc__)
     try:
         print(main(sys.argv[1]))
-    except (EngineError, GraphError, InexpressibleError) as error:
-        after = "; fix it, then `make record`" if sys.argv[1] == "record" else ""
-        sys.exit(f"DVC: not recorded: {error}{after}" if after else f"{sys.argv[1]}: {error}")
+    except (EngineError, GraphError, InexpressibleError, UserError) as error:
+        verb = "DVC: not recorded" if sys.argv[1] == "record" else sys.argv[1]
+        is_plain = sys.argv[1] != "record" or isinstance(error, AlteredError)
+        sys.exit(f"{verb}: {error}" + ("" if is_plain else "; fix it, then `make record`"))
     except OSError as error:
         sys.exit(f"{sys.argv[1]}: {disk_sentence(error)}, then `make {sys.argv[1]}`")
     except KeyboardInterrupt:

@@ -39,6 +39,7 @@ class Job:
     params: dict[str, Any]  # name, of a value within a section section.name -> value
     inputs: list[str]  # folders made by a job are left out: their checksum lists are inputs
     outputs: list[tuple[str, str]]  # name, path
+    log: str
     made: bool  # run by Snakemake with the present code, parameters and inputs
 
     @property
@@ -101,6 +102,7 @@ def _job(workflow: Any, job: Any, *, made: set[str]) -> Job:
             for name, value in job.output._allitems()
             for path in ([value] if isinstance(value, str) else value)
         ],
+        log=str(job.log[0]),
         made=workflow.async_run(_made(workflow, job)),
     )
 

@@ -7,7 +7,8 @@ In the table `->` stands for all later steps, and `same` for the expected steps.
 
 Snakemake's steps are those of `--dry-run`. DVC's steps follow from `dvc status` by DVC's rules: a
 step with changed code, parameters or inputs runs, and so do the steps that use its outputs; a step
-of which only outputs changed is restored (mostly from the cache), and no later step runs.
+of which only outputs changed is restored (mostly from the cache), and no later step runs. The
+hashes of code that its first stage writes are those of Snakemake's dry run here.
 
 Snakemake deviates from the expected steps for two reasons:
 (1) if a step makes the same bytes again, Snakemake still runs all later steps; DVC stops early;
@@ -272,13 +273,14 @@ def checked_out(name: str) -> Change:
 def cases(*, sample: bool = False) -> Iterator[Case]:
     """Every parameter, every file of code, every data file and every output.
 
-    A sample has every sixth parameter and file of code, and one of the four changes, in turn, of
-    every third output.
+    A sample has every sixth parameter and file of code, every thirtieth comment, and one of the
+    four changes, in turn, of every third output.
     """
     yield Case("nothing", lambda _: nullcontext(), frozenset())
     every = 6 if sample else 1
     yield from islice(_parameters(), 0, None, every)
     yield from islice(_code(), 0, None, every)
+    yield from islice(_comments(), 0, None, 5 * every)
     outputs = [(step, path) for step in GRAPH for path in step.makes]
     for number, (step, path) in enumerate(outputs[::3] if sample else outputs):
         four = list(_output(step, path))
@@ -334,12 +336,23 @@ def _edited(params: dict, section: str, name: str, spec: dict) -> Callable[[dict
 
 def _code() -> Iterator[Case]:
     users = imported()
+    for name in _files_of_code():
+        if name.endswith(".py"):
+            should = with_followers(jobs_of(*users.get(name, [])))
+            statement = replaced(name, lambda old: old + b"\n_unused = 0\n")
+            yield Case(f"{name}: a statement", statement, should, note="(1)" if should else "")
+
+
+def _comments() -> Iterator[Case]:
+    for name in _files_of_code():
+        comment = replaced(name, lambda old: old + b"\n# a comment\n")
+        yield Case(f"{name}: a comment", comment, frozenset())
+
+
+def _files_of_code() -> list[str]:
     files = [*(ROOT / "workflow").rglob("*.*"), *(ROOT / "src/recam").rglob("*.py")]
     names = sorted(f.relative_to(ROOT).as_posix() for f in files if f.is_file())
-    for name in ["Snakefile", *[n for n in names if "__pycache__" not in n]]:
-        should = with_followers(jobs_of(*users.get(name, [])))
-        comment = replaced(name, lambda old: old + b"\n# a comment\n")
-        yield Case(name, comment, should, note="(1)" if should else "")
+    return ["Snakefile", *[name for name in names if "__pycache__" not in name]]
 
 
 @cache

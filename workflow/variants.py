@@ -27,7 +27,7 @@ from copies import (
     runs_of,
 )
 
-from recam.catalogue.names import CLUSTERED, METHODS
+from recam.catalogue.names import CLUSTERED, METHODS, needs_saliency
 from recam.core.errors import UserError
 from recam.data.layout import MASKS, load_weak_split
 from recam.io.atomic import write_text
@@ -98,10 +98,8 @@ def scored_maps(run: Run, data: Path, section: Evaluate, until: str) -> dict[str
     content = [section.model_dump_json(), *(path.read_text(encoding="utf-8") for path in lists)]
     key = hashlib.sha256("\n".join(content).encode()).hexdigest()
     kept = run.folder / SCORES
-    if kept.is_file():
-        before = json.loads(kept.read_text(encoding="utf-8"))
-        if before["key"] == key:
-            return before["metrics"]
+    if kept.is_file() and (before := kept_scores(kept, key)):
+        return before
     split = load_weak_split(data, section.maps_split)
     truth = GroundTruth(ids=split.ids, masks=data / MASKS, classes=split.classes)
     folders = [run.folder / name for name in stages]
@@ -113,8 +111,25 @@ def scored_maps(run: Run, data: Path, section: Evaluate, until: str) -> dict[str
         found = score_maps(of_stage.folder, truth, threshold=of_stage.threshold)
         metrics[stage] = found.metrics(threshold=of_stage.threshold)
         metrics[stage] |= {"saliency": of_stage.saliency} if of_stage.saliency else {}
-    write_text(kept, json.dumps({"key": key, "metrics": metrics}) + "\n")
+    write_text(
+        kept, json.dumps({"key": key, "metrics": metrics, "check": check_of(metrics)}) + "\n"
+    )
     return metrics
+
+
+def kept_scores(kept: Path, key: str) -> dict[str, Any]:
+    """The scores under ``key``; empty where there are others or the file is damaged."""
+    try:
+        before = json.loads(kept.read_text(encoding="utf-8"))
+        is_whole = before["check"] == check_of(before["metrics"])
+        return before["metrics"] if is_whole and before["key"] == key else {}
+    except (ValueError, LookupError, TypeError):
+        return {}
+
+
+def check_of(metrics: dict[str, Any]) -> str:
+    """The checksum of scores, since a damaged file would pass for scores."""
+    return hashlib.sha256(json.dumps(metrics).encode()).hexdigest()
 
 
 def gather(out: Path, recipes: dict[str, dict[str, Any]], until: str) -> str:
@@ -167,7 +182,7 @@ def run_all(out: Path, recipes: dict[str, dict[str, Any]], until: str) -> list[s
 
 def main(arguments: list[str]) -> None:
     """Run, then write and print the table. Raises UserError after it if a run failed."""
-    known = variants_in(METHODS)
+    known = [name for name in variants_in(METHODS) if not needs_saliency(name)]
     text = ",".join(known)
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--only", default=",".join(DATASETS), help="data sets: shapes")

@@ -205,7 +205,7 @@ def test_two_files_of_an_image_are_errors(clean):
 @pytest.mark.parametrize("value", ["2", "-1", "0.5", "yes", ""])
 def test_a_label_that_is_neither_0_nor_1_is_an_error(clean, value):
     edit(clean / "labels.csv", "2007_000033,0,1,0", f"2007_000033,0,{value},0")
-    detail = f"image 2007_000033, class dog: '{value}'"
+    detail = f"line 3, image 2007_000033, class dog: '{value}'"
     assert findings(clean, severity="error") == {
         ("labels.csv", "a label is neither 0 nor 1", detail)
     }
@@ -217,9 +217,9 @@ def test_every_invalid_row_is_reported(clean):
     edit(clean / "labels.csv", "0042,0,0,1", "0042,0,0,z")
     append(clean / "labels.csv", "2007_000035,0,0,1\n")
     assert findings(clean, severity="error") == {
-        ("labels.csv", "a label is neither 0 nor 1", "image 2007_000033, class cat: 'x'"),
-        ("labels.csv", "a label is neither 0 nor 1", "image 2007_000033, class hen: 'y'"),
-        ("labels.csv", "a label is neither 0 nor 1", "image 0042, class hen: 'z'"),
+        ("labels.csv", "a label is neither 0 nor 1", "line 3, image 2007_000033, class cat: 'x'"),
+        ("labels.csv", "a label is neither 0 nor 1", "line 3, image 2007_000033, class hen: 'y'"),
+        ("labels.csv", "a label is neither 0 nor 1", "line 6, image 0042, class hen: 'z'"),
         ("labels.csv", "an image has two rows", "2007_000035"),
     }
 
@@ -263,7 +263,7 @@ def test_no_split_is_an_error(clean):
 
 
 def test_a_split_that_is_no_text_is_an_error(clean):
-    (clean / TRAIN).write_bytes(b"\xff\xfe0\x00")
+    (clean / TRAIN).write_bytes(b"V\xf6gel\n")
     report = check_data(clean)
     assert [(f.file, f.fault) for f in report.errors] == [(TRAIN, "the split cannot be read")]
     assert list(report.splits.index) == ["val"]

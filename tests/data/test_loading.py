@@ -12,16 +12,14 @@ from PIL import Image
 from recam.core.errors import UserError
 from recam.core.labels import IGNORE
 from recam.core.randomness import numpy_generator
-from recam.data.layout import load_weak_split
-from recam.data.loading import (
+from recam.data.augmentation import (
     Augmentation,
-    LabelledImages,
-    MaskedImages,
     augment,
     draw_view,
     recoloured,
-    training_batches,
 )
+from recam.data.layout import load_weak_split
+from recam.data.loading import LabelledImages, MaskedImages, training_batches
 from recam.io.images import read_image, read_mask, write_mask
 
 # Fewer cores than workers are slower, with the same result.

@@ -87,7 +87,7 @@ def test_missing_scores_are_named(tmp_path):
 def test_a_file_of_something_else_is_no_score_file(tmp_path, content):
     (tmp_path / "a.npz").write_bytes(content)
     with pytest.raises(
-        UserError, match=r"a\.npz: not a file of score maps; delete it and rerun its"
+        UserError, match=r"a\.npz: damaged, or not a file of score maps; replace it"
     ):
         load_scores(tmp_path / "a.npz")
 
@@ -95,7 +95,7 @@ def test_a_file_of_something_else_is_no_score_file(tmp_path, content):
 def test_objects_in_a_score_file_are_refused_and_not_run(tmp_path):
     objects = np.array([Malicious(tmp_path / "made")], dtype=object)
     np.savez(tmp_path / "a.npz", scores=objects, classes=np.array([0]))
-    with pytest.raises(UserError, match=r"a\.npz: not a file of score maps"):
+    with pytest.raises(UserError, match=r"a\.npz: damaged, or not a file of score maps"):
         load_scores(tmp_path / "a.npz")
     assert not (tmp_path / "made").exists()
 
@@ -104,6 +104,6 @@ def test_objects_in_a_score_file_are_refused_and_not_run(tmp_path):
 def test_scores_that_do_not_match_their_classes_are_refused(tmp_path, shape):
     np.savez(tmp_path / "a.npz", scores=np.zeros(shape), classes=np.array([0]))
     with pytest.raises(
-        UserError, match=r"a\.npz: expected one score map for each of 1 classes, got .*; delete it"
+        UserError, match=r"a\.npz: expected one score map for each of 1 classes, got .*; replace it"
     ):
         load_scores(tmp_path / "a.npz")

@@ -7,8 +7,9 @@ import pytest
 import torch
 from torch import nn
 
+from recam.data.augmentation import Augmentation
 from recam.data.layout import load_weak_split
-from recam.data.loading import Augmentation, LabelledImages
+from recam.data.loading import LabelledImages
 from recam.methods.cam import Cam
 from recam.methods.recam import ReCam
 from recam.pipeline.held_out import divided, held_out_scores, recall_and_precision

@@ -36,7 +36,7 @@ def test_cams_with_a_threshold_are_cut_there(cams, split):
 
 
 def test_pseudo_masks_are_cut_where_make_pseudo_cut_them(cams, split, tmp_path):
-    (tmp_path / "cut.json").write_text('{"threshold": 0.5}')
+    (tmp_path / "cut.json").write_text('{"background": 0.35, "threshold": 0.5, "margin": 0.05}')
     stages = maps_of_run(None, cams, tmp_path / "cut.json", None, split)
     assert {stage: maps.threshold for stage, maps in stages.items()} == {"pseudo": 0.5}
 

@@ -76,7 +76,7 @@ def test_a_table_knows_its_runs(runs):
 
 
 def test_a_run_without_metrics_is_named(tmp_path):
-    with pytest.raises(UserError, match=r"metrics.json: not found; run the evaluate step"):
+    with pytest.raises(UserError, match=r"metrics.json: not found; run evaluate, which makes it"):
         gathered_metrics([Run(folder=tmp_path / "seed0/cam")])
 
 

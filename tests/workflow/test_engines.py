@@ -113,9 +113,19 @@ def test_a_number_changed_for_dvc_is_adopted_and_the_next_by_snakemake_recorded(
     assert idle(tree)
 
 
-def test_a_comment_stops_dvc_early(tree):
+def test_a_comment_reruns_nothing_in_either_engine(tree):
+    for name in ("workflow/scripts/evaluate.py", "src/recam/core/errors.py"):
+        path = tree / name
+        path.write_text("# a comment\n" + path.read_text())
+    assert IDLE in snakemake(tree, "--dry-run").stdout
+    run = dvc(tree, "repro").stdout
+    assert re.findall(r"^Running stage '(.*)'", run, re.MULTILINE) == ["check_graph"]
+    assert idle(tree)
+
+
+def test_a_changed_line_stops_dvc_where_the_same_bytes_come_out(tree):
     path = tree / "workflow/scripts/evaluate.py"
-    path.write_text(path.read_text() + "\n# a comment\n")
+    path.write_text(path.read_text() + "\n_unused = 0\n")
     run = dvc(tree, "repro").stdout
     assert re.findall(r"^Running stage '(.*)'", run, re.MULTILINE) == ["check_graph", *EVALUATED]
     assert "Stage 'summarize' didn't change, skipping" in run
@@ -187,15 +197,53 @@ def test_a_touched_output_is_not_recorded(tree):
     assert stale(tree) == ["draw"]
 
 
-def test_an_input_with_an_older_time_is_seen_after_adopting(tree):
-    """Snakemake compares only inputs newer than the results; `dvc status` compares all."""
+def test_results_altered_under_their_old_times_are_not_recorded(tree):
+    """No time tells of them; committing them would make the damage the truth."""
+    metrics = tree / "results/seed0/recam/metrics.json"
+    altered_in_place(metrics, metrics.read_bytes().replace(b"train", b"trail"))
+    cam = next((tree / "results/seed0/cam/cams").glob("*.npz"))
+    altered_in_place(cam, cam.read_bytes()[:-1] + b"?")
+    next((tree / "results/seed0/recam/pseudo").glob("*.png")).unlink()
+    (tree / "data/SegmentationClass/foreign.png").touch()
+    before = yaml.safe_load((tree / "dvc.lock").read_text())["stages"]
+    change(tree, "draw", examples=1)
+    run = snakemake(tree)
+    assert run.returncode == 0
+    assert (
+        "SegmentationClass/foreign.png is not as download wrote it (1 of its files)" in run.stdout
+    )
+    after = yaml.safe_load((tree / "dvc.lock").read_text())["stages"]
+    assert {name for name in after if after[name]["outs"] != before[name]["outs"]} == set()
+
+
+def altered_in_place(path, content):
+    stat = path.stat()
+    path.write_bytes(content)
+    os.utime(path, ns=(stat.st_atime_ns, stat.st_mtime_ns))
+
+
+def test_code_with_an_older_time_is_seen(tree):
     path = tree / "workflow/scripts/summarize.py"
-    path.write_text(path.read_text() + "\n# a comment\n")
+    path.write_text(path.read_text() + "\n_unused = 0\n")
     os.utime(path, (0, 0))
-    assert IDLE in snakemake(tree, "--dry-run").stdout
     assert "not up to date: summarize" in engines(tree, "record").stdout
     assert "to be run: summarize" in engines(tree, "adopt").stdout
     assert IDLE not in snakemake(tree, "--dry-run").stdout
+
+
+def test_a_replaced_file_of_weights_is_seen_by_both_engines(tree):
+    weights, step = tree / "weights.pt", "results/seed0/cam/irn.pt"
+    weights.write_bytes(b"before")
+    change(tree, "train_irn", weights="weights.pt")
+    assert snakemake(tree, step).returncode == 0
+    assert "train_irn-seed0-cam" not in stale(tree)
+    altered_in_place(weights, b"after_")
+    assert "train_irn" in snakemake(tree, "--dry-run", step).stdout
+    assert "train_irn-seed0-cam" in stale(tree)
+    weights.unlink()
+    refused = snakemake(tree, "--dry-run", step)
+    assert refused.returncode == 1
+    assert "train_irn.weights: expected imagenet, none or the path of a file" in refused.stdout
 
 
 def test_numbers_that_are_not_in_params_yaml_are_not_recorded(tree):
@@ -262,7 +310,9 @@ def test_a_record_that_fails_warns_and_can_be_made_up_for(tree):
     assert "fix it, then `make record`" in run.stdout
     (tree / ".dvc/cache").unlink()
     shutil.move(tree / "cache", tree / ".dvc/cache")
-    assert "steps recorded in dvc.lock: 1" in engines(tree, "record").stdout
+    next_run = snakemake(tree).stdout
+    assert IDLE in next_run  # no step is left, and yet the former run is made up for
+    assert "steps recorded in dvc.lock: 1" in next_run
     assert idle(tree)
 
 
@@ -375,8 +425,8 @@ def test_dvc_refuses_a_wrong_number_before_anything_runs(tree, number, sentence)
             "got summarize; write summarize=section('NAME')",
         ),
         (
-            "{input.script} --data data",
-            "{input.script} --data data {threads}",
+            "summarize.py --data data",
+            "summarize.py --data data {threads}",
             "names threads, which",
         ),
     ],

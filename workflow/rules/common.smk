@@ -1,5 +1,6 @@
 # Shared by the rules: checked parameters and their format in command lines, the files a script
 # imports, and the record for DVC at the end of a run.
+import atexit
 import hashlib
 import os
 import shlex
@@ -15,18 +16,21 @@ from snakemake.exceptions import WorkflowError
 sys.path[:0] = [os.path.join(workflow.basedir, folder) for folder in ("src", "workflow")]
 
 import previous
-from imports import imported_files
 from records import damaged_records
 from recam.catalogue import names
 from recam.checks.saliency import saliency_folder
 from recam.core.disk import disk_sentence
 from recam.core.errors import UserError
+from recam.io.atomic import sha256
 from recam.runtime.gpus import gpus_here
 from recam.steps import params as experiment
+from recam.steps.code import write_code
 from recam.steps.preflight import machine_errors, weights_errors
+from recam.steps.sections.shared import file_of_weights
 from recam.steps.yaml_files import read_params
 
 STARTED = time.time()
+UNRECORDED = Path("logs/.unrecorded")  # from the start of a run until DVC knows its results
 
 
 class Section(dict):
@@ -108,8 +112,33 @@ def check_networks(numbers):
 
 
 def code(step):
-    """The project's files that a step's script imports: inputs of the step."""
-    return imported_files(f"workflow/scripts/{step}.py")
+    """The file of hashes of all code that a step's script imports: an input of the step."""
+    script = Path(workflow.basedir, f"workflow/scripts/{step}.py")
+    try:
+        return write_code(script).as_posix()
+    except SyntaxError as error:
+        raise WorkflowError(f"{error.filename}, line {error.lineno}: {error.msg}; correct it")
+    except OSError as error:
+        raise WorkflowError(f"logs/code: {error.strerror}; make the folder logs writable")
+
+
+def weights_file(name):
+    """The file of initial weights that a section names, in a list; none for words.
+
+    WorkflowError if it is missing.
+    """
+    file = file_of_weights(config[name]["weights"])
+    if file and not file.is_file():
+        raise WorkflowError(
+            f"{name}.weights: expected imagenet, none or the path of a file, got {file}: no such"
+            " file"
+        )
+    return [str(file)] if file else []
+
+
+def contents(files):
+    """The checksums of files, since Snakemake compares large files by their times alone."""
+    return [sha256(Path(file)) for file in files]
 
 
 def check_source(numbers):
@@ -195,6 +224,13 @@ def saliency(ending=""):
         "ccam": f"results/seed{{seed}}/saliency/maps{ending}",
     }
     return places[config["make_pseudo"]["saliency"]]
+
+
+def saliency_to_learn(ending=""):
+    """The user's saliency maps, or their list of checksums; none for a method that needs none."""
+    return lambda wildcards: (
+        f"data/Saliency{ending}" if names.needs_saliency(wildcards.method) else []
+    )
 
 
 def seen(folders):
@@ -322,13 +358,26 @@ def record_in_dvc():
             print("DVC: nothing recorded: this run's numbers are not those of params.yaml.")
         else:
             renew_logs()
-            subprocess.call([sys.executable, "workflow/engines.py", "record"])
+            if not subprocess.call([sys.executable, "workflow/engines.py", "record"]):
+                UNRECORDED.unlink(missing_ok=True)
     except UserError as error:
         print(f"DVC: nothing recorded: {error}")
     except OSError as error:
         print(f"DVC: nothing recorded: {disk_sentence(error)}, then run `make record`")
     except KeyboardInterrupt:
         print("DVC: nothing recorded: stopped; run `make record`")
+
+
+def record_what_is_left():
+    """Record, in a run that finds nothing to do, what an earlier one could not since it was killed.
+
+    Snakemake calls no handler in such a run.
+    """
+    settings = workflow.execution_settings
+    is_run = settings and not settings.no_hooks and not workflow.dryrun
+    if is_run and workflow.is_main_process and UNRECORDED.exists():
+        if any(workflow.dag.jobs) and not any(workflow.dag.needrun_jobs()):
+            record_in_dvc()
 
 
 def renew_logs():

@@ -6,6 +6,7 @@ from typing import Annotated
 
 from _library import run
 
+from recam.io.atomic import write_manifest
 from recam.io.resumable import ResumableFolder
 from recam.pipeline.scoring import maps_of_run, score_run
 from recam.pipeline.signs import signs_of_run
@@ -32,7 +33,7 @@ class Paths:
     pseudo: Annotated[Path | None, Optional("folder of pseudo masks")]
     cam_pseudo: Annotated[Path | None, Optional("folder of CAM's pseudo masks, to compare")]
     predictions: Annotated[Path, Out("folder of predicted masks, palette PNG")]
-    manifest: Annotated[Path, Out("checksums of the predictions")]
+    manifest: Annotated[Path, Out("checksums of the predictions and of the tables")]
     metrics: Annotated[Path, Out("JSON of mIoU and shares of errors, in percent")]
     plots: Annotated[list[Path], Out("IoU by class, mIoU by threshold, confusion", count=3)]
     counts: Annotated[Path, Out("CSV of the confusion of every image")]
@@ -49,7 +50,7 @@ def main(paths: Paths, numbers: Evaluate, machine: Machine) -> None:
     key = fingerprint(paths, numbers, machine, inputs=(paths.data, paths.checkpoint))
     folder = ResumableFolder(paths.predictions, key=key)
     pseudo = pseudo_masks(paths.pseudo, paths.cams, paths.cam_pseudo, numbers, splits["maps_split"])
-    predict(paths.checkpoint, folder, paths.manifest, numbers, machine, pseudo.compared, **splits)
+    predict(paths.checkpoint, folder, numbers, machine, pseudo.compared, **splits)
     if not is_first():
         return
     found = score_run(maps, paths.predictions, ground_truth=paths.truth, **splits)
@@ -57,6 +58,8 @@ def main(paths: Paths, numbers: Evaluate, machine: Machine) -> None:
     classes = splits["seg_split"].classes
     write_scores(found, classes, paths.metrics, tables=paths.plots, counts=paths.counts)
     signs_of_run(paths.predictions, pseudo, **splits).write(paths.signs)
+    tables = [paths.metrics, *paths.plots, paths.counts, paths.signs]
+    write_manifest(paths.manifest, [paths.predictions, *tables])
 
 
 if __name__ == "__main__":

@@ -1,6 +1,5 @@
 """Refine cams and cut them into pseudo masks, with a margin of ignored pixels."""
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
@@ -8,7 +7,8 @@ from typing import Annotated
 from _library import run
 
 from recam.data.layout import CLASSES, read_classes
-from recam.io.atomic import write_text
+from recam.io.atomic import write_manifest
+from recam.io.records import write_record
 from recam.runtime.devices import make_device
 from recam.runtime.distributed import is_first_after_all
 from recam.steps.command import fingerprint
@@ -55,9 +55,10 @@ def main(paths: Paths, numbers: MakePseudo, machine: Machine) -> None:
     if not is_first_after_all():
         return
     log_used_pixels(folders.masks.partial, [file.stem for file in maps])
-    write_text(paths.cut, json.dumps(cut.numbers(), indent=2) + "\n")
+    write_record(paths.cut, cut.numbers())
     refiner.draw(paths.picture, list(images.values()), folders)
-    folders.masks.finish_with_manifest(paths.manifest[0])
+    folders.masks.finish()
+    write_manifest(paths.manifest[0], [paths.masks, paths.cut])
     folders.scores.finish_with_manifest(paths.manifest[1])
     folders.propagated.drop()
 

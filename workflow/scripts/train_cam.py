@@ -1,21 +1,19 @@
 """Stage one: train a multi-label classifier with binary cross-entropy. Its maps are CAMs."""
 
-from functools import partial
-
 from _library import run
 
 from recam.catalogue.methods import make_classifier
 from recam.core.randomness import derived_seed
 from recam.data.layout import load_weak_split
-from recam.data.loading import LabelledImages
 from recam.io.checkpoints import ModelConfig
 from recam.models.backbones import backbone_of
 from recam.models.initialisation import seeded_initialisation
 from recam.models.weights import load_weights
 from recam.pipeline.held_out import divided
 from recam.steps.fit import Trainee, fit
+from recam.steps.labelled import labelled, saliency_of
 from recam.steps.launch import distributed
-from recam.steps.paths import TrainingPaths
+from recam.steps.paths import ClassifierPaths
 from recam.steps.sections.machine import Machine
 from recam.steps.sections.train_cam import TrainCamRun
 
@@ -23,9 +21,10 @@ NEW = ("classifier", "pcm")  # the layers that no weights are loaded into
 
 
 @distributed
-def main(paths: TrainingPaths, numbers: TrainCamRun, machine: Machine) -> None:
+def main(paths: ClassifierPaths, numbers: TrainCamRun, machine: Machine) -> None:
     """Build the network, load its weights, train it, save it."""
     whole = load_weak_split(paths.data, numbers.split)
+    saliency = saliency_of(numbers.method, paths.saliency_maps, whole)
     split, held_out = divided(whole, numbers.held_out)
     model_config = ModelConfig(
         method=numbers.method,
@@ -45,10 +44,10 @@ def main(paths: TrainingPaths, numbers: TrainCamRun, machine: Machine) -> None:
     trainee = Trainee(
         model=model,
         model_config=model_config,
-        images=partial(LabelledImages, split, random_seed=seed),
+        images=labelled(split, saliency, random_seed=seed),
         learning_rates={"backbone": numbers.lr} | dict.fromkeys(NEW, numbers.lr_classifier),
-        held_out=held_out,
-        inputs=(paths.data,),
+        held_out=held_out and labelled(held_out, saliency, random_seed=0),
+        inputs=paths.inputs(),
     )
     fit(trainee, paths, numbers, machine)
 

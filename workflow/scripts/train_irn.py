@@ -6,6 +6,7 @@ from _library import run
 
 from recam.catalogue.names import needs_irn
 from recam.io.atomic import write_text
+from recam.io.placeholders import write_placeholder
 from recam.steps.paths import IrnPaths
 from recam.steps.sections.machine import Machine
 from recam.steps.sections.refiner import RefinerChoice
@@ -21,8 +22,8 @@ def main(paths: IrnPaths, numbers: TrainIrnRun, choice: RefinerChoice, machine: 
 
         train_irn(paths, numbers, machine)
         return
-    note = f"no IRN was trained: make_pseudo.refiner is {choice.refiner}, which needs none"
-    write_text(paths.checkpoint, f"{note}\n")
+    reason = f"make_pseudo.refiner is {choice.refiner}, which needs none"
+    note = write_placeholder(paths.checkpoint, reason)
     write_text(paths.curve, "epoch,loss,value\n")
     logger.info(note)
 

@@ -1,7 +1,6 @@
 """Stage two: train on from a CAM, with the softmax loss (recam) or without it (control)."""
 
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -9,18 +8,18 @@ from _library import run
 
 from recam.core.randomness import derived_seed
 from recam.data.layout import load_weak_split
-from recam.data.loading import LabelledImages
 from recam.pipeline.held_out import divided
 from recam.steps.fit import Trainee, fit
+from recam.steps.labelled import labelled, saliency_of
 from recam.steps.launch import distributed
-from recam.steps.paths import In, TrainingPaths
+from recam.steps.paths import ClassifierPaths, In
 from recam.steps.retraining import initial_model, warm_up_of
 from recam.steps.sections.machine import Machine
 from recam.steps.sections.train_recam import TrainRecamRun
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Paths(TrainingPaths):
+class Paths(ClassifierPaths):
     """The paths of this step."""
 
     cam: Annotated[Path, In("checkpoint of train_cam")]
@@ -30,6 +29,7 @@ class Paths(TrainingPaths):
 def main(paths: Paths, numbers: TrainRecamRun, machine: Machine) -> None:
     """Load stage one, re-activate it, train, save."""
     whole = load_weak_split(paths.data, numbers.split)
+    saliency = saliency_of(numbers.method, paths.saliency_maps, whole)
     split, held_out = divided(whole, numbers.held_out)
     model, of_cam = initial_model(paths.cam, numbers, split.classes)
     # One seed for all methods: control sees the batches of recam and differs by the loss alone.
@@ -38,11 +38,11 @@ def main(paths: Paths, numbers: TrainRecamRun, machine: Machine) -> None:
     trainee = Trainee(
         model=model,
         model_config=replace(of_cam, method=numbers.method, weight=numbers.weight),
-        images=partial(LabelledImages, split, random_seed=seed),
+        images=labelled(split, saliency, random_seed=seed),
         learning_rates=rates | {"reclassifier": numbers.lr_reclassifier},
         warm_up=warm_up_of(model, numbers),
-        held_out=held_out,
-        inputs=(paths.data, paths.cam),
+        held_out=held_out and labelled(held_out, saliency, random_seed=0),
+        inputs=paths.inputs(paths.cam),
     )
     fit(trainee, paths, numbers, machine)
 

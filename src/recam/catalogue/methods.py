@@ -11,8 +11,9 @@ import torch
 
 from recam.catalogue.backbones import make_backbone
 from recam.catalogue.names import METHODS
-from recam.io.checkpoints import ModelConfig, load_checkpoint
+from recam.io.checkpoints import ModelConfig, load_network
 from recam.methods.cam import Cam
+from recam.methods.eps import Eps
 from recam.methods.recam import MEAN, ReCam
 from recam.methods.seam import Seam
 from recam.methods.variant import Variant, Weights
@@ -21,6 +22,9 @@ from recam.models.backbones import Backbone
 # How the classifier is trained: from a backbone and the configuration to a variant.
 TRAININGS: dict[str, Callable[[Backbone, ModelConfig], Variant]] = {
     "cam": lambda backbone, config: Cam(
+        backbone, channels=backbone.channels, num_classes=len(config.classes)
+    ),
+    "eps": lambda backbone, config: Eps(
         backbone, channels=backbone.channels, num_classes=len(config.classes)
     ),
     "seam": lambda backbone, config: Seam(
@@ -49,10 +53,17 @@ def make_classifier(model_config: ModelConfig) -> Variant:
 
 
 def load_classifier(path: Path) -> tuple[Variant, tuple[str, ...]]:
-    """The trained classifier of a checkpoint, in eval mode on the CPU, and its classes."""
-    tensors, model_config = load_checkpoint(path)
-    model = make_classifier(model_config)
-    model.load_state_dict(tensors)
+    """The trained classifier of a checkpoint, in eval mode on the CPU, and its classes.
+
+    Raises UserError where the file holds another network.
+    """
+    model, model_config = load_network(
+        path,
+        make_classifier,
+        methods=METHODS,
+        expected="a classifier",
+        give="a classifier.pt, which train_cam or train_recam makes",
+    )
     return model.to(memory_format=torch.channels_last).eval(), model_config.classes
 
 

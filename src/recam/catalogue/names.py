@@ -77,6 +77,8 @@ METHODS = methods_of(
 RETRAINED = tuple(name for name, m in METHODS.items() if m.reactivation and not m.readout)
 # Their read-out needs the clusters of make_clusters.
 CLUSTERED = tuple(name for name, m in METHODS.items() if m.readout == "lpcam")
+# Trainings that learn from saliency maps of the training images, those of download.saliency.
+WITH_SALIENCY = ("eps",)
 MADE = names_in("datasets", "MADE")
 REAL = names_in("datasets", "REAL")
 # Backbones known to have every output stride; others are networks of timm.
@@ -96,6 +98,11 @@ REFINERS = {
 def needs_irn(refiner: str) -> bool:
     """Whether the refiner propagates scores between the edges of a trained IRN."""
     return REFINERS[refiner].propagation == "irn"
+
+
+def needs_saliency(method: str) -> bool:
+    """Whether the classifier of a method learns from saliency maps; ``supervised`` has none."""
+    return method != SUPERVISED and METHODS[method].training in WITH_SALIENCY
 
 
 def unknown(kind: str, name: str, known: Collection[str]) -> UserError:

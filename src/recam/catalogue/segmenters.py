@@ -9,8 +9,7 @@ import torch
 
 from recam.catalogue.backbones import make_backbone
 from recam.catalogue.names import unknown
-from recam.core.errors import UserError
-from recam.io.checkpoints import ModelConfig, load_checkpoint
+from recam.io.checkpoints import ModelConfig, load_network
 from recam.models.backbones import (
     TORCHVISION,
     Backbone,
@@ -41,20 +40,13 @@ def load_segmenter(path: Path) -> tuple[Segmenter, ModelConfig]:
 
     Raises UserError where the file holds another network.
     """
-    tensors, model_config = load_checkpoint(path)
-    if model_config.method not in SEGMENTERS:
-        raise UserError(
-            f"{path}: expected a segmenter, got a network of method {model_config.method}; give a "
-            "segmenter.pt, which train_seg makes"
-        )
-    model = make_segmenter(model_config)
-    try:
-        model.load_state_dict(tensors)
-    except RuntimeError as error:
-        raise UserError(
-            f"{path}: its tensors do not fit the network that it describes; train it again with "
-            "this version of recam"
-        ) from error
+    model, model_config = load_network(
+        path,
+        make_segmenter,
+        methods=SEGMENTERS,
+        expected="a segmenter",
+        give="a segmenter.pt, which train_seg makes",
+    )
     return model.to(memory_format=torch.channels_last).eval(), model_config
 
 

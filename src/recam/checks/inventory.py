@@ -13,23 +13,25 @@ from multiprocessing.pool import ThreadPool
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 from jaxtyping import Bool, Int
 from PIL import ExifTags, Image, UnidentifiedImageError
 
 from recam.checks.report import Fault
 from recam.core.errors import UserError
 from recam.core.labels import IGNORE, mask_id
+from recam.core.names import clean_id, quoted, reason_no_id
 from recam.data.layout import (
     CLASSES,
     IMAGES,
+    LABEL_CELLS,
     LABELS,
     MASKS,
     SPLITS,
     find_image,
+    label_cells,
     read_classes,
-    read_labels,
 )
+from recam.io.tables import read_lines
 from recam.runtime.progress import progress
 from recam.runtime.threads import usable_cores
 
@@ -138,14 +140,20 @@ def _read_splits(root: Path, faults: list[Fault]) -> dict[str, tuple[str, ...]]:
     for path in sorted((root / SPLITS).glob("[!.]*.txt")):
         file = f"{SPLITS}/{path.name}"
         try:
-            lines = path.read_text(encoding="utf-8-sig").splitlines()
-        except (OSError, UnicodeDecodeError) as error:
-            faults.append(Fault.error(file, "the split cannot be read", _reason(error)))
+            counts = Counter(map(clean_id, read_lines(path).values()))
+        except UserError as error:
+            faults.append(Fault.error(file, "the split cannot be read", str(error)))
             continue
-        counts = Counter(line.strip() for line in lines if line.strip())
-        splits[path.stem] = tuple(counts)
+        unfit = {i: reason for i in counts if (reason := reason_no_id(i))}
+        splits[path.stem] = tuple(i for i in counts if i not in unfit)
         if not counts:
             faults.append(Fault.error(file, "the split is empty"))
+        faults += [
+            Fault.error(
+                file, "the split lists a name that cannot be an image id", f"{quoted(i)} {reason}"
+            )
+            for i, reason in unfit.items()
+        ]
         faults += [
             Fault.error(file, "the split lists an image twice", image_id)
             for image_id, count in counts.items()
@@ -160,27 +168,21 @@ def _read_labels(
     root: Path, classes: tuple[str, ...], faults: list[Fault]
 ) -> tuple[Labels, frozenset[str]]:
     """Labels of the valid rows, and the ids of all rows. Invalid rows become faults."""
-    path = root / LABELS
-    try:
-        table = read_labels(path, classes)
-    except UserError:
-        try:  # read as read_labels does
-            table = pd.read_csv(path, dtype={0: str, "id": str}, keep_default_na=False)
-        except (OSError, ValueError):
-            table = pd.DataFrame()
-        if list(table.columns) != ["id", *classes]:
-            raise
-        table = table.set_index("id")
-    rows = frozenset(table.index)
-    twice = table.index[table.index.duplicated()].unique()
+    table = label_cells(root / LABELS, classes)
+    labels: Labels = {}
+    invalid: list[Fault] = []
+    for number, (image_id, *cells) in zip(table.lines, table.rows, strict=True):
+        unlike = [(n, c) for n, c in zip(classes, cells, strict=True) if c not in LABEL_CELLS]
+        for name, cell in unlike:
+            detail = f"line {number}, image {image_id}, class {name}: {quoted(cell)}"
+            invalid.append(Fault.error(LABELS, "a label is neither 0 nor 1", detail))
+        if not unlike:
+            labels.setdefault(image_id, np.array([cell == "1" for cell in cells]))
+    rows = Counter(table.column("id"))
+    twice = [image_id for image_id, count in rows.items() if count > 1]
     faults += [Fault.error(LABELS, "an image has two rows", image_id) for image_id in twice]
-    other = (~table.isin([0, 1, "0", "1"])).to_numpy()
-    for row, column in np.argwhere(other):
-        value = str(table.iat[row, column])
-        detail = f"image {table.index[row]}, class {classes[column]}: {value!r}"
-        faults.append(Fault.error(LABELS, "a label is neither 0 nor 1", detail))
-    table = table[~other.any(axis=1) & ~table.index.duplicated()].astype(int).astype(bool)
-    return dict(zip(table.index, table.to_numpy(), strict=True)), rows
+    faults += invalid
+    return labels, frozenset(rows)
 
 
 def _read_pair(root: Path, image_id: str) -> tuple[ImageRecord | None, ImageRecord | None]:

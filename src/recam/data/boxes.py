@@ -4,6 +4,7 @@ Its columns are id, class (a name of classes.txt), x_min, y_min, x_max and y_max
 upper left corner of the image, so that x_max - x_min is the width.
 """
 
+import math
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -12,7 +13,9 @@ import pandas as pd
 
 from recam.core.errors import UserError
 from recam.core.localisation import Boxes
+from recam.core.names import clean_id, clean_name, quoted
 from recam.io.atomic import write_text
+from recam.io.tables import read_table
 
 BOXES = "boxes.csv"
 CORNERS = ("x_min", "y_min", "x_max", "y_max")
@@ -29,20 +32,25 @@ def read_boxes(path: Path, classes: tuple[str, ...]) -> dict[str, BoxesOfImage]:
     """
     if not path.is_file():
         return {}
-    try:
-        table = pd.read_csv(path, dtype={"id": str, "class": str}, keep_default_na=False)
-    except (ValueError, pd.errors.ParserError) as error:
+    table = read_table(path)
+    if table.header != COLUMNS:
         raise UserError(
-            f"{path}: expected a CSV table with commas, got {error}; export it again"
-        ) from error
-    _check(path, table, classes)
-    corners = table[list(CORNERS)].to_numpy(np.float64)
-    rows: dict[str, dict[int, list[int]]] = {}
-    for row, (image_id, name) in enumerate(zip(table["id"], table["class"], strict=True)):
-        rows.setdefault(image_id, {}).setdefault(classes.index(name), []).append(row)
+            f"{path}: expected the columns {', '.join(COLUMNS)}, got {', '.join(table.header)}; "
+            "rename or reorder them"
+        )
+    found: dict[str, dict[int, list[list[float]]]] = {}
+    for number, (text, name, *cells) in zip(table.lines, table.rows, strict=True):
+        where = f"{path}: line {number}"
+        if (cleaned := clean_name(name)) not in classes:
+            raise UserError(
+                f"{where}: expected the classes of classes.txt, got {quoted(name)}; correct it"
+            )
+        box = _box(cells, where=f"{where}: image {text}")
+        of_image = found.setdefault(clean_id(text), {})
+        of_image.setdefault(classes.index(cleaned), []).append(box)
     return {
-        image_id: {class_index: corners[of_class] for class_index, of_class in of_image.items()}
-        for image_id, of_image in rows.items()
+        image_id: {class_index: np.array(boxes) for class_index, boxes in of_image.items()}
+        for image_id, of_image in found.items()
     }
 
 
@@ -57,23 +65,14 @@ def write_boxes(path: Path, boxes: Mapping[str, BoxesOfImage], classes: tuple[st
     write_text(path, pd.DataFrame(rows, columns=list(COLUMNS)).to_csv(index=False))
 
 
-def _check(path: Path, table: pd.DataFrame, classes: tuple[str, ...]) -> None:
-    if tuple(table.columns) != COLUMNS:
+def _box(cells: list[str], *, where: str) -> list[float]:
+    try:
+        x_min, y_min, x_max, y_max = map(float, cells)
+    except ValueError:
+        x_min = y_min = x_max = y_max = math.nan
+    if not (0 <= x_min < x_max < math.inf and 0 <= y_min < y_max < math.inf):
         raise UserError(
-            f"{path}: expected the columns {', '.join(COLUMNS)}, got {', '.join(table.columns)}; "
-            "rename or reorder them"
+            f"{where}: expected 0 <= x_min < x_max and 0 <= y_min < y_max, got "
+            f"{', '.join(cells)}; correct the box"
         )
-    unknown = [name for name in table["class"] if name not in classes]
-    if unknown:
-        raise UserError(
-            f"{path}: expected the classes of classes.txt, got {unknown[0]!r}; correct it"
-        )
-    corners = table[list(CORNERS)].apply(pd.to_numeric, errors="coerce").to_numpy(np.float64)
-    fits = np.isfinite(corners).all(axis=1) & (corners >= 0).all(axis=1)
-    fits &= (corners[:, 2:] > corners[:, :2]).all(axis=1)
-    if not fits.all():
-        row = table.iloc[int(np.argmin(fits))]
-        raise UserError(
-            f"{path}: image {row['id']}: expected 0 <= x_min < x_max and 0 <= y_min < y_max, got "
-            f"{', '.join(str(row[corner]) for corner in CORNERS)}; correct the box"
-        )
+    return [x_min, y_min, x_max, y_max]

@@ -4,9 +4,8 @@
 ``labels.csv`` (id, then one 0/1 column per class) and ``classes.txt``. Ids are strings.
 """
 
-from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -14,9 +13,19 @@ import pandas as pd
 from jaxtyping import Bool, UInt8
 
 from recam.core.errors import UserError
-from recam.core.labels import MAX_CLASSES, labels_of_mask
+from recam.core.labels import BACKGROUND, IGNORE, MAX_CLASSES, labels_of_mask
+from recam.core.names import (
+    clean_id,
+    clean_name,
+    is_background,
+    is_ignored,
+    quoted,
+    reason_no_class,
+    reason_no_id,
+)
 from recam.io.atomic import write_text
 from recam.io.images import IMAGE_SUFFIXES, write_image, write_mask
+from recam.io.tables import Table, read_lines, read_table
 
 IMAGES = "JPEGImages"
 MASKS = "SegmentationClass"
@@ -24,6 +33,7 @@ SALIENCY = "Saliency"  # optional: grey maps of the user
 SPLITS = "ImageSets/Segmentation"
 LABELS = "labels.csv"
 CLASSES = "classes.txt"
+LABEL_CELLS = ("0", "1")
 WEAK_PARTS = (IMAGES, "ImageSets", LABELS, CLASSES)  # everything but ground truth
 
 
@@ -65,17 +75,31 @@ def load_weak_split(root: Path, split: str) -> WeakSplit:
         name=split,
         ids=ids,
         images=images,
-        labels=table.loc[list(ids)].to_numpy(dtype=bool),
+        labels=table.loc[list(ids)].to_numpy(dtype=bool, copy=True),
         classes=classes,
     )
 
 
 def read_classes(path: Path) -> tuple[str, ...]:
-    """Read the foreground class names, one per line in index order. Raises UserError."""
-    names = tuple(line.strip() for line in _lines(path) if line.strip())
-    repeated = [name for name, count in Counter(names).items() if count > 1]
-    if repeated:
-        raise UserError(f"{path}: class {repeated[0]!r} is listed twice; list each class once")
+    """Read the foreground class names, one per line in index order. Raises UserError.
+
+    Names are those of ``clean_name``. Leading lines ``__ignore__`` and ``_background_`` of label
+    editors are left out, since masks count from ``_background_``, 0.
+    """
+    cleaned = {number: clean_name(text) for number, text in read_lines(path).items()}
+    lines = _without_background([(n, name) for n, name in cleaned.items() if name])
+    names = tuple(name for _, name in lines)
+    for number, name in lines:
+        if reason := reason_no_class(name):
+            raise UserError(
+                f"{path}: line {number}: {quoted(name)} {reason}; delete the line: in masks "
+                f"background is {BACKGROUND}, ignored pixels are {IGNORE}, and line n is class n"
+            )
+    if repeated := repeated_line(lines):
+        raise UserError(
+            f"{path}: line {repeated[0]}: class {quoted(repeated[1])} is listed twice; list each "
+            "class once"
+        )
     if not 1 <= len(names) <= MAX_CLASSES:
         raise UserError(
             f"{path}: expected 1 to {MAX_CLASSES} classes, got {len(names)}; list one name per line"
@@ -86,13 +110,30 @@ def read_classes(path: Path) -> tuple[str, ...]:
 def read_split(root: Path, split: str) -> tuple[str, ...]:
     """Read the image ids of a split, in file order. Raises UserError for an invalid list."""
     path = root / SPLITS / f"{split}.txt"
-    ids = tuple(line.strip() for line in _lines(path) if line.strip())
-    repeated = [i for i, count in Counter(ids).items() if count > 1]
-    if repeated:
-        raise UserError(f"{path}: image {repeated[0]} is listed twice; list each image once")
-    if not ids:
+    lines = [(number, clean_id(text)) for number, text in read_lines(path).items()]
+    for number, image_id in lines:
+        if reason := reason_no_id(image_id):
+            raise UserError(
+                f"{path}: line {number}: expected an image id, {quoted(image_id)} {reason}; write "
+                "the name of the image file without its suffix"
+            )
+    if repeated := repeated_line(lines):
+        raise UserError(
+            f"{path}: line {repeated[0]}: image {repeated[1]} is listed twice; list each image once"
+        )
+    if not lines:
         raise UserError(f"{path}: the split is empty; list at least one image id")
-    return ids
+    return tuple(image_id for _, image_id in lines)
+
+
+def repeated_line(lines: Iterable[tuple[int, str]]) -> tuple[int, str] | None:
+    """The first line, with its number, whose text is that of an earlier line."""
+    earlier: set[str] = set()
+    for number, text in lines:
+        if text in earlier:
+            return number, text
+        earlier.add(text)
+    return None
 
 
 def read_labels(path: Path, classes: tuple[str, ...]) -> pd.DataFrame:
@@ -101,37 +142,44 @@ def read_labels(path: Path, classes: tuple[str, ...]) -> pd.DataFrame:
     Raises UserError for a missing or unreadable file, other columns, a repeated id and any value
     but 0 and 1.
     """
-    if not path.is_file():
-        raise UserError(f"{path}: not found; run the download step or add the file")
-    try:
-        table = pd.read_csv(path, dtype={0: str, "id": str}, keep_default_na=False)
-    except (ValueError, pd.errors.ParserError) as error:
+    table = label_cells(path, classes)
+    ids = table.column("id")
+    if repeated := repeated_line(zip(table.lines, ids, strict=True)):
+        raise UserError(f"{path}: line {repeated[0]}: image {repeated[1]} has two rows; keep one")
+    for number, (image_id, *cells) in zip(table.lines, table.rows, strict=True):
+        for name, cell in zip(classes, cells, strict=True):
+            if cell not in LABEL_CELLS:
+                raise UserError(
+                    f"{path}: line {number}: image {image_id}, class {name}: expected 0 or 1, got "
+                    f"{quoted(cell)}; correct it"
+                )
+    values = [[cell == "1" for cell in cells] for _, *cells in table.rows]
+    labels = np.array(values, dtype=bool).reshape(-1, len(classes))
+    return pd.DataFrame(labels, index=pd.Index(ids, name="id", dtype=object), columns=list(classes))
+
+
+def label_cells(path: Path, classes: tuple[str, ...]) -> Table:
+    """The cells of labels.csv as text, with the columns id and one for each class in their order.
+
+    Raises UserError for a missing or unreadable file, other columns and a row without an id.
+    """
+    table = read_table(path)
+    if table.header[0] != "id":
         raise UserError(
-            f"{path}: expected a CSV table with commas, got {error}; export it again"
-        ) from error
-    if table.columns[0] != "id":
-        raise UserError(
-            f"{path}: expected 'id' as the first column, got {table.columns[0]!r}; rename it"
+            f"{path}: expected 'id' as the first column, got {quoted(table.header[0])}; rename it"
         )
-    table = table.set_index("id")
-    if list(table.columns) != list(classes):
+    found = tuple(map(clean_name, table.header[1:]))
+    if found != classes:
         raise UserError(
             f"{path}: expected one column for each of the {len(classes)} classes of classes.txt in "
-            f"its order, got {len(table.columns)} columns ({', '.join(table.columns[:3])}, ...); "
-            "make both files agree"
+            f"its order, got {len(found)} columns ({', '.join(found[:3])}, ...); make both files "
+            "agree"
         )
-    repeated = table.index[table.index.duplicated()]
-    if len(repeated):
-        raise UserError(f"{path}: image {repeated[0]} has two rows; keep one")
-    invalid = ~table.isin([0, 1, "0", "1"])  # pandas reads a column with any text as text
-    if invalid.to_numpy().any():
-        row, column = np.argwhere(invalid.to_numpy())[0]
-        value = table.iloc[:, column].tolist()[row]  # as a Python number, whose repr is short
-        raise UserError(
-            f"{path}: image {table.index[row]}, class {classes[column]}: expected 0 or 1, "
-            f"got {value!r}; correct it"
-        )
-    return table.astype(int).astype(bool)
+    rows = tuple((clean_id(image_id), *cells) for image_id, *cells in table.rows)
+    for number, (image_id, *_) in zip(table.lines, rows, strict=True):
+        if not image_id:
+            raise UserError(f"{path}: line {number}: the row has no id; add it or delete the row")
+    return replace(table, header=("id", *classes), rows=rows)
 
 
 def require_classes(trained: tuple[str, ...], expected: tuple[str, ...], *, source: Path) -> None:
@@ -181,12 +229,9 @@ def write_scenes(
     write_text(root / CLASSES, "".join(f"{name}\n" for name in classes))
 
 
-def _lines(path: Path) -> list[str]:
-    if not path.is_file():
-        raise UserError(f"{path}: not found; run the download step or add the file")
-    try:
-        return path.read_text(
-            encoding="utf-8-sig"
-        ).splitlines()  # some editors write a byte order mark
-    except UnicodeDecodeError as error:
-        raise UserError(f"{path}: expected text in UTF-8; save the file as UTF-8") from error
+def _without_background(lines: list[tuple[int, str]]) -> list[tuple[int, str]]:
+    """The lines after ``_background_``, if that is the first one, also after ``__ignore__``."""
+    names = [name for _, name in lines]
+    if len(names) > 1 and is_ignored(names[0]) and is_background(names[1]):
+        return lines[2:]
+    return lines[1:] if names and is_background(names[0]) else lines

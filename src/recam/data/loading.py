@@ -5,22 +5,26 @@ batches do not depend on the number of workers.
 """
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 import torch
 from jaxtyping import Float, UInt8
-from PIL import Image, ImageEnhance
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler, default_collate
 
 from recam.core.errors import UserError
-from recam.core.labels import IGNORE
 from recam.core.randomness import derived_seed, numpy_generator
+from recam.data.augmentation import Augmentation, View, augment, draw_view, salient_view
 from recam.data.layout import WeakSplit
-from recam.io.images import check_mask, image_size, read_image, read_mask, resized
+from recam.io.images import (
+    check_mask,
+    check_saliency,
+    image_size,
+    read_image,
+    read_mask,
+    read_saliency,
+)
 from recam.runtime.distributed import processes, shard
 
 # DataLoader's messages for a worker killed by the system, and the error shown instead.
@@ -35,46 +39,8 @@ STOPPED = {
     ),
 }
 
-ResizeUnit = Literal["pixels", "percent"]  # of the longer side, or of the image's own size
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Augmentation:
-    """Ranges of the augmentation: random size, flip, crop and colours; the aspect ratio is kept.
-
-    The authors' code keeps the colours (``colour`` 0). A resized image smaller than the crop is
-    padded; padding is ignored in masks. Raises UserError if ``resize_min`` exceeds ``resize_max``.
-    """
-
-    resize_min: int  # minimum, in ``resize_unit``
-    resize_max: int  # maximum
-    crop: int  # side of the square crop in pixels
-    mean: tuple[float, float, float]  # per channel, of pixels in [0, 1]
-    std: tuple[float, float, float]
-    colour: float = 0.0  # largest relative change of brightness, contrast and saturation
-    resize_unit: ResizeUnit = "pixels"
-
-    def __post_init__(self) -> None:
-        if self.resize_min > self.resize_max:
-            raise UserError(
-                f"resize_min: expected at most resize_max ({self.resize_max}), got "
-                f"{self.resize_min}; lower resize_min or raise resize_max"
-            )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class View:
-    """Random parameters of one augmented image. Sizes are (height, width) in pixels."""
-
-    stored: tuple[int, int]  # size of the image file
-    size: tuple[int, int]  # after resizing
-    mirrored: bool
-    seen: tuple[slice, slice]  # cropped rows and columns of the resized image
-    place: tuple[slice, slice]  # their rows and columns in the crop
-    colours: tuple[float, float, float] | None = None  # factors; see ``recoloured``
-
-
-class _Augmented(Dataset[tuple[Tensor, Tensor]]):
+class _Augmented(Dataset[tuple[Tensor, ...]]):
     """Images of a split, each augmented by its own generator."""
 
     def __init__(self, split: WeakSplit, augmentation: Augmentation, *, random_seed: int):
@@ -96,10 +62,33 @@ class _Augmented(Dataset[tuple[Tensor, Tensor]]):
 class LabelledImages(_Augmented):
     """Augmented images (3, crop, crop) float32 with multi-hot labels (K,) bool, without masks."""
 
-    def __getitem__(self, key: tuple[int, int]) -> tuple[Tensor, Tensor]:
+    def __getitem__(self, key: tuple[int, int]) -> tuple[Tensor, ...]:
         image, view = self._image(*key)
         varied, _ = augment(image, None, view, self.augmentation)
         return varied, torch.from_numpy(self.split.labels[key[1]])
+
+
+class SalientImages(LabelledImages):
+    """Labelled images, each with its saliency (crop, crop) float32, 0 to 1, UNKNOWN in padding.
+
+    ``saliency`` is a folder of 8-bit grey maps, <id>.png, of their images' sizes. Items raise
+    UserError for a missing, corrupt or mismatching map.
+    """
+
+    def __init__(
+        self, split: WeakSplit, saliency: Path, augmentation: Augmentation, *, random_seed: int
+    ):
+        super().__init__(split, augmentation, random_seed=random_seed)
+        self.saliency = saliency
+
+    def __getitem__(self, key: tuple[int, int]) -> tuple[Tensor, ...]:
+        image, view = self._image(*key)
+        path = self.saliency / f"{self.split.ids[key[1]]}.png"
+        saliency = read_saliency(path)
+        check_saliency(path, saliency, size=view.stored)
+        varied, _ = augment(image, None, view, self.augmentation)
+        labels = torch.from_numpy(self.split.labels[key[1]])
+        return varied, labels, salient_view(saliency, view, self.augmentation)
 
 
 class MaskedImages(_Augmented):
@@ -121,75 +110,6 @@ class MaskedImages(_Augmented):
         mask = read_mask(path)
         check_mask(path, mask, size=view.stored, num_ids=len(self.split.classes) + 1)
         return augment(image, mask, view, self.augmentation)
-
-
-def draw_view(
-    stored: tuple[int, int], augmentation: Augmentation, generator: np.random.Generator
-) -> View:
-    """Draw the scale, the flip and the crop for an image of (height, width) ``stored``.
-
-    In pixels the longer side is drawn, a whole number; in percent the scale itself.
-    """
-    low, high = augmentation.resize_min, augmentation.resize_max
-    if augmentation.resize_unit == "pixels":
-        scale = generator.integers(low, high, endpoint=True) / max(stored)
-    else:
-        scale = generator.uniform(low, high) / 100
-    height, width = (max(1, round(length * scale)) for length in stored)
-    mirrored = bool(generator.random() < 0.5)
-    rows, columns = (_overlap(n, augmentation.crop, generator) for n in (height, width))
-    change = augmentation.colour  # drawn last, so that 0 leaves the other draws as they are
-    factors = generator.uniform(1 - change, 1 + change, 3) if change else None
-    return View(
-        stored=stored,
-        size=(height, width),
-        mirrored=mirrored,
-        seen=(rows[0], columns[0]),
-        place=(rows[1], columns[1]),
-        colours=None if factors is None else (factors[0], factors[1], factors[2]),
-    )
-
-
-def augment(
-    image: UInt8[np.ndarray, "h w 3"],
-    mask: UInt8[np.ndarray, "H W"] | None,
-    view: View,
-    augmentation: Augmentation,
-) -> tuple[Float[Tensor, "3 crop crop"], UInt8[Tensor, "crop crop"]]:
-    """Resize, flip and crop an image and its mask alike, and normalise the image.
-
-    Padding is 0 in the normalised image and 255 (ignored) in the mask. ``image`` may be decoded
-    smaller than ``view.stored``, the size of ``mask``. Without a mask the second value is all 255.
-    """
-    crop, step = (
-        augmentation.crop,
-        -1 if view.mirrored else 1,
-    )  # -1 reads columns from right to left
-    pixels = resized(image, view.size, stored=view.stored)
-    if view.colours:
-        pixels = recoloured(pixels, *view.colours)
-    varied = np.zeros((3, crop, crop), np.float32)
-    ids = np.full((crop, crop), IGNORE, np.uint8)
-    _normalise(pixels[:, ::step][view.seen], augmentation, out=varied[:, *view.place])
-    if mask is not None:
-        height, width = view.size
-        chosen = Image.fromarray(mask).resize((width, height), Image.Resampling.NEAREST)
-        ids[view.place] = np.asarray(chosen)[:, ::step][view.seen]
-    return torch.from_numpy(varied), torch.from_numpy(ids)
-
-
-def recoloured(
-    pixels: UInt8[np.ndarray, "h w 3"], brightness: float, contrast: float, saturation: float
-) -> UInt8[np.ndarray, "h w 3"]:
-    """Scale an image, then its deviation from the mean, then each pixel's deviation from grey."""
-    image = Image.fromarray(pixels)
-    for enhance, factor in (
-        (ImageEnhance.Brightness, brightness),
-        (ImageEnhance.Contrast, contrast),
-        (ImageEnhance.Color, saturation),
-    ):
-        image = enhance(image).enhance(factor)
-    return np.asarray(image)
 
 
 def pixels_of(images: list[np.ndarray], device: torch.device) -> Float[Tensor, "B 3 H W"]:
@@ -277,27 +197,3 @@ class _Shuffled(Sampler[list[tuple[int, int]]]):
         order = np.random.default_rng(self.seed).permutation(self.length)
         for batch in order[: len(self) * self.batch_size].reshape(-1, self.batch_size):
             yield shard([(self.epoch, int(index)) for index in batch])
-
-
-def _normalise(
-    pixels: UInt8[np.ndarray, "h w 3"],
-    augmentation: Augmentation,
-    *,
-    out: Float[np.ndarray, "3 h w"],
-) -> None:
-    """Write (pixels / 255 - mean) / std into ``out``, without a temporary copy."""
-    mean, std = (
-        np.array(values, np.float32)[:, None, None]
-        for values in (augmentation.mean, augmentation.std)
-    )
-    np.divide(pixels.transpose(2, 0, 1), np.float32(255), out=out)
-    out -= mean
-    out /= std
-
-
-def _overlap(length: int, crop: int, generator: np.random.Generator) -> tuple[slice, slice]:
-    """Along one axis, the visible part of the image and its place in the crop."""
-    shift = int(generator.integers(min(0, length - crop), max(0, length - crop), endpoint=True))
-    start, place = max(shift, 0), max(-shift, 0)
-    seen = min(length, crop)
-    return slice(start, start + seen), slice(place, place + seen)

@@ -2,10 +2,16 @@
 
 import hashlib
 import os
+import re
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+from recam.core.errors import UserError
+from recam.io.origins import damaged, read_content, remedy_of
+
+LINE = re.compile(r"([0-9a-f]{64})  (.+)")  # of a list of checksums: SHA-256 and name
 
 
 @contextmanager
@@ -74,4 +80,29 @@ def write_manifest(manifest: Path, paths: list[Path]) -> None:
         if file.is_file() and not file.name.startswith(".")
     )
     root = manifest.parent
-    write_text(manifest, "".join(f"{sha256(f)}  {f.relative_to(root).as_posix()}\n" for f in files))
+    names = [Path(os.path.relpath(file, root)).as_posix() for file in files]
+    lines = [f"{sha256(file)}  {name}\n" for file, name in zip(files, names, strict=True)]
+    write_text(manifest, "".join(lines))
+
+
+def read_manifest(manifest: Path) -> dict[str, str]:
+    """The SHA-256 by name of a list of checksums. Raises UserError for any other file."""
+    lines = read_content(manifest).decode("utf-8", errors="replace").splitlines()
+    found = [LINE.fullmatch(line) for line in lines]
+    listed = {match[2]: match[1] for match in found if match}
+    if len(listed) != len(lines):
+        raise damaged(manifest, "expected a line with a SHA-256 and a name for each file")
+    return listed
+
+
+def require_listed(folder: Path) -> None:
+    """Raise UserError if the finished folder lacks a file of the list of checksums beside it."""
+    listed = read_manifest(folder.with_name(f"{folder.name}.sha256"))
+    there = {f"{folder.name}/{file.name}" for file in folder.iterdir()}
+    missing = [name for name in listed if name.startswith(f"{folder.name}/") and name not in there]
+    if missing:
+        first = folder.parent / missing[0]
+        raise UserError(
+            f"{folder}: lacks {len(missing)} of the {len(listed)} files in {folder.name}.sha256 "
+            f"(first: {first.name}); {remedy_of(first)}"
+        )

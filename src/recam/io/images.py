@@ -10,6 +10,7 @@ from PIL import Image, UnidentifiedImageError
 from recam.core.errors import UserError
 from recam.core.labels import IGNORE, MAX_CLASSES, class_colours
 from recam.io.atomic import replacing
+from recam.io.seals import check_png
 
 # Pillow's exceptions for files that are damaged, no image, or far too large.
 UNREADABLE = (
@@ -86,6 +87,7 @@ def write_image(path: Path, image: UInt8[np.ndarray, "H W 3"]) -> None:
 
 def read_mask(path: Path) -> UInt8[np.ndarray, "H W"]:
     """Read the uint8 ids of a palette or grey PNG. Raises UserError for any other file."""
+    check_png(path, missing="mask not found; add it, or remove its id from the split")
     try:
         with Image.open(path) as image:
             if image.mode not in {"P", "L"}:
@@ -94,16 +96,13 @@ def read_mask(path: Path) -> UInt8[np.ndarray, "H W"]:
                     "convert it"
                 )
             return np.array(image)
-    except FileNotFoundError as error:
-        raise UserError(
-            f"{path}: mask not found; add it, or remove its id from the split"
-        ) from error
     except UNREADABLE as error:
         raise UserError(f"{path}: not a readable mask ({error}); replace it") from error
 
 
 def read_saliency(path: Path) -> UInt8[np.ndarray, "H W"]:
     """Read an 8-bit grey map, 0 to 255. Raises UserError for any other file."""
+    check_png(path, missing="saliency map not found; add it")
     try:
         with Image.open(path) as image:
             if image.mode != GREY_MODE:
@@ -112,10 +111,20 @@ def read_saliency(path: Path) -> UInt8[np.ndarray, "H W"]:
                     "convert it"
                 )
             return np.array(image)
-    except FileNotFoundError as error:
-        raise UserError(f"{path}: saliency map not found; add it") from error
     except UNREADABLE as error:
         raise UserError(f"{path}: not a readable saliency map ({error}); replace it") from error
+
+
+def check_saliency(
+    path: Path, saliency: UInt8[np.ndarray, "H W"], *, size: tuple[int, ...]
+) -> None:
+    """Raise UserError if a map is not of ``size``, the (height, width) of its image."""
+    if saliency.shape != tuple(size):
+        height, width = saliency.shape
+        raise UserError(
+            f"{path}: is {width}x{height} pixels, its image {size[1]}x{size[0]}; make them the "
+            "same size"
+        )
 
 
 def write_saliency(path: Path, saliency: UInt8[np.ndarray, "H W"]) -> None:

@@ -44,7 +44,7 @@ class Cam(Variant):
         """One logit per class: W times the spatial mean of the features."""
         features = self.features(images)
         with without_autocast(features):
-            return pooled_logits(self.classifier, features)
+            return pooled_logits(self.weights, features)
 
     def losses(self, images: Images, labels: Labels) -> tuple[dict[str, Tensor], Activations]:
         """Binary cross-entropy, the mean over images and classes (ReCAM paper, stage one)."""
@@ -52,8 +52,8 @@ class Cam(Variant):
         with without_autocast(features):
             found = Activations(
                 features=features,
-                evidence=torch.relu(project(self.classifier, features)),
-                logits=pooled_logits(self.classifier, features),
+                evidence=torch.relu(project(self.weights, features)),
+                logits=pooled_logits(self.weights, features),
             )
             return {"bce": multilabel_loss(found.logits, labels)}, found
 

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from recam.methods.cam import bias_free_weights, peak_normalised
-from recam.methods.variant import Activations, Images, Labels, Maps, Variant, Weights
+from recam.methods.variant import Activations, Images, Labels, Maps, Saliency, Variant, Weights
 from recam.runtime.precision import without_autocast
 
 # The weights of the final maps, from the classifier W and the re-classifier V. The paper says "in
@@ -69,6 +69,12 @@ class ReCam(Variant):
             class_features = pool_by_class(peak_normalised(found.evidence), found.features)
             sce = softmax_loss(class_features @ self.reclassifier.T, labels)
             return losses | {"sce": self.weight * sce}, found
+
+    def saliency_losses(
+        self, found: Activations, labels: Labels, saliency: Saliency
+    ) -> dict[str, Tensor]:
+        """Those of the variant."""
+        return self.variant.saliency_losses(found, labels, saliency)
 
     def combined(self, combine: str) -> Weights:
         """U: the chosen combination of W and V."""

@@ -18,6 +18,7 @@ Images = Float[Tensor, "B 3 H W"]
 Labels = Bool[Tensor, "B K"]
 Weights = Float[Tensor, "K C"]
 Maps = Float[Tensor, "B K h w"]
+Saliency = Float[Tensor, "B H W"]  # 0 to 1, below 0 where it is unknown
 
 # From normalised images and their present classes (B, K) to the sum of the maps of each image and
 # of its mirror image, mirrored back: (B, K, h, w), non-negative, not normalised. Maps of absent
@@ -57,9 +58,21 @@ class Variant(nn.Module, ABC):
     def maps_by(self, images: Images, *weights: Weights) -> list[Maps]:
         """The maps of each linear classifier, W or another one: >= 0, not normalised."""
 
-    def loss(self, images: Images, labels: Labels) -> dict[str, Tensor]:
-        """The losses by name; their sum is minimised."""
-        return self.losses(images, labels)[0]
+    def saliency_losses(
+        self, found: Activations, labels: Labels, saliency: Saliency
+    ) -> dict[str, Tensor]:
+        """The losses that compare the activations with saliency maps: none, unless overridden."""
+        del found, labels, saliency
+        return {}
+
+    def loss(
+        self, images: Images, labels: Labels, saliency: Saliency | None = None
+    ) -> dict[str, Tensor]:
+        """The losses by name; their sum is minimised. Those of saliency only if it is given."""
+        losses, found = self.losses(images, labels)
+        if saliency is None:
+            return losses
+        return losses | self.saliency_losses(found, labels, saliency)
 
     def logits(self, images: Images) -> Float[Tensor, "B K"]:
         """One logit per class: W times the spatial mean of the features."""

@@ -25,7 +25,7 @@ def load_weights(backbone: Backbone, *, name: str, weights: str) -> None:
     if weights == "none":
         return
     if weights != "imagenet":
-        load_backbone(backbone, _read_state(Path(weights)), source=weights, name=name)
+        load_backbone(backbone, _read_state(Path(weights).expanduser()), source=weights, name=name)
     elif name in TORCHVISION:
         load_backbone(backbone, _torchvision_state(name), source="torchvision", name=name)
     elif name == LITE:

@@ -65,10 +65,9 @@ def held_out_scores(model: Variant, images: LabelledImages) -> Callable[[], dict
         logits: list[np.ndarray] = []
         for start in range(0, len(images), BATCH):
             items = [images[0, i] for i in range(start, min(start + BATCH, len(images)))]
-            batch = torch.stack([image for image, _ in items]).to(device)
-            batch = batch.contiguous(memory_format=torch.channels_last)
-            labels = torch.stack([label for _, label in items]).to(device)
-            for name, loss in model.loss(batch, labels).items():
+            first, *targets = (torch.stack(each).to(device) for each in zip(*items, strict=True))
+            batch = first.contiguous(memory_format=torch.channels_last)
+            for name, loss in model.loss(batch, *targets).items():
                 sums[name] = sums.get(name, 0.0) + float(loss) * len(items) / len(images)
             logits.append(model.logits(batch).cpu().numpy())
         model.train()

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from recam.core.errors import UserError
 from recam.io.checkpoints import load_state, save_state
+from recam.io.origins import damaged
 from recam.methods.lpcam import Prototypes
 from recam.methods.variant import Weights
 
@@ -81,7 +82,26 @@ def load_prototypes(path: Path) -> tuple[Prototypes, tuple[str, ...]]:
         raise UserError(f"{path}: not found; run make_clusters")
     if content.get("format") != FORMAT:
         raise UserError(f"{path}: expected clusters, got another file; pass one by make_clusters")
-    prototypes = Prototypes(
-        foreground=tuple(content["foreground"]), context=tuple(content["context"])
+    classes, *kinds = (content.get(name) for name in ("classes", "foreground", "context"))
+    if not isinstance(classes, list) or not all(isinstance(name, str) for name in classes):
+        raise damaged(path, "expected the names of classes")
+    near, around = (_centres(path, found, count=len(classes)) for found in kinds)
+    if len({centres.shape[1] for centres in (*near, *around)}) > 1:
+        raise damaged(path, "expected centres with the same number of channels")
+    return Prototypes(foreground=near, context=around), tuple(classes)
+
+
+def _centres(path: Path, found: object, *, count: int) -> tuple[Float[Tensor, "_ C"], ...]:
+    """A tensor of centres for each class; each row has a direction."""
+    if not isinstance(found, list) or len(found) != count or not all(map(_is_centres, found)):
+        raise damaged(path, f"expected a matrix of finite numbers for each of {count} classes")
+    return tuple(found)
+
+
+def _is_centres(value: object) -> bool:
+    return (
+        isinstance(value, Tensor)
+        and value.ndim == 2
+        and value.dtype == torch.float32
+        and bool(torch.isfinite(value).all())
     )
-    return prototypes, tuple(content["classes"])

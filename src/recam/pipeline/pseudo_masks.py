@@ -123,7 +123,7 @@ class Cut:
         return EVEN if self.crf else self.background
 
     def numbers(self) -> dict[str, float | str]:
-        """The scores of the cut and the source of saliency, for evaluation and for readers."""
+        """The content of ``cut.json``; see ``recam.io.records.CutNumbers``."""
         scores = {"background": self.background, "threshold": self.threshold, "margin": self.margin}
         return scores | ({"saliency": self.saliency.source} if self.saliency else {})
 

@@ -13,7 +13,7 @@ import numpy as np
 from jaxtyping import Bool, UInt8
 
 from recam.core.errors import UserError
-from recam.io.images import read_saliency
+from recam.io.images import check_saliency, read_saliency
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,11 +42,7 @@ class Saliency:
         """
         path = self.folder / f"{image_id}.png"
         saliency = read_saliency(path)
-        if saliency.shape != tuple(size):
-            raise UserError(
-                f"{path}: is {saliency.shape[1]}x{saliency.shape[0]} pixels, its image "
-                f"{size[1]}x{size[0]}; make them the same size"
-            )
+        check_saliency(path, saliency, size=size)
         return is_salient(saliency, threshold=self.threshold)
 
 

@@ -1,6 +1,5 @@
 """Scores of one run: its maps and pseudo masks on one split, its predictions on another."""
 
-import json
 import logging
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,6 +10,7 @@ import pandas as pd
 
 from recam.core.errors import UserError
 from recam.data.layout import WeakSplit
+from recam.io.records import read_cut
 from recam.pipeline.evaluation import (
     GroundTruth,
     confusion_table,
@@ -103,23 +103,23 @@ def maps_of_run(
     for stage, folder in {CAMS: cams, PSEUDO: scores}.items():
         if folder:
             _require_maps(folder, split)
-            used = _numbers(cut) if stage == PSEUDO else {}
-            threshold = used.get("threshold", cams_threshold)
-            if threshold is None:
-                threshold = yen_threshold(score_histogram(sorted(folder.glob("*.npz"))))
-            stages[stage] = ScoredMaps(
-                folder=folder, threshold=threshold, saliency=used.get("saliency", "")
+            stages[stage] = (
+                _refined(folder, cut) if stage == PSEUDO else _cams(folder, cams_threshold)
             )
     return stages
 
 
-def _numbers(cut: Path | None) -> dict[str, Any]:
-    """The numbers with which make_pseudo cut its masks."""
-    if not cut:
-        return {"threshold": 0.0}
-    if not cut.is_file():
-        raise UserError(f"{cut}: not found; run make_pseudo, which makes it")
-    return json.loads(cut.read_text(encoding="utf-8"))
+def _cams(folder: Path, threshold: float | None) -> ScoredMaps:
+    if threshold is None:
+        threshold = yen_threshold(score_histogram(sorted(folder.glob("*.npz"))))
+    return ScoredMaps(folder=folder, threshold=threshold)
+
+
+def _refined(folder: Path, cut: Path | None) -> ScoredMaps:
+    if cut is None:
+        raise UserError(f"{folder}: expected the file cut.json of make_pseudo with it, got none")
+    numbers = read_cut(cut)
+    return ScoredMaps(folder=folder, threshold=numbers.threshold, saliency=numbers.saliency)
 
 
 def _require_maps(folder: Path, split: WeakSplit) -> None:

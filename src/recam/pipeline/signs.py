@@ -4,7 +4,6 @@ Pseudo masks are compared with the labels, with the predictions of the segmenter
 and with the pseudo masks of CAM. ``recam.report.signs`` has the limits of each sign.
 """
 
-import json
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -14,8 +13,8 @@ from jaxtyping import Bool, Int64
 from recam.core.labels import BACKGROUND, IGNORE, labels_of_mask, mask_id
 from recam.core.metrics import LEVELS, Confusion, iou_per_class
 from recam.data.layout import WeakSplit
-from recam.io.atomic import write_text
 from recam.io.images import check_mask, read_mask
+from recam.io.records import write_record
 from recam.pipeline.evaluation import GroundTruth, score_masks
 from recam.pipeline.pseudo_masks import score_histogram, yen_threshold
 from recam.runtime.progress import progress
@@ -32,7 +31,7 @@ class RunSigns:
 
     def write(self, path: Path) -> None:
         """Write both dictionaries as JSON."""
-        write_text(path, json.dumps(asdict(self), indent=2) + "\n")
+        write_record(path, asdict(self))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

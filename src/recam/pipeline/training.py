@@ -6,13 +6,14 @@ of the whole batch (``recam.runtime.distributed``).
 
 import logging
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, cast
 
 import torch
+from pydantic import TypeAdapter, ValidationError
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 from torch.optim import SGD
@@ -21,6 +22,7 @@ from torch.optim.lr_scheduler import LambdaLR
 from recam.core.errors import UserError
 from recam.io.atomic import write_text
 from recam.io.checkpoints import load_state, save_state
+from recam.io.origins import damaged
 from recam.models.backbones import share_batch_norms
 from recam.runtime.distributed import all_reduce_sum, is_first, processes, wait_for_all
 from recam.runtime.precision import autocast
@@ -66,6 +68,12 @@ class EpochLoss:
     value: float
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _State:
+    curve: list[EpochLoss]
+    parts: dict  # state dicts of network, optimizer and schedule, by name
+
+
 def train(
     model: nn.Module,
     batches: Callable[[int], Iterable[list[Tensor]]],
@@ -79,10 +87,10 @@ def train(
 ) -> list[EpochLoss]:
     """Train in place with SGD and polynomial decay; return the training curve.
 
-    ``batches`` gives the (images, targets) batches of an epoch, counted from 1. After every epoch
-    the training state is saved in ``state`` with ``key``; a run with the same key resumes from it
-    and gives the same numbers as an uninterrupted run. Raises UserError if a loss is not finite or
-    a batch cannot be divided.
+    ``batches`` gives the batches (images, targets, ...) of an epoch, counted from 1. After every
+    epoch the training state is saved in ``state`` with ``key``; a run with the same key resumes
+    from it and gives the same numbers as an uninterrupted run. Raises UserError if a loss is not
+    finite or a batch cannot be divided.
     """
     if processes() > 1:
         share_batch_norms(model, device=device)
@@ -113,8 +121,8 @@ def train(
 
 def epochs_done(state: Path, *, key: str) -> int:
     """The number of epochs in the saved state of the run with ``key``; 0 without one."""
-    content = load_state(state) or {}
-    return content["curve"][-1][0] if content.get("key") == key else 0
+    content = _state_of_run(state, key=key)
+    return _epochs_of(content.curve) if content else 0
 
 
 def write_curve(path: Path, curve: list[EpochLoss]) -> None:
@@ -160,7 +168,7 @@ def _optimizer(model: nn.Module, recipe: Recipe, *, steps: int) -> tuple[SGD, La
 
 
 class _WithLosses(Protocol):
-    def loss(self, images: Tensor, targets: Tensor, /) -> dict[str, Tensor]: ...
+    def loss(self, images: Tensor, /, *targets: Tensor) -> dict[str, Tensor]: ...
 
 
 class _Losses(nn.Module):
@@ -172,10 +180,10 @@ class _Losses(nn.Module):
         self.precision = precision
         self.device = device
 
-    def forward(self, images: Tensor, targets: Tensor) -> dict[str, Tensor]:
+    def forward(self, images: Tensor, *targets: Tensor) -> dict[str, Tensor]:
         """The losses of this rank's part of a batch."""
         with autocast(self.precision, self.device):
-            return cast(_WithLosses, self.model).loss(images, targets)
+            return cast(_WithLosses, self.model).loss(images, *targets)
 
 
 def _shared(losses: _Losses) -> _Losses | DistributedDataParallel:
@@ -198,11 +206,12 @@ def _run_epoch(
     device = next(losses_of.parameters()).device
     sums: dict[str, Tensor] = {}
     count = 0
-    for images, targets in batches:
+    for images, *targets in batches:
         first = images.to(device, non_blocking=True, memory_format=torch.channels_last)
         schedule.optimizer.zero_grad(set_to_none=True)
         pieces = recipe.gradient_accumulation_steps
-        parts = _parts(first, targets.to(device, non_blocking=True), pieces)
+        rest = [each.to(device, non_blocking=True) for each in targets]
+        parts = _parts([first, *rest], pieces)
         for number, part in enumerate(parts, start=1):
             with _kept(losses_of, more=number < pieces):
                 losses = losses_of(*part)
@@ -230,16 +239,16 @@ def _kept(
     return nullcontext()
 
 
-def _parts(images: Tensor, targets: Tensor, count: int) -> Iterable[tuple[Tensor, Tensor]]:
+def _parts(batch: list[Tensor], count: int) -> Iterable[Sequence[Tensor]]:
     if count == 1:
-        return [(images, targets)]
-    if len(images) % count:
+        return [batch]
+    if len(batch[0]) % count:
         shared = " / devices" if processes() > 1 else ""
         raise UserError(
             f"gradient_accumulation_steps: expected a divisor of batch_size{shared} "
-            f"({len(images)}), got {count}; change one"
+            f"({len(batch[0])}), got {count}; change one"
         )
-    return zip(images.chunk(count), targets.chunk(count), strict=True)
+    return zip(*(each.chunk(count) for each in batch), strict=True)
 
 
 def _finite_means(sums: dict[str, Tensor], count: int) -> dict[str, float]:
@@ -259,13 +268,28 @@ def _state(curve: list[EpochLoss], *, key: str, kept: dict) -> dict[str, object]
     return {"key": key, "curve": lines, **{n: part.state_dict() for n, part in kept.items()}}
 
 
-def _resume(state: Path, *, key: str, kept: dict, epochs: int) -> list[EpochLoss]:
+def _state_of_run(state: Path, *, key: str) -> _State | None:
+    """The saved state of the run with ``key``; None without one."""
     content = load_state(state)
     if content is None or content.get("key") != key:
+        return None
+    try:
+        points = TypeAdapter(list[tuple[int, str, float]]).validate_python(content["curve"])
+    except (KeyError, ValidationError) as error:
+        raise damaged(state, "expected a training curve") from error
+    return _State(curve=[EpochLoss(epoch=e, loss=n, value=v) for e, n, v in points], parts=content)
+
+
+def _resume(state: Path, *, key: str, kept: dict, epochs: int) -> list[EpochLoss]:
+    content = _state_of_run(state, key=key)
+    if content is None:
         return []
-    for name, part in kept.items():
-        part.load_state_dict(content[name])
-    curve = [EpochLoss(epoch=e, loss=name, value=value) for e, name, value in content["curve"]]
+    try:
+        for name, part in kept.items():
+            part.load_state_dict(content.parts[name])
+    except Exception as error:  # torch raises many kinds for parts of another network
+        raise damaged(state, "its parts do not fit the network") from error
+    curve = content.curve
     if _epochs_of(curve) < epochs:
         logger.info("resuming after epoch %d", _epochs_of(curve))
     return curve

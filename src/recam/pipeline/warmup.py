@@ -37,8 +37,8 @@ def warm_up(
 ) -> None:
     """Train V alone on the softmax loss, with batch norms in eval mode.
 
-    ``batches`` gives the (images, labels) batches of an epoch; the warm-up takes the epochs 0, -1,
-    -2 and so on, which no training takes.
+    ``batches`` gives the batches (images, labels, ...) of an epoch; the warm-up takes the epochs 0,
+    -1, -2 and so on, which no training takes.
     """
     if not recipe.steps:
         return
@@ -55,7 +55,7 @@ def warm_up(
         weight_decay=recipe.weight_decay,
     )
     first = islice(_endless(batches), recipe.steps)
-    for images, labels in progress(first, total=recipe.steps, what="warm-up", unit="step"):
+    for images, labels, *_ in progress(first, total=recipe.steps, what="warm-up", unit="step"):
         with autocast(precision, device):
             batch = images.to(device, memory_format=torch.channels_last)
             loss = model.loss(batch, labels.to(device))["sce"]

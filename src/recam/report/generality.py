@@ -4,7 +4,7 @@ from itertools import product
 
 import pandas as pd
 
-from recam.report.methods import ordered
+from recam.report.methods import learned_saliency, ordered
 from recam.report.replicates import (
     ABSENT,
     Target,
@@ -27,7 +27,7 @@ NOTE = (
     "A difference is taken between runs of the same random seed; `2 of 3` means that it is above 0 "
     "for 2 of 3 random seeds.\n"
 )
-SALIENCY_NOTE = f"\n{MARK.strip()} masks used saliency maps.\n"
+SALIENCY_NOTE = f"\n{MARK.strip()} used saliency maps.\n"
 ABOVE_CONTROL = Target("pseudo", 0, is_above=True)
 # By data set and row of the table.
 TARGETS = {
@@ -85,9 +85,12 @@ def generality_table(results: pd.DataFrame) -> str:
 
 
 def _used_saliency(results: pd.DataFrame, dataset: str, row: str) -> bool:
+    methods = row.split(" - ")
+    if any(learned_saliency(method) for method in methods):
+        return True
     if "saliency" not in results:
         return False
-    of_row = (results["dataset"] == dataset) & results["method"].isin(row.split(" - "))
+    of_row = (results["dataset"] == dataset) & results["method"].isin(methods)
     return bool(results.loc[of_row, "saliency"].notna().any())
 
 

@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 CAM, CONTROL, RECAM, SUPERVISED = "cam", "control", "recam", "supervised"
 TRAININGS = (CAM, "seam", "eps")
+WITH_SALIENCY = ("eps",)  # trainings that learn from saliency maps
 REACTIVATIONS = (CONTROL, RECAM)
 READOUTS = ("lpcam", "advcam", "layercam", "gradcampp", "gradcam")
 
@@ -39,6 +40,11 @@ def parts_of(method: str) -> Parts:
     training = CAM if words[0] in REACTIVATIONS else words.pop(0)
     reactivation = words.pop(0) if words and words[0] in REACTIVATIONS else ""
     return Parts(training, reactivation, "-".join(words))
+
+
+def learned_saliency(method: str) -> bool:
+    """Whether the classifier of a method learned from saliency maps."""
+    return parts_of(method).training in WITH_SALIENCY
 
 
 def ordered(methods: Iterable[str]) -> list[str]:

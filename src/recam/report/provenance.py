@@ -1,6 +1,7 @@
 """Cost and provenance of results: timings, code version, package versions, checksums, numbers."""
 
 import importlib.metadata
+import math
 import os
 import platform
 from collections.abc import Mapping, Sequence
@@ -10,7 +11,9 @@ from pathlib import Path
 import pandas as pd
 import yaml
 
+from recam.core.errors import UserError
 from recam.io.atomic import sha256
+from recam.io.origins import read_content
 
 STEPS = (
     *("train_cam", "train_recam", "make_clusters", "make_cams", "train_irn"),
@@ -71,8 +74,20 @@ def provenance(
 
 
 def _benchmark(file: Path) -> tuple[float, float]:
-    row = pd.read_csv(file, sep="\t", na_values="-").iloc[0]
-    return float(row["s"]), float(row["max_rss"])
+    lines = read_content(file).decode("utf-8", errors="replace").splitlines()
+    row = dict(zip(*(line.split("\t") for line in lines[:2]), strict=False)) if lines[1:] else {}
+    found = [row.get(name, "") for name in ("s", "max_rss")]
+    seconds, memory = ("nan" if text == "-" else text for text in found)  # "-": not measured
+    try:
+        values = float(seconds), float(memory)
+    except ValueError:
+        values = (-1.0, -1.0)
+    if any(value < 0 or math.isinf(value) for value in values):
+        raise UserError(
+            f"{file}: expected seconds and max_rss as numbers, got {', '.join(found):.40}; delete "
+            "it: the table of times then leaves this step out"
+        )
+    return values
 
 
 def _versions() -> dict[str, str]:

@@ -1,15 +1,15 @@
 """The results of all runs in one table: mean and standard deviation over replicates."""
 
-import json
 from collections import defaultdict
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import cast
 
 import pandas as pd
 
-from recam.core.errors import UserError
-from recam.report.methods import ordered, parts_of
+from recam.io.records import read_metrics
+from recam.io.result_tables import read_table
+from recam.report.methods import learned_saliency, ordered, parts_of
 from recam.report.style import STAGES, look_of
 
 NOTHING_SCORED = (
@@ -23,19 +23,14 @@ LOCALISATION = {
     "insertion": "Insertion (higher is better)",
     "deletion": "Deletion (lower is better)",
 }
-MARK = " †"  # of a method whose masks used saliency maps
+MARK = " †"  # of a method whose classifier or masks used saliency maps
+LEARNED = "learned"  # source of saliency maps: those of `folder`, in the training of a classifier
 SALIENCY = {
+    LEARNED: "classifiers learned from given maps of saliency",
     "folder": "masks are background where given maps of saliency are low",
     "ccam": "masks are background where CCAM's maps, learned without labels, are low",
 }
 
-# Columns that are text whatever they look like: an id such as 0025, a class named 1 or NA.
-TEXT = {
-    "counts.csv": ("image",),
-    "per_class.csv": ("class",),
-    "confusion.csv": ("truth", "prediction"),
-}
-UNDEFINED = {name: ["", "nan"] for name in ("iou", "miou", "value")}  # missing numbers, by column
 Metrics = dict[str, dict[str, dict[str, float | str]]]  # stage, method, name
 
 
@@ -61,11 +56,8 @@ class Run:
         return int(self.folder.parent.name.removeprefix("seed"))
 
     def metrics(self) -> dict[str, dict[str, float | str]]:
-        """Metrics by stage. Raises UserError if the run is not evaluated."""
-        path = self.folder / "metrics.json"
-        if not path.is_file():
-            raise UserError(f"{path}: not found; run the evaluate step of this replicate")
-        return json.loads(path.read_text(encoding="utf-8"))
+        """Metrics by stage. Raises UserError where its file is missing or damaged."""
+        return read_metrics(self.folder / "metrics.json")
 
 
 def gathered_metrics(runs: list[Run]) -> Metrics:
@@ -100,10 +92,7 @@ def gathered_table(runs: list[Run], name: str) -> pd.DataFrame:
     """
     tables = []
     for run in runs:
-        as_text: Any = dict.fromkeys(TEXT.get(name, ()), str)
-        table = pd.read_csv(
-            run.folder / name, dtype=as_text, keep_default_na=False, na_values=UNDEFINED
-        )
+        table = read_table(run.folder / name)
         table.insert(0, "random_seed", run.random_seed)
         table.insert(1, "method", run.method)
         tables.append(table)
@@ -169,10 +158,11 @@ def results_table(metrics: Metrics, *, replicates: int) -> str:
     return "".join(lines + [f"\n{note}\n" for note in table.notes])
 
 
-def saliency_of(metrics: Metrics, method: str) -> str:
-    """The source of the saliency maps that a method's masks used; empty for none."""
+def saliency_of(metrics: Metrics, method: str) -> list[str]:
+    """The sources of the saliency maps that a method's classifier and masks used."""
     sources = [str(methods.get(method, {}).get("saliency", "")) for methods in metrics.values()]
-    return next(filter(None, sources), "")
+    learned = [LEARNED] * learned_saliency(method)
+    return list(dict.fromkeys([*learned, *filter(None, sources)]))
 
 
 def miou_lines(metrics: Metrics) -> list[str]:
@@ -211,7 +201,7 @@ def _localisation(cams: dict[str, dict[str, float | str]]) -> list[str]:
 def _saliency_notes(metrics: Metrics) -> list[str]:
     """A note for each source of saliency maps."""
     methods = {method: None for stage in metrics.values() for method in stage}
-    sources = dict.fromkeys(filter(None, (saliency_of(metrics, method) for method in methods)))
+    sources = dict.fromkeys(source for m in methods for source in saliency_of(metrics, m))
     return [f"{MARK.strip()} used saliency maps: {SALIENCY[source]}." for source in sources]
 
 

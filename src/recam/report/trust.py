@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 
 import pandas as pd
 
+from recam.io.records import Signs, read_signs
+from recam.io.result_tables import read_table
 from recam.report.methods import REACTIVATIONS, ordered, parts_of
 from recam.report.signs import SIGNS, Light, Sign
 from recam.report.style import look_of
@@ -164,9 +166,9 @@ def trust_json(readings: list[Reading]) -> str:
 
 def _readings(run: Run) -> list[Reading]:
     path = run.folder / "signs.json"
-    signs = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
-    values = {**signs.get("values", {}), **_held_out(run)}
-    classes = signs.get("classes", {})
+    signs = read_signs(path) if path.exists() else Signs()
+    values = {**signs.values, **_held_out(run)}
+    classes = signs.classes
     return [
         Reading(
             method=run.method, name=name, value=values[name], classes=tuple(classes.get(name, ()))
@@ -181,7 +183,7 @@ def _held_out(run: Run) -> dict[str, float]:
     path = run.classifier.folder / "classifier_curve.csv"
     if not path.is_file():
         return {}
-    curve = pd.read_csv(path)
+    curve = read_table(path)
     found: dict[str, float] = {}
     for sign in ("recall", "precision"):
         values = held_out(curve, sign)

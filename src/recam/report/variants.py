@@ -16,7 +16,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from recam.report.charts import in_style, mean_and_std, points, rows_of
-from recam.report.methods import CAM, CONTROL, RECAM, ordered, parts_of
+from recam.report.methods import CAM, CONTROL, RECAM, learned_saliency, ordered, parts_of
 from recam.report.replicates import (
     ABSENT,
     INDEX,
@@ -35,7 +35,6 @@ DATASETS, SEEDS = ("shapes", "street"), (0, 1, 2)  # of the whole protocol
 COLUMNS = {"": "alone", CONTROL: "control", RECAM: "ReCAM"}  # re-activations
 LOOK = {"": CAM, CONTROL: CONTROL, RECAM: RECAM}  # the method whose look a re-activation has
 SAME_AS_CAM = ("cam-gradcam",)  # at the last level it equals CAM up to scale, so it is no row
-WITH_SALIENCY = ("eps",)  # trainings
 TRAIN, MAPS, MASKS, SEGMENTER = "training", "maps", "pseudo masks", "segmentation"
 # Steps of Snakemake by the column of their time.
 STEPS = {
@@ -210,7 +209,7 @@ def _title(variant: str, results: pd.DataFrame) -> str:
     methods = methods_of(variant)
     name = look_of(methods[0]).name.removeprefix("CAM + ")
     sources = rows_of(results, "method", *methods)["saliency"].dropna()
-    is_marked = parts_of(variant).training in WITH_SALIENCY or len(sources) > 0
+    is_marked = learned_saliency(variant) or len(sources) > 0
     return name + (MARK if is_marked else "")
 
 

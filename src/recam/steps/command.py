@@ -15,13 +15,15 @@ from typing import TextIO
 from filelock import FileLock, Timeout
 from pydantic import BaseModel
 
-import recam
 from recam.core.disk import disk_sentence
 from recam.core.errors import UserError
 from recam.io.atomic import sha256
+from recam.io.receipts import write_receipt
 from recam.runtime.loading import STOPPED, end_loading
 from recam.runtime.memory import lack_of_memory
+from recam.steps.code import code_file, code_of
 from recam.steps.parser import Arguments, parse
+from recam.steps.sections.shared import file_of_weights
 
 # Set for each of several processes that run a step together (recam.steps.launch).
 TOGETHER = "TORCHELASTIC_RUN_ID"  # by torchrun
@@ -49,8 +51,12 @@ def run(main: Callable[..., None]) -> None:
     start = time.monotonic()
     try:
         end_loading()
-        with _exclusive(arguments.first_output):
+        with _exclusive(arguments.outputs[0]):
+            code = hashlib.sha256(code_of(Path(sys.argv[0])).encode()).hexdigest()
             main(**arguments.groups)
+            if arguments.log and _is_first():
+                receipt, known = arguments.log.with_suffix(".sha256"), {code_file(name): code}
+                write_receipt(receipt, arguments.outputs, known)
     except UserError as error:
         _leave(reported(f"{name}: {error}"))
     except (RuntimeError, MemoryError) as error:
@@ -66,12 +72,15 @@ def run(main: Callable[..., None]) -> None:
 def fingerprint(*groups: object, inputs: tuple[Path, ...]) -> str:
     """A hash of arguments, inputs and code: work left by a killed run is resumed only under it.
 
-    ``groups`` are the arguments of ``main``. A folder among ``inputs`` stands for its manifest.
+    ``groups`` are the arguments of ``main``. The file of weights that one names is an input. A
+    folder among ``inputs`` stands for its manifest.
     """
     parameters = {name: str(value) for group in groups for name, value in _items(group)}
-    code = sorted(Path(recam.__file__).parent.rglob("*.py"))
-    hashes = [sha256(p if p.is_file() else manifest_of(p)) for p in (*inputs, *code)]
-    return hashlib.sha256(json.dumps([parameters, hashes]).encode()).hexdigest()
+    named = file_of_weights(parameters.get("weights", "none"))
+    files = [*inputs, *([named] if named else [])]
+    hashes = [sha256(p if p.is_file() else manifest_of(p)) for p in files]
+    content = [parameters, hashes, code_of(Path(sys.argv[0]))]
+    return hashlib.sha256(json.dumps(content).encode()).hexdigest()
 
 
 def manifest_of(folder: Path) -> Path:

@@ -1,6 +1,5 @@
 """Parts of evaluate: predictions of the segmenter, and the files of all scores."""
 
-import json
 import logging
 from pathlib import Path
 
@@ -9,6 +8,7 @@ from recam.catalogue.segmenters import load_segmenter
 from recam.checks.experiment import log_small_images
 from recam.data.layout import WeakSplit, load_weak_split, require_classes
 from recam.io.atomic import write_text
+from recam.io.records import write_record
 from recam.io.resumable import ResumableFolder
 from recam.models.backbones import backbone_of
 from recam.pipeline.causal import Classifier, causal_metrics
@@ -52,7 +52,6 @@ def pseudo_masks(
 def predict(
     checkpoint: Path,
     folder: ResumableFolder,
-    manifest: Path,
     numbers: Evaluate,
     machine: Machine,
     compared: tuple[str, ...],
@@ -81,7 +80,7 @@ def predict(
         precision=make_precision(machine.precision, device),
     )
     if is_first_after_all():
-        folder.finish_with_manifest(manifest)
+        folder.finish()
 
 
 def add_causal(
@@ -119,7 +118,7 @@ def write_scores(
     counts: Path,
 ) -> None:
     """Write metrics (JSON), the three tables and the counts of every image; log mIoU."""
-    write_text(metrics, json.dumps(found.metrics, indent=2) + "\n")
+    write_record(metrics, found.metrics)
     for path, table in zip(tables, found.tables(classes), strict=True):
         write_text(path, table.to_csv(index=False))
     write_text(counts, found.counts_table().to_csv(index=False))

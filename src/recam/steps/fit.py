@@ -7,14 +7,8 @@ from typing import cast
 
 from torch import nn
 
-from recam.data.layout import WeakSplit
-from recam.data.loading import (
-    Augmentation,
-    LabelledImages,
-    MaskedImages,
-    ResizeUnit,
-    training_batches,
-)
+from recam.data.augmentation import Augmentation, ResizeUnit
+from recam.data.loading import LabelledImages, MaskedImages, training_batches
 from recam.io.checkpoints import ModelConfig, save_checkpoint
 from recam.methods.recam import ReCam
 from recam.methods.variant import Variant
@@ -26,6 +20,7 @@ from recam.runtime.devices import loader_workers, make_device
 from recam.runtime.distributed import is_first
 from recam.runtime.precision import make_precision
 from recam.steps.command import fingerprint
+from recam.steps.labelled import LabelledBy
 from recam.steps.paths import TrainingPaths
 from recam.steps.sections.machine import Machine
 from recam.steps.sections.shared import Training
@@ -48,7 +43,7 @@ class Trainee:
     lr_step_interval: int = 1
     watch: Callable[[int, int], None] | None = None  # called now and then; may stop the run
     warm_up: WarmUp | None = None  # of a re-classifier, before the first epoch
-    held_out: WeakSplit | None = None  # a classifier's losses on it join the curve
+    held_out: LabelledBy | None = None  # a classifier's losses on them join the curve
 
 
 def fit(trainee: Trainee, paths: TrainingPaths, numbers: Training, machine: Machine) -> None:
@@ -89,7 +84,9 @@ def fit(trainee: Trainee, paths: TrainingPaths, numbers: Training, machine: Mach
     if not is_first():
         return
     write_curve(paths.curve, curve)
-    save_checkpoint(paths.checkpoint, model.state_dict(), trainee.model_config)
+    save_checkpoint(
+        paths.checkpoint, model.state_dict(), trainee.model_config, beside=[paths.curve]
+    )
     if not trainee.keeps_state:
         paths.state.unlink(missing_ok=True)
 
@@ -97,8 +94,7 @@ def fit(trainee: Trainee, paths: TrainingPaths, numbers: Training, machine: Mach
 def _judge(trainee: Trainee, augmentation: Augmentation) -> Callable[[], dict[str, float]] | None:
     if trainee.held_out is None:
         return None
-    images = LabelledImages(trainee.held_out, augmentation, random_seed=0)
-    return held_out_scores(cast(Variant, trainee.model), images)
+    return held_out_scores(cast(Variant, trainee.model), trainee.held_out(augmentation))
 
 
 def _augmentation(numbers: Training, trainee: Trainee) -> Augmentation:

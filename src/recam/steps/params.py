@@ -6,7 +6,7 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, Field, ValidationError, model_validator
 from pydantic_core import PydanticCustomError
 
-from recam.catalogue.names import METHODS, SUPERVISED, needs_irn
+from recam.catalogue.names import METHODS, SUPERVISED, needs_irn, needs_saliency
 from recam.core.errors import UserError
 from recam.steps.messages import first_sentence
 from recam.steps.sections.download import Download
@@ -69,6 +69,17 @@ class Experiment(Section):
             words = (
                 "make_pseudo.saliency: expected the path of a folder of saliency maps in "
                 "download.saliency, got none; set it, or set make_pseudo.saliency: none"
+            )
+            raise PydanticCustomError("sentence", "{words}", {"words": words})
+        return self
+
+    @model_validator(mode="after")
+    def _methods_have_saliency(self) -> "Experiment":
+        learning = [method for method in self.methods if needs_saliency(method)]
+        if learning and self.download.saliency is None:
+            words = (
+                f"methods: {learning[0]} learns from saliency maps, expected the path of their "
+                "folder in download.saliency, got none; set it, or remove the method"
             )
             raise PydanticCustomError("sentence", "{words}", {"words": words})
         return self

@@ -24,7 +24,7 @@ class Arguments:
     """The arguments of a step's main function, by the names of its parameters."""
 
     groups: dict[str, Any]
-    first_output: Path
+    outputs: list[Path]
     log: Path | None
 
     def numbers(self) -> dict[str, Any]:
@@ -50,10 +50,10 @@ def parse(main: Callable[..., None]) -> Arguments:
         else:
             outputs += _add_paths(parser, kind)
     args = vars(parser.parse_args())
-    first = args[outputs[0]]
+    written = [args[name] for name in outputs]
     return Arguments(
         groups={name: _filled(kind, args) for name, kind in kinds.items()},
-        first_output=first[0] if isinstance(first, list) else first,
+        outputs=[path for one in written for path in (one if isinstance(one, list) else [one])],
         log=args["log"],
     )
 

@@ -63,6 +63,17 @@ class TrainingPaths:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ClassifierPaths(TrainingPaths):
+    """The paths of the steps that train a classifier."""
+
+    saliency_maps: Annotated[Path | None, Optional("folder of saliency maps, grey PNG; EPS")]
+
+    def inputs(self, *others: Path) -> tuple[Path, ...]:
+        """The paths whose content decides what is trained, ``others`` among them."""
+        return self.data, *others, *([self.saliency_maps] if self.saliency_maps else [])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class IrnPaths(TrainingPaths):
     """The paths of train_irn."""
 

@@ -124,7 +124,7 @@ def weights_errors(numbers: Experiment) -> list[str]:
         f"{name}.weights: expected {', '.join(_words(name))} or the path of a file, got "
         f"{section.weights}, which does not exist; correct it"
         for name, section in used.items()
-        if section.weights not in _words(name) and not Path(section.weights).is_file()
+        if section.weights not in _words(name) and not Path(section.weights).expanduser().is_file()
     ]
     cam, seg = numbers.train_cam.backbone, numbers.train_seg.backbone
     if numbers.train_seg.weights == "classifier" and cam != seg:

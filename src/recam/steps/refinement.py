@@ -14,7 +14,8 @@ from recam.catalogue.refiners import RefinerNumbers, bytes_of_walk, make_irn, ma
 from recam.core.errors import UserError
 from recam.core.labels import IGNORE
 from recam.data.layout import IMAGES, find_image, require_classes
-from recam.io.checkpoints import load_checkpoint
+from recam.io.atomic import require_listed
+from recam.io.checkpoints import load_network
 from recam.io.images import read_mask
 from recam.io.resumable import ResumableFolder
 from recam.pipeline.pseudo_masks import (
@@ -40,7 +41,11 @@ logger = logging.getLogger(__name__)
 
 
 def images_of_cams(cams: Path, data: Path) -> dict[Path, Path]:
-    """The files of cams in order, each with its image. Raises UserError where there are none."""
+    """The files of cams in order, each with its image.
+
+    Raises UserError where there are none, or fewer than make_cams wrote.
+    """
+    require_listed(cams)
     files = sorted(cams.glob("*.npz"))
     if not files:
         raise UserError(f"{cams}: has no maps; run the step that makes them")
@@ -184,8 +189,12 @@ def _saliency(numbers: MakePseudo, folder: Path) -> Saliency:
 
 
 def _trained_irn(path: Path, classes: tuple[str, ...]) -> Irn:
-    tensors, model_config = load_checkpoint(path)
+    irn, model_config = load_network(
+        path,
+        make_irn,
+        methods=["irn"],
+        expected="an IRN",
+        give="an irn.pt, which train_irn makes",
+    )
     require_classes(model_config.classes, classes, source=path)
-    irn = make_irn(model_config)
-    irn.load_state_dict(tensors)
     return irn.eval()

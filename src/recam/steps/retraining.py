@@ -2,10 +2,10 @@
 
 from pathlib import Path
 
-from recam.catalogue.methods import REACTIVATIONS, make_classifier
+from recam.catalogue.methods import REACTIVATIONS, TRAININGS, make_classifier
 from recam.catalogue.names import METHODS
 from recam.data.layout import require_classes
-from recam.io.checkpoints import ModelConfig, load_checkpoint
+from recam.io.checkpoints import ModelConfig, load_network
 from recam.methods.recam import ReCam
 from recam.methods.variant import Variant
 from recam.models.initialisation import seeded_initialisation
@@ -17,10 +17,14 @@ def initial_model(
     cam: Path, numbers: TrainRecamRun, classes: tuple[str, ...]
 ) -> tuple[Variant, ModelConfig]:
     """The network of a method, from a trained variant, and the configuration of that variant."""
-    tensors, of_cam = load_checkpoint(cam)
+    trained, of_cam = load_network(
+        cam,
+        make_classifier,
+        methods=TRAININGS,
+        expected="a classifier of stage one",
+        give="a classifier.pt, which train_cam makes",
+    )
     require_classes(of_cam.classes, classes, source=cam)
-    trained = make_classifier(of_cam)
-    trained.load_state_dict(tensors)
     with seeded_initialisation(numbers.random_seed, "train_recam"):
         reactivate = REACTIVATIONS[METHODS[numbers.method].reactivation]
         return reactivate(trained, numbers.weight), of_cam

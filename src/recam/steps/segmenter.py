@@ -3,6 +3,7 @@
 import logging
 from pathlib import Path
 
+from recam.catalogue.names import METHODS
 from recam.catalogue.segmenters import make_segmenter
 from recam.checks import masks as checks
 from recam.core.errors import UserError
@@ -51,6 +52,11 @@ def load_initial_weights(
         load_weights(backbone_of(model), name=model_config.backbone, weights=weights)
         return
     tensors, trained = load_checkpoint(classifier)
+    if trained.method not in METHODS:
+        raise UserError(
+            f"{classifier}: expected a classifier, got a network of method {trained.method}; give "
+            "a classifier.pt, which train_cam makes"
+        )
     if trained.backbone != model_config.backbone:
         raise UserError(
             f"{classifier}: has backbone {trained.backbone}, train_seg.backbone is "

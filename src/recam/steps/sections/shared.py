@@ -86,6 +86,14 @@ Weights = Annotated[
     PlacePath,
     Field(description="initial weights of the backbone: imagenet, none, or a state dict's path"),
 ]
+WORDS_FOR_WEIGHTS = ("imagenet", "none", "classifier")
+
+
+def file_of_weights(weights: str) -> Path | None:
+    """The file that initial weights name, or None for a word."""
+    return None if weights in WORDS_FOR_WEIGHTS else Path(weights).expanduser()
+
+
 OutputStride = Annotated[
     int,
     AfterValidator(_known_stride),

@@ -1,0 +1,84 @@
+"""The step that makes each file of an experiment, and errors that say how to make it anew."""
+
+from pathlib import Path
+
+from recam.core.errors import UserError
+
+RETRAININGS = ("recam", "control")  # last part of the names of re-activated classifiers
+TRAIN_CAM, TRAIN_RECAM = "train_cam", "train_recam"
+# Steps by the first part of a file's name: a network has a checkpoint, a state and a curve.
+NETWORKS = {
+    "segmenter": "train_seg",
+    "irn": "train_irn",
+    "ccam": "train_saliency",
+    "clusters": "make_clusters",
+}
+FILES = {
+    "cut.json": "make_pseudo",
+    **dict.fromkeys(("metrics.json", "signs.json", "counts.csv"), "evaluate"),
+    **dict.fromkeys(("per_class.csv", "thresholds.csv", "confusion.csv"), "evaluate"),
+}
+FOLDERS = {
+    "cams": "make_cams",
+    **dict.fromkeys(("spread", "scores", "pseudo"), "make_pseudo"),
+    "predictions": "evaluate",
+    "irn_masks": "train_irn",
+    "maps": "train_saliency",
+}
+LIST = ".sha256"  # ending of a list of checksums, named as its folder
+PARTIAL = ".partial"  # ending of a folder that a killed run left
+
+
+def step_of(path: Path) -> str:
+    """The step that makes a file of results/, by its name or its folder; empty for another file."""
+    network = path.name.split(".")[0].removesuffix("_curve")
+    if network == "classifier":
+        of_run = path.absolute().parent.name.split("-")
+        return TRAIN_RECAM if of_run[-1] in RETRAININGS else TRAIN_CAM
+    if path.suffix in (".pt", ".csv") and network in NETWORKS:
+        return NETWORKS[network]
+    if path.suffix == LIST:
+        return FOLDERS.get(path.stem, "")
+    folder = path.absolute().parent.name.removeprefix(".").removesuffix(PARTIAL)
+    return FILES.get(path.name) or FOLDERS.get(folder, "")
+
+
+def damaged(path: Path, reason: str) -> UserError:
+    """The error of a file that is not as it was written; ``reason`` is the difference."""
+    return UserError(f"{path}: damaged ({reason}); {remedy_of(path)}")
+
+
+def remedy_of(path: Path) -> str:
+    """How a file is made anew: a finished folder is made as a whole, any other file alone."""
+    step = step_of(path)
+    if not step:
+        return "replace it, or delete it and run the step that makes it"
+    is_of_folder = path.parent.name in FOLDERS and path.suffix in (".npz", ".png")
+    gone = f"the folder {path.parent}" if is_of_folder else "it"
+    return f"delete {gone} and run again: {step} makes it anew"
+
+
+def read_content(path: Path) -> bytes:
+    """The bytes of a file. Raises UserError for a missing file and for one that cannot be read."""
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise unreadable(path, error) from error
+
+
+def unreadable(path: Path, error: OSError) -> UserError:
+    """The error of a file that could not be opened, which says nothing about its content."""
+    if isinstance(error, FileNotFoundError | NotADirectoryError):
+        if path.is_symlink():
+            return UserError(
+                f"{path}: is a link to {path.readlink()}, which does not exist; restore that "
+                "file or delete the link"
+            )
+        step = step_of(path)
+        makes = f"{step}, which makes it" if step else "the step that makes it"
+        return UserError(f"{path}: not found; run {makes}")
+    if isinstance(error, PermissionError):
+        return UserError(f"{path}: may not be read; change its permissions and run again")
+    if isinstance(error, IsADirectoryError):
+        return UserError(f"{path}: expected a file, got a folder; move the folder and run again")
+    return UserError(f"{path}: cannot be read ({error.strerror}); mend this and run again")

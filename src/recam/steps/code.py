@@ -1,0 +1,117 @@
+"""The code of a step by meaning: a change of comments, docstrings or layout is none.
+
+Neither engine sees imports. A file of hashes is an input of each step instead: the step runs again
+after a change to a file that it imports, and after no other. Unfinished work is kept by it, too.
+"""
+
+import ast
+import hashlib
+from functools import cache
+from pathlib import Path
+
+import recam
+from recam.io.atomic import write_text
+
+INSTALLED = Path(recam.__file__).resolve().parents[1]  # the folder of the package that runs: src
+DOCUMENTED = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
+UNSAID = ("ctx", "kind", "type_comment")  # fields of a syntax tree that repeat what others say
+
+
+def code_of(script: Path) -> str:
+    """One line ``hash  path`` for a step's script and each of its project's files that it imports.
+
+    Paths are relative to the project. A script outside of a project, such as a test, counts as one
+    that imports the whole library.
+    """
+    script = script.resolve()
+    library = _library_of(script)
+    files = {script, *imported_files(script)} if library else set(INSTALLED.rglob("*.py"))
+    root = (library or INSTALLED).parent
+    named = {file.relative_to(root).as_posix(): meaning(file) for file in files}
+    return "".join(f"{named[name]}  {name}\n" for name in sorted(named))
+
+
+def code_file(step: str) -> Path:
+    """The file, an input of a step in both engines, that has ``code_of`` its script."""
+    return Path("logs/code", f"{step}.txt")
+
+
+def write_code(script: Path) -> Path:
+    """Write ``code_of`` a script into its ``code_file``, unless it is there; return the file."""
+    file, text = code_file(script.stem), code_of(script)
+    if not file.is_file() or file.read_text(encoding="utf-8") != text:
+        write_text(file, text)
+    return file
+
+
+def imported_files(script: Path) -> list[Path]:
+    """The project's files that a step's script imports, directly or indirectly, sorted."""
+    library = _library_of(script) or INSTALLED
+    found: set[Path] = set()
+    waiting = [script]
+    while waiting:
+        new = _imported_by(waiting.pop(), library) - found
+        found |= new
+        waiting += new
+    return sorted(found - {script})
+
+
+def _library_of(script: Path) -> Path | None:
+    """The folder src of the project whose workflow/scripts holds a script."""
+    if script.parts[-3:-1] != ("workflow", "scripts") or not script.is_file():
+        return None
+    return script.parents[2] / "src"
+
+
+@cache
+def meaning(file: Path) -> str:
+    """SHA-256 of a Python file's syntax tree without docstrings; the same on Python 3.11 to 3.13.
+
+    Raises SyntaxError.
+    """
+    return hashlib.sha256(_told(_tree(file)).encode()).hexdigest()
+
+
+@cache
+def _tree(file: Path) -> ast.Module:
+    return ast.parse(file.read_bytes(), filename=str(file))
+
+
+def _told(node: object) -> str:
+    """A part of a syntax tree as text. `ast.dump` would differ between versions of Python."""
+    if isinstance(node, list):
+        return f"[{','.join(map(_told, node))}]"  # pyright: ignore[reportUnknownArgumentType]
+    if not isinstance(node, ast.AST):
+        return repr(node)
+    fields = [(name, value) for name, value in ast.iter_fields(node) if name not in UNSAID]
+    if isinstance(node, DOCUMENTED) and ast.get_docstring(node, clean=False) is not None:
+        fields = [(name, value[1:] if name == "body" else value) for name, value in fields]
+    told = [f"{name}={_told(value)}" for name, value in fields if value is not None and value != []]
+    return f"{type(node).__name__}({','.join(told)})"
+
+
+@cache
+def _imported_by(file: Path, library: Path) -> frozenset[Path]:
+    names = _names(file)
+    return frozenset(f for name in names for f in _files(name, library, beside=file.parent))
+
+
+def _names(file: Path) -> set[str]:
+    """Dotted names in import statements; ``from a import b`` gives ``a`` and ``a.b``."""
+    names: set[str] = set()
+    for node in ast.walk(_tree(file)):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            names |= {node.module} | {f"{node.module}.{alias.name}" for alias in node.names}
+    return names
+
+
+def _files(name: str, library: Path, *, beside: Path) -> set[Path]:
+    """Files of a module and of its parent packages, if they belong to the project."""
+    parts = name.split(".")
+    candidates = {beside / f"{name}.py"}
+    for length in range(1, len(parts) + 1):
+        path = library.joinpath(*parts[:length])
+        candidates |= {path.with_suffix(".py"), path / "__init__.py"}
+    return {path for path in candidates if path.is_file()}
