@@ -17,8 +17,8 @@ from recam.io.checkpoints import ModelConfig, load_checkpoint, load_network, sav
 from recam.io.origins import step_of
 from recam.io.placeholders import write_placeholder
 from recam.io.records import read_cut, read_metrics, read_signs, write_record
+from recam.io.result_tables import read_table
 from recam.io.scores import load_classes, load_scores
-from recam.io.tables import read_table
 
 CONFIG = ModelConfig(
     method="cam",
