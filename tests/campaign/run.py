@@ -2,8 +2,8 @@
 
 `python tests/campaign/run.py` tries all, `--part quarter` a small part, `--kinds table split` some
 kinds, `--only table:17` one case, whose folder is kept. A stopped campaign continues with the same
-command; other code or `--fresh` begins again. The exit code is 1 if a case is neither right nor refused in one
-sentence.
+command; after a change of code, or with `--fresh`, it begins again. The exit code is 1 if a case is
+neither right nor refused in one sentence.
 """
 
 import argparse
