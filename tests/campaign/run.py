@@ -19,10 +19,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from random import Random
 
+from project import ROOT  # puts the project into the path
+
+# isort: split
+
 import experiment
 import faults
 import kills
-import programs  # first: it puts the project into the path
+import programs
 import tampering
 from files import checkpoint, cut, maps, masks
 from images import image
@@ -35,7 +39,7 @@ from trial import Answer, Generator, Outcome, Probe, Rule, Scene
 from truth import mask
 from words import arguments
 
-HERE = programs.ROOT / "logs/campaign"
+HERE = ROOT / "logs/campaign"
 SECONDS = 120.0  # after which a program counts as hung
 PARTS = ("all", "quarter")
 
@@ -142,7 +146,7 @@ def begin(out: Path, *, fresh: bool) -> None:
 def code_of_campaign() -> str:
     """A hash of the project's code and numbers."""
     parts = ("src", "workflow", "tests/campaign", "Snakefile", "params.yaml")
-    found = contents(programs.ROOT, parts)
+    found = contents(ROOT, parts)
     names = sorted(name for name in found if "__pycache__" not in name)
     return hashlib.sha256(repr([(n, found[n]) for n in names]).encode()).hexdigest()
 
