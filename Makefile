@@ -5,6 +5,14 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.installed
 export PATH := $(abspath $(BIN)):$(PATH)
 
+# Caches of Snakemake, pip, Matplotlib and PyTorch where the home folder cannot be written.
+ifneq ($(shell test -w "$$HOME" && echo writable),writable)
+export XDG_CACHE_HOME ?= $(CURDIR)/.cache
+export MPLCONFIGDIR ?= $(CURDIR)/.cache/matplotlib
+export TORCH_HOME ?= $(CURDIR)/.cache/torch
+export HF_HOME ?= $(CURDIR)/.cache/huggingface
+endif
+
 # Columns dropped from `dvc exp show`: other metrics, and checksums of files.
 HIDDEN := .*(_std|correct|_for_|oracle|threshold$$|split|images|\.of$$|\.cam\.|\.supervised\.|ratio).*|(data|results|src|workflow|Snakefile).*
 

@@ -7,6 +7,7 @@ min_version("9.0")
 include: "workflow/rules/common.smk"
 
 
+check_place()
 if os.path.exists("params.yaml"):  # before Snakemake reads it: the file must not run code
     read_strictly("params.yaml")
 
@@ -19,6 +20,7 @@ report: "workflow/report/first_page.rst"
 
 NUMBERS = check_params()
 atexit.register(record_what_is_left)
+BEFORE = {}  # Snakemake's records of outputs that were there when the run began
 check_source(NUMBERS)
 
 # GPUs that a step requests. On one machine the number of GPUs limits the steps that run at once.
@@ -521,20 +523,18 @@ rule all:
 
 
 onstart:
+    check_networks(NUMBERS)
     UNRECORDED.touch()
     warn_of_source(NUMBERS)
+    BEFORE.update(previous.keep(workflow))
 
 
 onsuccess:
+    previous.forget()
     record_in_dvc()
-    print(
-        "Everything lies in results/; `make report` makes one page of it: results/report.html."
-    )
+    print(closing_words())
 
 
 onerror:
+    print(words_on_error())
     record_in_dvc()
-    print(
-        "What a failed step had made before is deleted. If DVC recorded it, these bring it back: `git checkout"
-        " params.yaml dvc.lock results && dvc checkout --force`, then `make adopt`."
-    )

@@ -20,6 +20,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "src"))  # a copy uses its ow
 
 from jobs import GraphError, InexpressibleError, Job, load_jobs
 
+from recam.core.disk import disk_sentence
 from recam.core.errors import UserError
 from recam.io.atomic import write_text
 from recam.io.receipts import altered
@@ -260,3 +261,7 @@ if __name__ == "__main__":
         verb = "DVC: not recorded" if sys.argv[1] == "record" else sys.argv[1]
         is_plain = sys.argv[1] != "record" or isinstance(error, AlteredError)
         sys.exit(f"{verb}: {error}" + ("" if is_plain else "; fix it, then `make record`"))
+    except OSError as error:
+        sys.exit(f"{sys.argv[1]}: {disk_sentence(error)}, then `make {sys.argv[1]}`")
+    except KeyboardInterrupt:
+        sys.exit(f"{sys.argv[1]}: stopped; run it again")

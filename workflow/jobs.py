@@ -1,7 +1,7 @@
 """The present jobs of the Snakefile, from Snakemake's own graph.
 
-Only this file uses Snakemake's private interface; pyproject.toml pins the minor version that it was
-written for.
+Only this file and previous.py use Snakemake's private interface; pyproject.toml pins the minor
+version that they were written for.
 """
 
 import logging

@@ -3,6 +3,11 @@
 ``python -m recam.export --help`` describes the input and the output of the file.
 """
 
+from recam.runtime.loading import begin_loading
+
+if __name__ == "__main__":
+    begin_loading()  # the imports take seconds
+
 import argparse
 import copy
 import importlib

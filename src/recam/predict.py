@@ -1,5 +1,10 @@
 """Segment your own images with a trained segmenter: ``python -m recam.predict --help``."""
 
+from recam.runtime.loading import begin_loading
+
+if __name__ == "__main__":
+    begin_loading()  # the imports take seconds
+
 import argparse
 import csv
 import io
@@ -31,6 +36,7 @@ from recam.runtime.precision import BITS, make_precision
 from recam.runtime.progress import progress
 from recam.runtime.threads import writing_behind
 from recam.steps.crf import crf_of
+from recam.steps.other_images import notes_on
 from recam.steps.params import check
 from recam.steps.yaml_files import read_params
 
@@ -41,8 +47,9 @@ DESCRIPTION = """\
 Write a mask for every image: OUT/NAME.png, a palette PNG whose pixel values are classes.
 
 OUT/classes.csv lists the value, name and colour of every class; OUT/overlays/NAME.png shows the
-mask over the image. A mask has the size and orientation of the stored pixels: EXIF rotation is not
-applied. Unreadable images are listed at the end, and the exit code is then 1."""
+mask over the image. A mask has the size of the upright image: EXIF rotation is applied, as in
+training. Images of 16 bits a channel, with transparency or with several frames are converted, with
+a line for each kind. Unreadable images are listed at the end, and the exit code is then 1."""
 
 logger = logging.getLogger("recam.predict")  # __name__ is __main__ under python -m
 
@@ -77,6 +84,8 @@ def _predict(args: argparse.Namespace) -> int:
             write(partial(_save, args.out, paths[position], mask, model_config.classes))
     for error in errors:
         logger.error("%s", error)
+    for note in notes_on(args.images, paths):
+        logger.info("note: %s", note)
     made = len(paths) - len(errors)
     logger.info("%d of %d masks written to %s", made, len(paths), args.out)
     return 1 if errors else 0

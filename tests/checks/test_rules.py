@@ -16,12 +16,13 @@ from recam.checks import rules
 from recam.checks.labels import FEW_IMAGES
 from recam.checks.report import cooccurrence_table, write_report
 from recam.core.errors import UserError
+from recam.io.images import read_image
 
 TRAIN = "ImageSets/Segmentation/train.txt"
 VAL = "ImageSets/Segmentation/val.txt"
 IDS = ("2007_000032", "2007_000033", "2007_000034", "2007_000035", "0042")
 NEW = "2008_000001"  # the one image of val: 60 x 40, with all classes
-DEEP = "the image is not 8-bit RGB, grey, palette or CMYK"
+REPLACE = "replace or remove it"
 NO_MASKS = "some images of the split have no mask"
 
 
@@ -125,7 +126,11 @@ def test_a_truncated_image_is_an_error(clean, suffix):
 
 def test_a_file_that_is_no_image_is_an_error(clean):
     (clean / f"JPEGImages/{NEW}.png").write_text("no image")
-    words = (f"JPEGImages/{NEW}.png", "the image cannot be read", "unknown image format")
+    words = (
+        f"JPEGImages/{NEW}.png",
+        "the image cannot be read",
+        f"unknown image format; {REPLACE}",
+    )
     assert findings(clean, severity="error") == {words}
 
 
@@ -147,12 +152,19 @@ def test_an_image_of_absurd_size_is_an_error(clean):
 
 
 @pytest.mark.parametrize(
-    ("mode", "stored_as"), [("I;16", "PNG"), ("I", "TIFF"), ("F", "TIFF"), ("LAB", "TIFF")]
+    ("mode", "words"),
+    [
+        ("I", "expected values from 0 to 65535, got 70000 to 70000; convert it to 8 or 16 bits"),
+        ("F", "expected floating-point values from 0 to 1, got 70000 to 70000; convert it to 8 or"),
+        ("LAB", "expected RGB, CMYK, grey or a palette, got mode LAB; convert it"),
+    ],
 )
-def test_an_image_that_rgb_cannot_show_is_an_error(clean, mode, stored_as):
-    repaint(clean, NEW, mode, format=stored_as)
-    words = (f"JPEGImages/{NEW}.png", DEEP, f"mode {mode}")
-    assert findings(clean, severity="error") == {words}
+def test_an_image_without_a_rule_for_its_values_is_an_error(clean, mode, words):
+    (clean / f"JPEGImages/{NEW}.png").unlink()
+    Image.new(mode, (60, 40), 70_000 if mode != "LAB" else 7).save(clean / f"JPEGImages/{NEW}.tif")
+    (found,) = findings(clean, severity="error")
+    assert found[:2] == (f"JPEGImages/{NEW}.tif", "the image cannot be read")
+    assert found[2].startswith(words)
 
 
 def test_a_missing_image_is_an_error(clean):
@@ -298,10 +310,34 @@ def test_a_mask_in_colours_is_an_error(clean, mode):
     Image.new(mode, (60, 40)).save(clean / f"SegmentationClass/{NEW}.png")
     words = (
         f"SegmentationClass/{NEW}.png",
-        "the mask is not a palette or grey image",
+        "the mask is no palette or grey image of class ids; export ids instead of colours",
         f"mode {mode}",
     )
     assert findings(clean, severity="error") == {words}
+
+
+@pytest.mark.parametrize(
+    ("form", "options", "words"),
+    [
+        ("JPEG", {}, "a JPEG image; save it as PNG"),
+        ("PNG", {"exif": b"Exif\0\0II*\0\x08\0\0\0\1\0\x12\1\3\0\1\0\0\0\6\0\0\0\0\0\0\0"}, "EXIF"),
+    ],
+)
+def test_a_mask_whose_ids_are_not_certain_is_an_error(clean, form, options, words):
+    path = clean / f"SegmentationClass/{NEW}.png"
+    Image.new("L", (60, 40), 1).save(path, form, **options)
+    (found,) = findings(clean, severity="error")
+    assert found[:2] == (f"SegmentationClass/{NEW}.png", "the mask cannot be read")
+    assert words in found[2]
+
+
+def test_masks_of_0_and_255_are_an_error(clean):
+    for path in (clean / "SegmentationClass").iterdir():
+        with Image.open(path) as image:
+            paint(clean, path.stem, [255, 255], size=image.size)
+    (found,) = check_data(clean).errors
+    assert "only 0 and 255, which is ignored; write objects as the number of" in found.fault
+    assert found.detail == "6 of 6 masks"
 
 
 def test_a_mask_of_another_size_is_an_error(clean):
@@ -392,19 +428,22 @@ def test_a_class_without_images_in_a_split_gives_a_warning(clean):
 @pytest.mark.parametrize(
     ("mode", "suffix", "kinds"),
     [
-        ("L", "jpg", ["is grey"]),
-        ("1", "png", ["is grey"]),
-        ("LA", "png", ["is grey", "is transparent"]),
-        ("CMYK", "jpg", ["is CMYK"]),
-        ("P", "png", ["has a palette"]),
-        ("RGBA", "png", ["is transparent"]),
+        ("L", "jpg", ["is grey and is converted to RGB"]),
+        ("1", "png", ["is grey and is converted to RGB"]),
+        ("LA", "png", ["is grey and is converted to RGB", "is transparent and is put on white"]),
+        ("CMYK", "jpg", ["is CMYK and is converted to RGB"]),
+        ("P", "png", ["has a palette and is converted to RGB"]),
+        ("RGBA", "png", ["is transparent and is put on white"]),
     ],
 )
 def test_images_that_are_turned_to_rgb_give_warnings(clean, mode, suffix, kinds):
-    repaint(clean, NEW, mode, suffix=suffix)
+    path = repaint(clean, NEW, mode, suffix=suffix)
+    if mode in {"LA", "RGBA"}:
+        image = Image.open(path)
+        image.putalpha(Image.linear_gradient("L").resize(image.size))
+        image.save(path)
     assert findings(clean, severity="warning") == {
-        (f"JPEGImages/{NEW}.{suffix}", f"the image {kind} and is converted to RGB", "")
-        for kind in kinds
+        (f"JPEGImages/{NEW}.{suffix}", f"the image {kind}", "") for kind in kinds
     }
     assert check_data(clean).modes == {"RGB": 5, mode: 1}
 
@@ -414,9 +453,21 @@ def test_an_image_that_a_viewer_would_turn_gives_a_warning(clean, orientation):
     exif = Image.Exif()
     exif[0x0112] = orientation
     repaint(clean, NEW, "RGB", suffix="jpg", exif=exif)
-    words = "the image has an EXIF rotation, which is not applied"
+    paint(clean, NEW, [1, 2, 3], size=(60, 40) if orientation < 5 else (40, 60))
+    words = "the image has an EXIF rotation and is turned upright; its mask must be upright, too"
     turned = {(f"JPEGImages/{NEW}.jpg", words, "")} if orientation > 1 else set()
     assert findings(clean, severity="warning") == turned
+
+
+@pytest.mark.parametrize("suffix", ["gif", "tif", "webp"])
+def test_the_first_of_several_frames_is_used_with_a_warning(clean, suffix):
+    frames = [Image.new("RGB", (60, 40), colour) for colour in ("red", "blue")]
+    (clean / f"JPEGImages/{NEW}.png").unlink()
+    path = clean / f"JPEGImages/{NEW}.{suffix}"
+    frames[0].save(path, save_all=True, append_images=frames[1:], lossless=True)
+    found = {fault for _, fault, _ in findings(clean, severity="warning")}
+    assert "the image has several frames, of which the first is used" in found
+    assert np.allclose(read_image(path)[0, 0], [255, 0, 0], atol=3)
 
 
 def test_corrupt_exif_data_do_not_make_an_image_unreadable(clean):

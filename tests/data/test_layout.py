@@ -159,8 +159,8 @@ def test_an_image_without_a_row_of_labels_is_refused(voc):
 def test_a_missing_image_is_named(voc):
     (voc / "JPEGImages/2007_000034.png").unlink()
     assert refusal(load_weak_split, voc, "train") == (
-        f"{voc / 'JPEGImages'}: expected 2007_000034.jpg, .jpeg or .png, found none; add it or "
-        "remove the id from the split"
+        f"{voc / 'JPEGImages'}: expected the image 2007_000034.jpg, .png, .tif or of another "
+        "usual ending, found none; add it or remove the id from the split"
     )
 
 

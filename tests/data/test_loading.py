@@ -13,14 +13,16 @@ from recam.core.errors import UserError
 from recam.core.labels import IGNORE
 from recam.core.randomness import numpy_generator
 from recam.data.augmentation import (
+    UNKNOWN,
     Augmentation,
     augment,
     draw_view,
     recoloured,
+    salient_view,
 )
 from recam.data.layout import load_weak_split
-from recam.data.loading import LabelledImages, MaskedImages, training_batches
-from recam.io.images import read_image, read_mask, write_mask
+from recam.data.loading import LabelledImages, MaskedImages, SalientImages, training_batches
+from recam.io.images import read_image, read_mask, write_mask, write_saliency
 
 # Fewer cores than workers are slower, with the same result.
 pytestmark = pytest.mark.filterwarnings("ignore:This DataLoader will create:UserWarning")
@@ -51,6 +53,17 @@ def labelled(split):
 def masked(split, voc):
     """The five images with masks."""
     return MaskedImages(split, voc / "SegmentationClass", VARIED, random_seed=0)
+
+
+@pytest.fixture
+def salient(split, tmp_path):
+    """The five images with saliency maps: white on the upper half, rounded down."""
+    for image_id, path in zip(split.ids, split.images, strict=True):
+        height, width = read_image(path).shape[:2]
+        grey = np.zeros((height, width), np.uint8)
+        grey[: height // 2] = 255
+        write_saliency(tmp_path / f"Saliency/{image_id}.png", grey)
+    return SalientImages(split, tmp_path / "Saliency", VARIED, random_seed=0)
 
 
 def gradient_image(height, width):
@@ -300,6 +313,53 @@ def test_image_and_mask_move_alike(crop):
         rows, columns = (channel[inside] * 255 / 10 for channel in (red, green))
         expected = rows.round() * 8 + columns.round()
         assert torch.equal(expected.to(torch.uint8), moved_mask[inside])
+
+
+@pytest.mark.parametrize("crop", [4, 8, 12])
+def test_image_and_saliency_move_alike(crop):
+    image = gradient_image(8, 8)
+    saliency = image[:, :, 0] + image[:, :, 1]  # at most 140
+    augmentation = plain(size=8, crop=crop)
+    for draw in draws():
+        view = draw_view((8, 8), augmentation, draw)
+        moved, _ = augment(image, None, view, augmentation)
+        found = salient_view(saliency, view, augmentation)
+        red, green = (moved[c] * STD[c] + MEAN[c] for c in (0, 1))
+        inside = found != UNKNOWN
+        assert inside.sum() == min(crop, 8) ** 2
+        torch.testing.assert_close(found[inside], (red + green)[inside])
+        assert (moved[:, ~inside] == 0).all()
+
+
+def test_resized_saliency_is_interpolated_between_its_values():
+    view = draw_view((1, 2), plain(size=4, crop=4), np.random.default_rng(0))
+    found = salient_view(np.array([[0, 255]], np.uint8), view, plain(size=4, crop=4))
+    rows = found[found[:, 0] != UNKNOWN].sort(dim=1).values.tolist()
+    assert rows == [pytest.approx([0, 0.25, 0.75, 1], abs=1 / 255)] * 2
+
+
+def test_images_with_saliency_are_those_without_it(salient, labelled):
+    for index in range(5):
+        image, labels, saliency = salient[1, index]
+        plain_image, plain_labels = labelled[1, index]
+        assert torch.equal(image, plain_image)
+        assert torch.equal(labels, plain_labels)
+        assert (saliency.dtype, saliency.shape) == (torch.float32, (10, 10))
+        assert set(saliency.unique().tolist()) > {0, 1}
+
+
+def test_batches_carry_the_saliency(salient):
+    images, labels, saliency = next(training_batches(salient, batch_size=5, workers=0)(1))
+    assert (images.shape, labels.shape, saliency.shape) == ((5, 3, 10, 10), (5, 3), (5, 10, 10))
+
+
+def test_saliency_of_another_size_or_none_is_refused(salient):
+    write_saliency(salient.saliency / "0042.png", np.zeros((3, 4), np.uint8))
+    with pytest.raises(UserError, match=r"0042.png: is 4x3 pixels, its image 9x7; make them the"):
+        salient[1, 4]
+    (salient.saliency / "0042.png").unlink()
+    with pytest.raises(UserError, match=r"0042.png: saliency map not found; add it"):
+        salient[1, 4]
 
 
 def test_the_longer_side_gets_the_random_length():

@@ -191,6 +191,30 @@ def test_the_devkit_may_be_named_more_closely(original, tmp_path, below):
     assert len(collect(original / below, tmp_path).splits["train_aug"]) == 4
 
 
+@pytest.mark.parametrize(
+    ("source", "renamed"),
+    [
+        ("VOCdevkit", "VOCdevkit"),
+        ("VOCdevkit/VOC2012", "VOCdevkit"),
+        (".", "VOC2012_train_val"),
+        (".", "pack/VOC2012_train_val"),
+        ("..", "VOCdevkit"),
+    ],
+)
+def test_a_source_one_level_off_is_used_in_place(original, tmp_path, source, renamed):
+    (original / renamed).parent.mkdir(exist_ok=True)
+    (original / "VOCdevkit").rename(original / renamed)
+    found = collect(original / source, tmp_path)
+    assert len(found.splits["train_aug"]) == 4
+    assert found.images["2007_000032"].is_relative_to(original / renamed)
+
+
+def test_a_source_without_any_part_is_refused_before_a_download(tmp_path):
+    (tmp_path / "empty/folder").mkdir(parents=True)
+    words = refusal(collect, tmp_path / "empty", tmp_path)
+    assert "expected VOCdevkit/VOC2012 or VOCtrainval_11-May-2012.tar in " in words
+
+
 def test_a_devkit_with_the_augmented_masks_needs_no_sbd(tmp_path):
     devkit = make_devkit(tmp_path / "original")
     (devkit / "SegmentationClassAug").mkdir()

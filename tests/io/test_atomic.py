@@ -3,10 +3,11 @@
 import hashlib
 import shutil
 import subprocess
+from pathlib import Path
 
 import pytest
 
-from recam.io.atomic import replace_with, replacing, sha256, write_manifest, write_text
+from recam.io.atomic import beside, replace_with, replacing, sha256, write_manifest, write_text
 
 
 def names(folder):
@@ -132,3 +133,17 @@ def test_sha256sum_sees_a_changed_file(manifest):
     (manifest.parent / "b/two.txt").write_text("changed")
     command = ["sha256sum", "--check", "--status", manifest.name]
     assert subprocess.run(command, cwd=manifest.parent, check=False).returncode == 1
+
+
+def test_files_to_be_moved_lie_on_the_disk_of_the_target_of_a_link(tmp_path):
+    (tmp_path / "far").mkdir()
+    (tmp_path / "data").symlink_to(tmp_path / "far")
+    assert beside(tmp_path / "data") == tmp_path / ".far.new"
+    assert beside(tmp_path / "new") == tmp_path / ".new.new"
+
+
+def test_they_lie_within_the_root_of_a_disk():
+    root = Path("/proc")  # a file system of its own on every Linux
+    if not root.is_mount():
+        pytest.skip("no root of a disk is known here")
+    assert beside(root) == root / ".new"

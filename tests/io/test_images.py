@@ -163,19 +163,34 @@ def test_a_truncated_jpeg_is_refused_at_any_scale(tmp_path):
     assert set(refusals) == {refusals[0]}
 
 
-@pytest.mark.parametrize("mode", ["I;16", "I", "F"])
-def test_more_than_eight_bits_are_refused_and_not_cut_off(tmp_path, mode):
-    path = tmp_path / "image.tiff"
-    Image.new(mode, (2, 2), 300).save(path)
-    with pytest.raises(UserError, match=r"image\.tiff: expected eight bits a channel, got mode"):
-        read_image(path)
-
-
-def test_an_image_is_read_as_it_is_stored(tmp_path):
-    exif = Image.Exif()
-    exif[274] = 6  # to be turned by a quarter
-    Image.new("RGB", (4, 2)).save(tmp_path / "image.jpg", exif=exif)
-    assert read_image(tmp_path / "image.jpg").shape == (2, 4, 3)
+@pytest.mark.parametrize(
+    ("name", "form"), [("png", "PNG"), ("jpg", "JPEG"), ("webp", "WEBP"), ("tif", "TIFF")]
+)
+@pytest.mark.parametrize(
+    ("turned", "upright"),
+    [
+        (1, [[1, 2], [3, 4]]),
+        (2, [[2, 1], [4, 3]]),
+        (3, [[4, 3], [2, 1]]),
+        (4, [[3, 4], [1, 2]]),
+        (5, [[1, 3], [2, 4]]),
+        (6, [[3, 1], [4, 2]]),
+        (7, [[4, 2], [3, 1]]),
+        (8, [[2, 4], [1, 3]]),
+    ],
+)
+def test_an_image_is_read_upright(tmp_path, name, form, turned, upright):
+    path, exif = tmp_path / f"image.{name}", Image.Exif()
+    exif[274] = turned
+    quarters = np.kron(np.array([[1, 2], [3, 4]], np.uint8) * 60, np.ones((16, 24), np.uint8))
+    Image.fromarray(quarters).convert("RGB").save(path, form, exif=exif, quality=100)
+    image = read_image(path)
+    assert image_size(path) == image.shape[:2] == ((32, 48) if turned < 5 else (48, 32))
+    height, width = (length // 4 for length in image.shape[:2])
+    centres = image[height :: 2 * height, width :: 2 * width, 0]
+    assert (np.round(centres / 60) == upright).all()
+    small = read_image(path, at_least=(3, 2) if turned > 4 else (2, 3))
+    assert (small.shape[0] > small.shape[1]) == (turned > 4)
 
 
 def test_a_missing_image_is_named(tmp_path):
@@ -190,16 +205,9 @@ def test_the_size_of_an_image_is_its_height_and_width(tmp_path):
         assert image_size(tmp_path / name) == read_image(tmp_path / name).shape[:2]
 
 
-def test_the_size_is_the_one_that_is_stored(tmp_path):
-    exif = Image.Exif()
-    exif[274] = 6  # to be turned by a quarter
-    Image.new("RGB", (4, 2)).save(tmp_path / "image.jpg", exif=exif)
-    assert image_size(tmp_path / "image.jpg") == (2, 4)
-
-
 @pytest.mark.parametrize("content", [b"", b"not an image", None], ids=["empty", "text", "missing"])
 def test_a_file_that_is_no_image_has_no_size(tmp_path, content):
     if content is not None:
         (tmp_path / "image.png").write_bytes(content)
-    with pytest.raises(UserError, match=r"image\.png: not a readable image .*; replace or remove"):
+    with pytest.raises(UserError, match=r"image\.png: not a readable image .*; .* ?remove it"):
         image_size(tmp_path / "image.png")

@@ -126,7 +126,7 @@ def test_signs_are_written_as_json(tmp_path, pseudo):
 
 def test_a_missing_mask_and_an_unknown_class_are_refused(tmp_path, pseudo):
     (pseudo / "c.png").unlink()
-    with pytest.raises(UserError, match=r"c\.png: mask not found"):
+    with pytest.raises(UserError, match=r"c\.png: not found; delete the folder"):
         count_masks(pseudo, split())
     write(pseudo, [4] * 10)
     with pytest.raises(UserError, match=r"a\.png: mask id 4 is beyond the classes"):

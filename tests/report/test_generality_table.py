@@ -122,3 +122,10 @@ def test_rows_that_used_saliency_have_a_mark_and_a_note(results):
     assert "| shapes | ReCAM † |" in table
     assert "| shapes | CAM |" in table
     assert table.count("\n† used saliency maps.") == 1
+
+
+def test_rows_that_learned_from_saliency_are_marked(results):
+    results["method"] = results["method"].replace("control", "eps-recam")
+    table = generality_table(results)
+    assert "| shapes | EPS + ReCAM † |" in table
+    assert "| shapes | ReCAM |" in table

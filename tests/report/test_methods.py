@@ -4,6 +4,7 @@ from itertools import product
 
 import pytest
 
+from recam.catalogue import names
 from recam.catalogue.names import METHODS
 from recam.report.methods import (
     REACTIVATIONS,
@@ -12,6 +13,7 @@ from recam.report.methods import (
     TRAININGS,
     Parts,
     before_and_after,
+    learned_saliency,
     ordered,
     parts_of,
 )
@@ -26,6 +28,15 @@ def test_a_name_has_the_parts_that_the_catalogue_gives_it(name):
     method = METHODS[name]
     assert tuple(parts_of(name)) == (method.training, method.reactivation, method.readout)
     assert (parts_of(name).classifier, parts_of(name).name) == (method.classifier, name)
+
+
+def test_the_report_marks_the_trainings_that_need_saliency():
+    assert [name for name in METHODS if learned_saliency(name)] == [
+        name for name in METHODS if names.needs_saliency(name)
+    ]
+    assert learned_saliency("eps-recam-lpcam")
+    assert not learned_saliency(SUPERVISED)
+    assert not names.needs_saliency(SUPERVISED)
 
 
 def test_methods_are_in_the_order_of_their_parts_and_supervised_is_last():

@@ -226,5 +226,14 @@ def test_methods_that_used_saliency_have_a_mark_and_a_note(runs):
     assert "\n† used saliency maps: masks are background where given maps" in table
 
 
+def test_methods_that_learned_from_saliency_are_marked(runs):
+    metrics = gathered_metrics(runs)
+    metrics["seg"]["eps-recam-lpcam"] = dict(metrics["seg"]["recam"])
+    table = results_table(metrics, replicates=2)
+    assert "| EPS + ReCAM + LPCAM † |" in table
+    assert "| ReCAM |" in table
+    assert "\n† used saliency maps: classifiers learned from given maps of saliency.\n" in table
+
+
 def test_without_saliency_nothing_is_marked(runs):
     assert "†" not in results_table(gathered_metrics(runs), replicates=2)

@@ -387,6 +387,17 @@ def test_merging_replaces_numbers_and_keeps_the_others():
     assert base == {"a": {"x": 1, "y": [1, 2]}, "b": 3}
 
 
+@pytest.mark.parametrize("method", ["eps", "eps-control", "eps-recam-lpcam"])
+def test_a_method_that_learns_from_saliency_needs_the_folder(params, method):
+    params["methods"] = ["cam", method]
+    assert refusal(params) == (
+        f"params.yaml: methods: {method} learns from saliency maps, expected the path of their "
+        "folder in download.saliency, got none; set it, or remove the method"
+    )
+    params["download"]["saliency"] = "maps"
+    check(params, FILES)
+
+
 def test_saliency_of_a_folder_needs_the_folder(params):
     params["make_pseudo"]["saliency"] = "folder"
     assert refusal(params) == (

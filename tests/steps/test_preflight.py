@@ -6,8 +6,17 @@ import pytest
 import yaml
 from experiment import ROOT
 
+from recam.steps.networks import network_errors
 from recam.steps.params import check, merged
-from recam.steps.preflight import DataFacts, errors_of, facts_of_layout, warnings_of
+from recam.steps.preflight import (
+    DataFacts,
+    errors_of,
+    facts_of_layout,
+    machine_errors,
+    warnings_of,
+    weights_errors,
+)
+from recam.steps.sections.machine import Machine
 
 PARAMS = yaml.safe_load((ROOT / "params.yaml").read_text())
 
@@ -86,3 +95,48 @@ def test_images_are_judged_at_the_size_that_download_leaves(voc):
     )
     assert "median of the longer side 12 px" in warnings_of(own, large)[0]
     assert "median of the longer side 6 px" in warnings_of(own, small)[0]
+
+
+@pytest.mark.parametrize(
+    ("device", "gpus", "most", "kind"), [("auto", 2, 2, "GPUs"), ("cuda", 1, 1, "GPUs")]
+)
+def test_more_devices_than_there_are_is_an_error(device, gpus, most, kind):
+    machine = Machine(device=device, devices=most, precision="fp32", threads=1)
+    assert machine_errors(machine, gpus) == []
+    more = machine.model_copy(update={"devices": most + 1})
+    assert machine_errors(more, gpus) == [
+        f"machine.devices: expected at most {most}, the {kind} of this machine, got {most + 1}; "
+        "lower it"
+    ]
+    assert machine_errors(machine.model_copy(update={"devices": "auto"}), gpus) == []
+
+
+def test_processes_on_a_cpu_are_at_most_its_cores():
+    machine = Machine(device="cpu", devices=100_000, precision="fp32", threads=1)
+    (error,) = machine_errors(machine, 8)
+    assert "cores of this machine, got 100000" in error
+
+
+@pytest.mark.parametrize("section", ["train_cam", "train_seg"])
+def test_a_weights_file_that_is_missing_is_an_error(tmp_path, section):
+    file = tmp_path / "w.pt"
+    experiment = numbers(**{section: {"weights": str(file)}})
+    (error,) = weights_errors(experiment)
+    assert error.startswith(f"{section}.weights: expected ")
+    assert error.endswith(f"got {file}, which does not exist; correct it")
+    file.touch()
+    assert weights_errors(experiment) == []
+
+
+def test_a_segmenter_starts_from_a_classifier_of_its_backbone_alone():
+    (error,) = weights_errors(numbers(train_seg={"backbone": "resnet50"}))
+    assert error.startswith("train_seg.backbone: expected that of train_cam (tf_efficientnet_lite0")
+
+
+@pytest.mark.parametrize(
+    ("backbone", "words"),
+    [("no_such_net", "there is no 'no_such_net'"), ("resnet50", None)],
+)
+def test_an_unknown_backbone_is_found_before_the_first_step(backbone, words):
+    errors = list(network_errors(numbers(train_cam={"backbone": backbone})))
+    assert [words in error for error in errors] == ([True] if words else [])

@@ -31,12 +31,11 @@ def test_values_and_lines_are_those_of_the_file(file):
     ["016", "0o17", "0x10", "0b11", "1:30", "1_000", "yes", "No", "on", "OFF", "2026-01-01"],
 )
 def test_a_value_that_the_two_readers_read_differently_is_refused(file, value):
-    for text in (f"a:\n  x: {value}\n", f"a:\n  x: [1, {value}]\n"):
-        if value == "0o17":  # text for YAML 1.1; the check of numbers refuses it
-            file.write_text(text)
-            continue
+    for key, text in (("a.x", f"a:\n  x: {value}\n"), ("a.x.1", f"a:\n  x: [1, {value}]\n")):
         words = refusal(file, text)
-        assert words.startswith(f":2: a.x: {value} is read differently by Snakemake and DVC; write")
+        assert words.startswith(
+            f":2: {key}: {value} is read differently by Snakemake and DVC; write"
+        )
 
 
 @pytest.mark.parametrize(
@@ -80,3 +79,38 @@ def test_a_missing_file_is_named(tmp_path):
 def test_an_empty_file_has_no_values(file):
     file.write_text("# nothing\n")
     assert read_params(file).values == {}
+
+
+@pytest.mark.parametrize(
+    ("value", "number"), [("1e-3", "0.001"), ("2e3", "2000"), ("+.5", "0.5"), ("0o17", "15")]
+)
+def test_a_number_for_dvc_alone_is_refused_with_its_spelling(file, value, number):
+    assert refusal(file, f"lr: {value}\n") == (
+        f":1: lr: {value} is read differently by Snakemake and DVC; write {number}, or in quotes "
+        f"'{value}'"
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("a: &x 1\nb: *x\n", ":2: expected values, got the alias *x; write the values"),
+        ("a: &x [*x]\n", ":1: expected values, got the alias *x; write the values"),
+        ("a: " + 100 * "[", ":1: expected sections of numbers, got deep nesting"),
+        ("? [1]\n: 2\n", ":1: expected a name before the colon; write one"),
+        ("a: 1\n?b: 2\n", ":2: ?b would let this file run code; remove it"),
+        ("a: \x00\n", ": invalid YAML: character 4 is not printable; remove it"),
+        ("a: [{b: 1, b: 2}]\n", ":1: a.0.b occurs twice (first in line 1); remove one"),
+        ("a: [[016]]\n", ":1: a.0.0: 016 is read differently by Snakemake and DVC"),
+        ("a: 1\n---\na: 2\n", ":2: invalid YAML: expected a single document in the stream"),
+        ("a:\n\tb: 1\n", ":2: invalid YAML: while scanning for the next token, found character"),
+        (
+            "a: !!python/object/apply:os.system [x]\n",
+            ":1: invalid YAML: could not determine a constructor",
+        ),
+        ("a: !!int x\n", ":1: a: x is read differently by Snakemake and DVC"),
+        ("a: " + 5000 * "9", ": invalid YAML: Exceeds the limit"),
+    ],
+)
+def test_whatever_is_no_plain_table_of_numbers_is_one_sentence(file, text, words):
+    assert refusal(file, text).startswith(words)

@@ -19,7 +19,7 @@ from filelock import FileLock
 from PIL import Image
 
 from recam.io.atomic import write_manifest
-from recam.io.images import read_mask
+from recam.io.images import read_mask, write_saliency
 from recam.io.scores import ScoredClasses, load_scores, save_scores
 
 ROOT = Path(__file__).parents[2]
@@ -299,6 +299,68 @@ def test_a_checkpoint_of_other_classes_is_refused(run, data, cam_paths, tmp_path
         **MACHINE,
     }
     refused(run("train_recam", paths), "expected a checkpoint for the", "wheel")
+
+
+@pytest.fixture
+def saliency(data):
+    """The saliency maps of the eight training images: white on their objects."""
+    for path in (data / "SegmentationClass").glob("train_*.png"):
+        objects = np.isin(read_mask(path), (0, 255), invert=True)
+        write_saliency(data / "Saliency" / path.name, np.uint8(255) * objects)
+    write_manifest(data / "Saliency.sha256", [data / "Saliency"])
+    return data / "Saliency"
+
+
+def losses_in(curve):
+    """The names of the losses in a training curve."""
+    return {line.split(",")[1] for line in curve.read_text().splitlines()[1:]}
+
+
+def test_eps_and_its_reactivation_learn_from_saliency_on_held_out_images_too(
+    run, cam_paths, saliency
+):
+    paths = cam_paths | {"method": "eps", "saliency_maps": saliency}
+    succeeded(run("train_cam", paths, held_out=0.25))
+    judged = {f"held-out {name}" for name in ("bce", "sal", "recall", "precision")}
+    assert losses_in(paths["curve"]) == {"bce", "sal"} | judged
+    checkpoint = paths["checkpoint"].with_name("again.pt")
+    again = paths | {"cam": paths["checkpoint"], "checkpoint": checkpoint}
+    succeeded(run("train_recam", again | {"method": "eps-recam"}, held_out=0.25))
+    assert losses_in(paths["curve"]) == {"bce", "sal", "sce", "held-out sce"} | judged
+    folder = paths["checkpoint"].parent
+    maps = {
+        "data": cam_paths["data"],
+        "checkpoint": checkpoint,
+        "cams": folder / "cams",
+        "manifest": folder / "cams.sha256",
+        "method": "eps-recam",
+        **MACHINE,
+    }
+    succeeded(run("make_cams", maps))
+    for path in maps["cams"].glob("*.npz"):
+        assert load_scores(path).scores.max(axis=(1, 2)) == pytest.approx(1, abs=1 / 255)
+    assert len(names(maps["cams"])) == 8
+
+
+def test_the_control_of_eps_keeps_the_losses_of_eps(run, cam_paths, saliency):
+    paths = cam_paths | {"method": "eps", "saliency_maps": saliency}
+    succeeded(run("train_cam", paths))
+    again = paths | {
+        "method": "eps-control",
+        "cam": paths["checkpoint"],
+        "checkpoint": paths["checkpoint"].with_name("again.pt"),
+    }
+    succeeded(run("train_recam", again))
+    assert losses_in(paths["curve"]) == {"bce", "sal"}
+
+
+def test_eps_without_a_map_of_every_image_is_refused(run, cam_paths, saliency):
+    paths = cam_paths | {"method": "eps"}
+    refused(run("train_cam", paths), "--saliency_maps: expected the folder", "download.saliency")
+    (saliency / "train_0003.png").unlink()
+    words = ("each of the 8 images of split train, 1 are missing (first: train_0003.png)",)
+    refused(run("train_cam", paths | {"saliency_maps": saliency}), *words)
+    assert not paths["checkpoint"].exists()
 
 
 def without_method(paths):
@@ -620,7 +682,7 @@ def test_a_folder_without_maps_is_named(run, cams, irn_paths, pseudo_paths):
     for file in cams.iterdir():
         file.unlink()
     refused(run("make_pseudo", pseudo_paths), "cams: has no maps; run the step that makes them")
-    refused(run("train_irn", irn_paths), "train_0000.npz: not found; run the step that makes it")
+    refused(run("train_irn", irn_paths), "train_0000.npz: not found; delete the folder")
 
 
 def test_cams_that_were_never_made_are_named(run, cams, pseudo_paths):

@@ -63,7 +63,9 @@ def run(voc, tmp_path):
             )
     for path in (run.folder / "cams", run.folder / "scores", voc / MASKS):
         path.with_suffix(".sha256").write_text("1\n")
-    (run.folder / "cut.json").write_text('{"threshold": 0.5, "saliency": "folder"}')
+    (run.folder / "cut.json").write_text(
+        '{"background": 0.3, "threshold": 0.5, "margin": 0.05, "saliency": "folder"}'
+    )
     return run
 
 

@@ -217,3 +217,41 @@ def test_a_step_takes_the_cores_of_all_its_processes(tmp_path):
     )
     steps = ["train_recam", "make_cams", "train_irn", "make_pseudo", "train_seg", "evaluate"]
     assert found == {"train_cam": "6", **dict.fromkeys(steps, "4")}
+
+
+def test_a_run_in_another_folder_says_where_to_run(tmp_path):
+    (tmp_path / "project").mkdir()
+    (tmp_path / "elsewhere").mkdir()
+    set_up(tmp_path / "project", small_params())
+    run = snakemake(tmp_path / "project", "--dry-run", "--directory", "../elsewhere")
+    assert run.returncode != 0
+    assert f"run `cd {tmp_path / 'project'}` first" in run.stdout
+    assert "Traceback" not in run.stdout
+
+
+def test_outputs_of_a_failed_step_come_back_with_their_record(tmp_path):
+    """The old outputs are none of the new parameters, and still those of the old ones."""
+    set_up(tmp_path, small_params())
+    run = snakemake(tmp_path, "--until", "download")
+    assert "The steps asked for are done" in run.stdout
+    before = (tmp_path / "data/images.sha256").read_text()
+    changed = small_params()
+    changed["download"] |= {"dataset": "stamps", "source": str(tmp_path)}
+    write_params(tmp_path, changed)
+    failed = snakemake(tmp_path, "--until", "download")
+    assert failed.returncode != 0
+    assert "had made before are back: data/ImageSets, " in failed.stdout
+    assert (tmp_path / "data/images.sha256").read_text() == before
+    assert jobs_to_run(tmp_path)["download"] == 1
+    write_params(tmp_path, small_params())
+    assert "download" not in jobs_to_run(tmp_path)
+
+
+def test_a_damaged_record_is_refused_with_its_output(tmp_path):
+    set_up(tmp_path, small_params())
+    records = tmp_path / ".snakemake/metadata"
+    records.mkdir(parents=True)
+    (records / "ZGF0YS9sYWJlbHMuY3N2").write_bytes(b"\xff\x00")
+    run = snakemake(tmp_path, "--dry-run")
+    assert run.returncode != 0
+    assert "Snakemake's record of data/labels.csv is damaged; delete both" in run.stdout

@@ -3,24 +3,29 @@
 import atexit
 import hashlib
 import os
+import shlex
 import subprocess
 import sys
 import time
+from contextlib import contextmanager
 from pathlib import Path
 
-import yaml
 from snakemake.exceptions import WorkflowError
 
 # This project's own modules, also in a copy of it.
 sys.path[:0] = [os.path.join(workflow.basedir, folder) for folder in ("src", "workflow")]
 
+import previous
+from records import damaged_records
 from recam.catalogue import names
 from recam.checks.saliency import saliency_folder
+from recam.core.disk import disk_sentence
 from recam.core.errors import UserError
 from recam.io.atomic import sha256
 from recam.runtime.gpus import gpus_here
 from recam.steps import params as experiment
 from recam.steps.code import write_code
+from recam.steps.preflight import machine_errors, weights_errors
 from recam.steps.sections.shared import file_of_weights
 from recam.steps.yaml_files import read_params
 
@@ -45,12 +50,42 @@ def section(name):
     return Section(config[name])
 
 
+def check_place():
+    """Refuse another working directory, a folder that is none, and damaged records."""
+    here, project = Path.cwd().resolve(), Path(workflow.basedir).resolve()
+    if here != project:
+        raise WorkflowError(
+            f"expected to run in the folder of the Snakefile, got {here} as working directory; run"
+            f" `cd {shlex.quote(str(project))}` first, and leave out --directory and -s"
+        )
+    for name in ("data", "results", "logs"):
+        folder = Path(name)
+        if os.path.lexists(folder) and not folder.is_dir():
+            is_link = folder.is_symlink()
+            got = f"a link to {os.readlink(folder)}, which is not there" if is_link else "a file"
+            remedy = (
+                "make that folder, mount its disk, or remove the link" if is_link else "move it"
+            )
+            raise WorkflowError(f"{name}: expected a folder, got {got}; {remedy}")
+    for error in damaged_records():
+        raise WorkflowError(error)
+
+
+@contextmanager
+def one_sentence(prefix=""):
+    """Raise WorkflowError, which Snakemake prints without a traceback, for a user's error."""
+    try:
+        yield
+    except UserError as error:
+        raise WorkflowError(f"{prefix}{error}") from None
+    except OSError as error:
+        raise WorkflowError(f"{prefix}{disk_sentence(error)}") from None
+
+
 def read_strictly(path):
     """Read a configuration file; WorkflowError with one sentence about its first error."""
-    try:
+    with one_sentence():
         return read_params(Path(os.path.relpath(path)))
-    except UserError as error:
-        raise WorkflowError(str(error)) from None
 
 
 def check_params():
@@ -58,34 +93,37 @@ def check_params():
     files = [
         read_strictly(path) for path in (*workflow.configfiles, *workflow.overwrite_configfiles)
     ]
-    try:
-        return experiment.check(config, files)
-    except UserError as error:
-        raise WorkflowError(str(error)) from None
+    with one_sentence():
+        numbers = experiment.check(config, files)
+        is_here = workflow.nodes is None  # jobs of a cluster run on other machines
+        for error in [*machine_errors(numbers.machine, gpus_here())] * is_here:
+            raise WorkflowError(error)
+        for error in weights_errors(numbers):
+            raise WorkflowError(error)
+        return numbers
+
+
+def check_networks(numbers):
+    """Refuse a backbone without the output stride, before the first step deletes its outputs."""
+    from recam.steps.networks import network_errors
+
+    for error in network_errors(numbers):
+        raise WorkflowError(error)
 
 
 def code(step):
     """The file of hashes of all code that a step's script imports: an input of the step."""
-    script = Path(workflow.basedir, f"workflow/scripts/{step}.py")
     try:
-        return write_code(script).as_posix()
+        with one_sentence():
+            return write_code(Path(workflow.basedir, f"workflow/scripts/{step}.py")).as_posix()
     except SyntaxError as error:
-        raise WorkflowError(f"{error.filename}, line {error.lineno}: {error.msg}; correct it")
-    except OSError as error:
-        raise WorkflowError(f"logs/code: {error.strerror}; make the folder logs writable")
+        sentence = f"{error.filename}, line {error.lineno}: {error.msg}; correct it"
+        raise WorkflowError(sentence) from None
 
 
 def weights_file(name):
-    """The file of initial weights that a section names, in a list; none for words.
-
-    WorkflowError if it is missing.
-    """
+    """The file of initial weights that a section names, in a list; none for words."""
     file = file_of_weights(config[name]["weights"])
-    if file and not file.is_file():
-        raise WorkflowError(
-            f"{name}.weights: expected imagenet, none or the path of a file, got {file}: no such"
-            " file"
-        )
     return [str(file)] if file else []
 
 
@@ -98,7 +136,15 @@ def check_source(numbers):
     """Refuse an unusable folder of the user, before Snakemake deletes anything or trains."""
     inside = Path("data").resolve()
     for key in ("source", "saliency"):
-        source = Path(config["download"].get(key, "auto")).expanduser().resolve()
+        given = Path(config["download"].get(key) or "auto").expanduser()
+        with one_sentence(f"download.{key}: "):
+            source = given.resolve()
+        if str(given) in own_folders() and set("{}\n") & set(str(given)):
+            raise WorkflowError(
+                f"download.{key}: expected a path without braces ({{ }}) and line breaks, which"
+                f" Snakemake reads as wildcards, got {str(given)!r}; rename the folder, or give a"
+                " link to it"
+            )
         if inside in (source, *source.parents) and inside / "originals" not in source.parents:
             raise WorkflowError(
                 f"download.{key}: {source} is in the folder data, which is rewritten; move your"
@@ -108,8 +154,10 @@ def check_source(numbers):
     if config["download"]["dataset"] == "folder":
         from recam.steps.preflight import errors_of
 
-        if errors := errors_of(numbers, facts_of_source(numbers.download)):
-            raise WorkflowError(errors[0])
+        with one_sentence("download: "):
+            errors = errors_of(numbers, facts_of_source(numbers.download))
+        for error in errors:
+            raise WorkflowError(error)
 
 
 def facts_of_source(numbers):
@@ -117,10 +165,8 @@ def facts_of_source(numbers):
     from recam.datasets.folder import list_folder
     from recam.steps.preflight import facts_of_collection
 
-    try:
+    with one_sentence("download: "):
         return facts_of_collection(list_folder(numbers.source), longest_side=numbers.longest_side)
-    except UserError as error:
-        raise WorkflowError(f"download: {error}") from None
 
 
 def warn_of_source(numbers):
@@ -131,7 +177,10 @@ def warn_of_source(numbers):
         try:
             for sentence in warnings_of(numbers, facts_of_source(numbers.download)):
                 print(f"warning: {sentence}", file=sys.stderr)
-        except UserError as error:  # an unreadable image: the download step reports all of them
+        except (
+            UserError,
+            OSError,
+        ) as error:  # an unreadable image: the download step reports all of them
             print(f"warning: {error}", file=sys.stderr)
 
 
@@ -146,10 +195,8 @@ def own_folders():
 
 def own_saliency():
     """The user's folder of saliency maps, or None; WorkflowError if it is missing."""
-    try:
+    with one_sentence("download: "):
         return saliency_folder(config["download"].get("saliency"))
-    except UserError as error:
-        raise WorkflowError(f"download: {error}") from None
 
 
 def data_folders():
@@ -269,18 +316,47 @@ def figures(name, category, file):
     )
 
 
+def closing_words():
+    """The last line of a run without errors: what it made, of all that the experiment has."""
+    settings = workflow.dag_settings
+    is_part = settings.until or settings.omit_from or set(settings.targets) - {"all"}
+    if workflow.touch:
+        return "Nothing was made: --touch renews times only."
+    if is_part:
+        return "The steps asked for are done; `snakemake --cores all` runs all others."
+    return "Everything lies in results/; `make report` makes one page of it: results/report.html."
+
+
+def words_on_error():
+    """Bring back what a failed step had made before, and say so."""
+    try:
+        restored = previous.bring_back(workflow, BEFORE)
+    except OSError as error:
+        return f"Earlier outputs are in {previous.PREVIOUS}: {disk_sentence(error)}."
+    previous.forget()
+    if restored:
+        return f"Outputs that a failed step had made before are back: {', '.join(restored)}."
+    return "No earlier output of a failed step was there; a later run makes them."
+
+
 def record_in_dvc():
     """Record the results of this run in DVC; an error there does not fail the run."""
-    with open("params.yaml") as file:
-        numbers_are_saved = config == yaml.safe_load(file)
-    if workflow.touch:
-        print("DVC: nothing recorded: --touch makes nothing.")
-    elif not numbers_are_saved:
-        print("DVC: nothing recorded: this run's numbers are not those of params.yaml.")
-    else:
-        renew_logs()
-        if not subprocess.call([sys.executable, "workflow/engines.py", "record"]):
-            UNRECORDED.unlink(missing_ok=True)
+    try:
+        numbers_are_saved = config == read_params(Path("params.yaml")).values
+        if workflow.touch:
+            print("DVC: nothing recorded: --touch makes nothing.")
+        elif not numbers_are_saved:
+            print("DVC: nothing recorded: this run's numbers are not those of params.yaml.")
+        else:
+            renew_logs()
+            if not subprocess.call([sys.executable, "workflow/engines.py", "record"]):
+                UNRECORDED.unlink(missing_ok=True)
+    except UserError as error:
+        print(f"DVC: nothing recorded: {error}")
+    except OSError as error:
+        print(f"DVC: nothing recorded: {disk_sentence(error)}, then run `make record`")
+    except KeyboardInterrupt:
+        print("DVC: nothing recorded: stopped; run `make record`")
 
 
 def record_what_is_left():

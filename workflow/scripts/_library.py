@@ -5,6 +5,10 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "src"))
 
-from recam.steps.command import run
+from recam.runtime.loading import begin_loading
+
+begin_loading()  # the imports of a step take seconds
+
+from recam.steps.command import run  # noqa: E402
 
 __all__ = ["run"]

@@ -13,7 +13,8 @@ from recam.checks.report import Fault, write_report
 from recam.checks.rules import check_data
 from recam.core.errors import UserError
 from recam.data.layout import CHECKSUMS, MASKS, SALIENCY, WEAK_PARTS
-from recam.io.atomic import replace_with, write_manifest
+from recam.datasets.collection import settle_links
+from recam.io.atomic import beside, replace_with, write_manifest
 from recam.steps.own_folder import warnings_of_folder
 from recam.steps.paths import Out
 from recam.steps.sections.download import OF_MADE, OF_REAL, Download
@@ -36,8 +37,7 @@ def main(paths: Paths, numbers: Download) -> None:
     of_made = {name: getattr(numbers, name) for name in OF_MADE}
     made = None if None in of_made.values() else Made(**of_made)
     data = paths.data
-    # Beside `data`, so that relative links hold here and there.
-    new, rejected = data.with_name(f".{data.name}.new"), data / "rejected"
+    new, rejected = beside(data), data / "rejected"
     for folder in (new, rejected):
         shutil.rmtree(folder, ignore_errors=True)
     originals = data / "originals" / numbers.dataset
@@ -54,6 +54,7 @@ def main(paths: Paths, numbers: Download) -> None:
         raise UserError(words)
     others = [part for part in (MASKS, SALIENCY) if (new / part).is_dir()]
     for part in (*WEAK_PARTS, *others):
+        settle_links(new / part, data / part)
         replace_with(data / part, new / part)
     shutil.rmtree(new)
     for part in others:

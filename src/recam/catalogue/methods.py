@@ -24,15 +24,15 @@ TRAININGS: dict[str, Callable[[Backbone, ModelConfig], Variant]] = {
     "cam": lambda backbone, config: Cam(
         backbone, channels=backbone.channels, num_classes=len(config.classes)
     ),
-    "eps": lambda backbone, config: Eps(
-        backbone, channels=backbone.channels, num_classes=len(config.classes)
-    ),
     "seam": lambda backbone, config: Seam(
         backbone,
         num_classes=len(config.classes),
         scale=config.view_scale,
         pcm=config.pcm,
         weight=config.view_weight,
+    ),
+    "eps": lambda backbone, config: Eps(
+        backbone, channels=backbone.channels, num_classes=len(config.classes)
     ),
 }
 # From a trained variant to the network of stage two; `control` trains as long as `recam`, with the

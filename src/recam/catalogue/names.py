@@ -81,6 +81,8 @@ CLUSTERED = tuple(name for name, m in METHODS.items() if m.readout == "lpcam")
 WITH_SALIENCY = ("eps",)
 MADE = names_in("datasets", "MADE")
 REAL = names_in("datasets", "REAL")
+# Backbones known to have every output stride; others are networks of timm.
+LISTED = (*names_in("backbones", "BACKBONES"), "tf_efficientnet_lite0")
 SEGMENTERS = names_in("segmenters", "SEGMENTERS")
 # Every propagation is a refiner, alone and before a CRF; a CRF alone is called `crf`.
 REFINERS = {

@@ -41,13 +41,7 @@ BLACK_AND_WHITE = (
 )
 
 
-TO_RGB = " and is converted to RGB"
 TURNED = "the image has an EXIF rotation and is turned upright; its mask must be upright, too"
-CONVERSIONS = {
-    "is transparent": " and is put on white",
-    "has 16 bits a channel": "; the bits in use are scaled to 8",
-    "has several frames": ", of which the first is used",
-}
 
 
 def check_data(root: Path, *, more: Iterable[Fault] = ()) -> Report:
@@ -152,19 +146,28 @@ def _images(data: Inventory) -> Iterator[Fault]:
 
 def conversion_warnings(image: ImageRecord) -> Iterator[Fault]:
     """Warnings about all that changes when an image becomes upright 8-bit RGB."""
-    kinds = {
+    rgb = {
         "is grey": image.mode in GREY,
         "is CMYK": image.mode == "CMYK",
         "has a palette": image.mode in PALETTE,
-        "is transparent": image.transparent,
-        "has 16 bits a channel": image.deep,
-        "has several frames": image.framed,
     }
-    for kind, found in kinds.items():
+    for kind, found in rgb.items():
         if found:
-            yield Fault.warning(image.file, f"the image {kind}{CONVERSIONS.get(kind, TO_RGB)}")
+            yield Fault.warning(image.file, f"the image {kind} and is converted to RGB")
+    for kind in conversions(image):
+        yield Fault.warning(image.file, kind)
     if image.turned:
         yield Fault.warning(image.file, TURNED)
+
+
+def conversions(image: ImageRecord) -> list[str]:
+    """The kinds of conversion that change or leave out pixels of an image."""
+    kinds = {
+        "the image is transparent and is put on white": image.transparent,
+        "the image has more than 8 bits a channel; the bits in use are scaled to 8": image.deep,
+        "the image has several frames, of which the first is used": image.framed,
+    }
+    return [kind for kind, found in kinds.items() if found]
 
 
 def _shape_warnings(image: ImageRecord) -> Iterator[Fault]:

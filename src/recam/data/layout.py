@@ -206,8 +206,8 @@ def find_image(folder: Path, image_id: str) -> Path:
         if path.stem == image_id and has_image_suffix(path.name) and _is_file(path):
             return path
     raise UserError(
-        f"{folder}: expected {image_id}.jpg or another of {', '.join(IMAGE_SUFFIXES)}, found none; "
-        "add it or remove the id from the split"
+        f"{folder}: expected the image {image_id}.jpg, .png, .tif or of another usual ending, "
+        "found none; add it or remove the id from the split"
     )
 
 

@@ -23,6 +23,7 @@ from recam.core.labels import mask_id
 from recam.datasets import regions
 from recam.datasets.collection import Collection, folder_of
 from recam.datasets.fetch import Archive, unpacked
+from recam.datasets.places import nearest
 from recam.datasets.regions import AnnotatedImage, MaskRule, Region, write_masks
 from recam.io.atomic import sha256
 
@@ -137,9 +138,9 @@ def read_annotations(file: Path, *, part: str) -> tuple[tuple[str, ...], list[An
 
 def _folder(name: str, archive: Archive, *, given: Path | None, originals: Path) -> Path:
     needed = [f"instances_{part}.json" for part in (TRAIN, VAL)] if name == ANNOTATIONS else []
-    for candidate in (given / name, given / "images" / name) if given else ():
-        if candidate.is_dir() and all((candidate / file).is_file() for file in needed):
-            return candidate
+    places = (name, f"images/{name}")
+    if found := nearest(given, places, holding=needed or ["."]):
+        return found
     return unpacked(archive, given=given, folder=originals) / name
 
 

@@ -67,3 +67,14 @@ def link_file(link: Path, file: Path, *, home: Path) -> None:
     file, home = file.resolve(), home.resolve()
     inside = file.is_relative_to(home)
     link.symlink_to(os.path.relpath(file, link.parent.resolve()) if inside else file)
+
+
+def settle_links(folder: Path, place: Path) -> None:
+    """Rewrite the relative links in ``folder`` so that they hold when it is moved to ``place``."""
+    home = place.parent.resolve() / place.name
+    for link in [path for path in folder.rglob("*") if path.is_symlink()]:
+        old = link.readlink()
+        new = Path(os.path.relpath(link.resolve(), home / link.parent.relative_to(folder)))
+        if not old.is_absolute() and old != new:
+            link.unlink()
+            link.symlink_to(new)

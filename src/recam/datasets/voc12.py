@@ -24,6 +24,7 @@ from recam.core.localisation import Boxes
 from recam.data.layout import IMAGES, MASKS, find_image, read_split
 from recam.datasets.collection import Collection, folder_of
 from recam.datasets.fetch import Archive, unpacked
+from recam.datasets.places import nearest
 from recam.io.images import write_mask
 from recam.runtime.progress import progress
 
@@ -56,7 +57,10 @@ def collect(
     given = folder_of(source)
     devkit = _devkit(given)
     if devkit is None:
+        if given:
+            _require_something(given, voc, sbd)
         devkit = unpacked(voc, given=given, folder=originals) / "VOCdevkit/VOC2012"
+    logger.info("VOC 2012: %s", devkit)
     splits = {split: read_split(devkit, split) for split in ("train", "val")}
     masks = _masks(devkit, splits)
     if (devkit / AUGMENTED).is_dir():
@@ -170,18 +174,22 @@ def _compare(labels: Mapping[str, np.ndarray], main: Mapping[str, np.ndarray]) -
 
 
 def _devkit(given: Path | None) -> Path | None:
-    return _first(given, ("VOCdevkit/VOC2012", "VOC2012", "."), holding=(IMAGES, "Annotations"))
+    places = ("VOCdevkit/VOC2012", "VOC2012", ".")
+    return nearest(given, places, holding=(IMAGES, "Annotations"))
 
 
 def _sbd(given: Path | None) -> Path | None:
     places = (SBD_FOLDER, "dataset", "sbd", "SBD", ".")
-    return _first(given, places, holding=("cls", "train.txt", "val.txt"))
+    return nearest(given, places, holding=("cls", "train.txt", "val.txt"))
 
 
-def _first(given: Path | None, places: Iterable[str], *, holding: tuple[str, ...]) -> Path | None:
-    """The first of ``places`` below the given folder that holds all the names."""
-    folders = [given / place for place in places] if given else []
-    return next((f for f in folders if all((f / name).exists() for name in holding)), None)
+def _require_something(given: Path, voc: Archive, sbd: Archive) -> None:
+    """Raise UserError for a folder that holds neither a part of the data nor an archive."""
+    if not _sbd(given) and not any((given / archive.name).is_file() for archive in (voc, sbd)):
+        raise UserError(
+            f"source: expected VOCdevkit/VOC2012 or {voc.name} in {given}, found neither; correct "
+            "download.source, or set it to auto to download them"
+        )
 
 
 def _require_sizes(

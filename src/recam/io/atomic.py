@@ -44,6 +44,17 @@ def replace_with(path: Path, made: Path) -> None:
     made.replace(path)
 
 
+def beside(folder: Path) -> Path:
+    """A hidden place from which files can be moved into ``folder``: on the same disk.
+
+    It is beside the folder; where the folder is the root of a disk, or links to one, within it.
+    """
+    real = folder.resolve()
+    is_root = real.is_dir() and real.stat().st_dev != real.parent.stat().st_dev
+    is_own = real.is_dir() and not os.access(real.parent, os.W_OK)
+    return real / ".new" if is_root or is_own else real.with_name(f".{real.name}.new")
+
+
 def write_text(path: Path, text: str) -> None:
     """Write a UTF-8 text file atomically."""
     with replacing(path) as temporary:

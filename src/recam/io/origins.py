@@ -18,14 +18,16 @@ FILES = {
     **dict.fromkeys(("metrics.json", "signs.json", "counts.csv"), "evaluate"),
     **dict.fromkeys(("per_class.csv", "thresholds.csv", "confusion.csv"), "evaluate"),
 }
+SALIENCY, MAPS = "saliency", "maps"  # a folder of results, and one in it
 FOLDERS = {
     "cams": "make_cams",
     **dict.fromkeys(("spread", "scores", "pseudo"), "make_pseudo"),
     "predictions": "evaluate",
     "irn_masks": "train_irn",
-    "maps": "train_saliency",
+    MAPS: "train_saliency",
 }
 LIST = ".sha256"  # ending of a list of checksums, named as its folder
+OF_FOLDERS = (".npz", ".png")  # endings of the files in such folders
 PARTIAL = ".partial"  # ending of a folder that a killed run left
 
 
@@ -37,10 +39,18 @@ def step_of(path: Path) -> str:
         return TRAIN_RECAM if of_run[-1] in RETRAININGS else TRAIN_CAM
     if path.suffix in (".pt", ".csv") and network in NETWORKS:
         return NETWORKS[network]
-    if path.suffix == LIST:
-        return FOLDERS.get(path.stem, "")
-    folder = path.absolute().parent.name.removeprefix(".").removesuffix(PARTIAL)
-    return FILES.get(path.name) or FOLDERS.get(folder, "")
+    return FILES.get(path.name) or _step_of_folder(path)
+
+
+def _step_of_folder(path: Path) -> str:
+    """The step that fills the folder of a file, or of a list of checksums."""
+    if path.suffix not in (LIST, *OF_FOLDERS):
+        return ""
+    place = path.absolute().with_suffix("") if path.suffix == LIST else path.absolute().parent
+    folder = place.name.removeprefix(".").removesuffix(PARTIAL)
+    if folder == MAPS and place.parent.name != SALIENCY:  # given by the user
+        return ""
+    return FOLDERS.get(folder, "")
 
 
 def damaged(path: Path, reason: str) -> UserError:
@@ -53,9 +63,12 @@ def remedy_of(path: Path) -> str:
     step = step_of(path)
     if not step:
         return "replace it, or delete it and run the step that makes it"
-    is_of_folder = path.parent.name in FOLDERS and path.suffix in (".npz", ".png")
-    gone = f"the folder {path.parent}" if is_of_folder else "it"
+    gone = f"the folder {path.parent}" if _is_of_folder(path) else "it"
     return f"delete {gone} and run again: {step} makes it anew"
+
+
+def _is_of_folder(path: Path) -> bool:
+    return path.parent.name in FOLDERS and path.suffix in OF_FOLDERS and bool(step_of(path))
 
 
 def read_content(path: Path) -> bytes:
@@ -74,6 +87,8 @@ def unreadable(path: Path, error: OSError) -> UserError:
                 f"{path}: is a link to {path.readlink()}, which does not exist; restore that "
                 "file or delete the link"
             )
+        if _is_of_folder(path) and path.parent.is_dir():
+            return UserError(f"{path}: not found; {remedy_of(path)}")
         step = step_of(path)
         makes = f"{step}, which makes it" if step else "the step that makes it"
         return UserError(f"{path}: not found; run {makes}")

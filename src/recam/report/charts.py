@@ -19,6 +19,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from recam.io.atomic import replacing
+from recam.report.fonts import drawable
 from recam.report.methods import ordered
 from recam.report.style import DOTS, GREY, PAGE, RC, STAGES, look_of
 
@@ -38,7 +39,7 @@ in_style = mpl.rc_context(STYLE)
 def save(figure: Figure, path: Path, *, caption: str) -> None:
     """Write a figure as PNG, with its caption below."""
     size = STYLE["font.size"]
-    text = textwrap.fill(caption, int(PAGE * 72 / (0.55 * size)))
+    text = textwrap.fill(drawable(caption), int(PAGE * 72 / (0.55 * size)))
     lines = len(text.splitlines()) - len(figure.get_supxlabel().splitlines())
     width, height = figure.get_size_inches()
     figure.set_size_inches(width, height + lines * 1.3 * size / 72)
@@ -195,7 +196,8 @@ def legend(
 
 def short(name: str) -> str:
     """A class name, with its middle elided if it is too long for an axis."""
-    return name if len(name) <= LONGEST_NAME else f"{name[: LONGEST_NAME - 8]}…{name[-7:]}"
+    whole = len(name) <= LONGEST_NAME
+    return drawable(name if whole else f"{name[: LONGEST_NAME - 8]}…{name[-7:]}")
 
 
 def groups_in(table: pd.DataFrame, name: str) -> list[str]:

@@ -15,6 +15,7 @@ from matplotlib.patches import Patch
 
 from recam.core.labels import BACKGROUND, IGNORE, class_colours, mask_id
 from recam.io.atomic import replacing
+from recam.report.fonts import drawable, name_entries
 from recam.report.style import BECAME_RIGHT, BECAME_WRONG, GREY, RC
 
 CELL = 1.35  # inches; below: a name in the legend, a line of text, a row's label
@@ -22,6 +23,7 @@ NAME, LINE, LABEL = 0.95, 0.16, 0.95
 DOTS = 150  # per inch: 200 pixels a cell
 JPEG_QUALITY = {"quality": 90, "subsampling": 0}  # half the size of a PNG, edges stay sharp
 NAMES_SHOWN = 24
+LONGEST_NAME = 24  # characters of a name in the legend
 STYLE: dict[Any, Any] = RC | {"figure.constrained_layout.use": False}  # cells are placed by hand
 
 RGBImage = UInt8[np.ndarray, "H W 3"]
@@ -96,7 +98,7 @@ def draw_grid(
     left = LABEL if any(row.label for row in rows) else 0.01
     width = left + CELL * len(rows[0].cells)
     columns = max(1, min(len(patches), int(width / NAME)))
-    words = textwrap.wrap(caption, int(16 * width))
+    words = textwrap.wrap(drawable(caption), int(16 * width))
     below = 0.3 + LINE * (-(-len(patches) // columns) + len(words))
     height = CELL * len(rows) + 0.4 + below
     with rc_context(STYLE):
@@ -104,8 +106,9 @@ def draw_grid(
         _draw_rows(figure, rows)
         bottom, top = below / height, 1 - 0.4 / height
         figure.subplots_adjust(left=left / width, right=0.995, bottom=bottom, top=top)
-        figure.legend(
+        legend = figure.legend(
             handles=patches,
+            labels=["name"] * len(patches),
             loc="lower center",
             ncols=columns,
             fontsize=7,
@@ -113,6 +116,7 @@ def draw_grid(
             handlelength=1.2,
             columnspacing=1.2,
         )
+        name_entries(legend, [str(patch.get_label()) for patch in patches])
         text = "\n".join(words)
         figure.text(0.5, 0.06 / height, text, ha="center", va="bottom", fontsize=7.5, color=GREY)
         _write(figure, path)
@@ -134,7 +138,7 @@ def _draw_row(axes: list[Axes], row: GridRow) -> None:
         axis.imshow(cell, interpolation="nearest")
         axis.set_axis_off()
     place: dict[str, Any] = {"transform": axes[0].transAxes, "ha": "right", "va": "center"}
-    axes[0].text(-0.05, 0.5, row.label, fontsize=7.5, linespacing=1.5, **place)
+    axes[0].text(-0.05, 0.5, drawable(row.label), fontsize=7.5, linespacing=1.5, **place)
 
 
 def _write(figure: Figure, path: Path) -> None:
@@ -149,7 +153,7 @@ def _write(figure: Figure, path: Path) -> None:
 def _patches(classes: tuple[str, ...], *, ids: Collection[int], shows_change: bool) -> list[Patch]:
     colours = class_colours(len(classes)) / 255
     patches = [
-        Patch(facecolor=colours[mask_id(i)], edgecolor="black", linewidth=0.4, label=name)
+        Patch(facecolor=colours[mask_id(i)], edgecolor="black", linewidth=0.4, label=_short(name))
         for i, name in enumerate(classes)
         if mask_id(i) in ids
     ][:NAMES_SHOWN]
@@ -161,6 +165,11 @@ def _patches(classes: tuple[str, ...], *, ids: Collection[int], shows_change: bo
             Patch(facecolor=BECAME_WRONG, label="became wrong"),
         ]
     return patches
+
+
+def _short(name: str) -> str:
+    """A class name, with its end elided if it is too long for the legend."""
+    return drawable(name if len(name) <= LONGEST_NAME else f"{name[: LONGEST_NAME - 1]}…")
 
 
 def _dimmed(image: RGBImage) -> Float[np.ndarray, "H W 3"]:

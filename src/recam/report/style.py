@@ -6,6 +6,7 @@ Class colours are those of mask files: ``labels.class_colours``.
 import colorsys
 from dataclasses import dataclass
 
+from recam.report.fonts import families
 from recam.report.methods import parts_of
 
 PAGE = 7.2  # inches: the width of a page
@@ -100,7 +101,8 @@ RC = {
     "figure.facecolor": "white",
     "figure.constrained_layout.use": True,
     "savefig.facecolor": "white",
-    "font.family": "DejaVu Sans",  # ships with matplotlib, so figures are the same on every machine
+    "font.family": list(families()),
+    "text.parse_math": False,  # a class name may hold dollars
     "font.size": 8.5,
     "axes.titlesize": 9.5,
     "axes.titleweight": "bold",

@@ -3,9 +3,9 @@
 import logging
 from collections.abc import Callable
 
+from recam.core.disk import disk_sentence
 from recam.core.errors import UserError
-
-STOPPED = 130  # the shell's exit code for an interrupt
+from recam.runtime.loading import STOPPED, end_loading
 
 logger = logging.getLogger(__name__)
 
@@ -17,14 +17,15 @@ def run_command(work: Callable[[], int], *, stopped: str) -> int:
     """
     logging.basicConfig(level=logging.WARNING, format="%(message)s", force=True)
     logging.getLogger("recam").setLevel(logging.INFO)
+    end_loading()
     try:
         return work()
     except UserError as error:
         logger.error("%s", error)
     except OSError as error:
-        if not error.strerror:
+        if not error.errno:
             raise
-        logger.error("%s: %s; fix this and run again", error.filename, error.strerror)
+        logger.error("%s, then run again", disk_sentence(error))
     except KeyboardInterrupt:
         logger.error("stopped; %s", stopped)
         return STOPPED

@@ -2,7 +2,6 @@
 
 import contextlib
 import dataclasses
-import errno
 import hashlib
 import json
 import logging
@@ -11,34 +10,25 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TextIO
 
 from filelock import FileLock, Timeout
 from pydantic import BaseModel
 
+from recam.core.disk import disk_sentence
 from recam.core.errors import UserError
 from recam.io.atomic import sha256
 from recam.io.receipts import write_receipt
+from recam.runtime.loading import STOPPED, end_loading
 from recam.runtime.memory import lack_of_memory
 from recam.steps.code import code_file, code_of
 from recam.steps.parser import Arguments, parse
 from recam.steps.sections.shared import file_of_weights
 
-STOPPED = 130  # the shell's exit code for an interrupt
 # Set for each of several processes that run a step together (recam.steps.launch).
 TOGETHER = "TORCHELASTIC_RUN_ID"  # by torchrun
 RANK = "RANK"  # by torchrun
 REPORTED = "RECAM_REPORTED"  # by the step that started them and holds the lock: see `reported`
-DISK_FAULTS = {
-    errno.ENOSPC: "no space is left on its disk; free some",
-    errno.EDQUOT: "your quota of its disk is used up; free some",
-    errno.EACCES: "it may not be written or read; change its permissions",
-    errno.EPERM: "it may not be written or read; change its permissions",
-    errno.EROFS: "its disk is read-only; choose another place",
-    errno.ENOTDIR: "a file stands where a folder is needed; move it",
-    errno.EEXIST: "a file stands where a folder is needed; move it",
-    errno.EISDIR: "a folder stands where a file is needed; move it",
-    errno.EFBIG: "a file may not grow as large as this; raise the limit",
-}
 
 logger = logging.getLogger(__name__)
 
@@ -50,14 +40,17 @@ def run(main: Callable[..., None]) -> None:
     are the command line. Exit code 1 for a user's error, 130 for Ctrl-C.
     """
     name = Path(sys.argv[0]).stem
+    _start_log(None)
     try:
         arguments = parse(main)
+        _start_log(arguments.log)
     except UserError as error:
-        _start_log(None)
         sys.exit(reported(f"{name}: {error}"))
-    _start_log(arguments.log)
+    except OSError as error:
+        sys.exit(_report_disk(error))
     start = time.monotonic()
     try:
+        end_loading()
         with _exclusive(arguments.outputs[0]):
             code = hashlib.sha256(code_of(Path(sys.argv[0])).encode()).hexdigest()
             main(**arguments.groups)
@@ -69,10 +62,7 @@ def run(main: Callable[..., None]) -> None:
     except (RuntimeError, MemoryError) as error:
         _leave(_report_memory(error, name, arguments))
     except OSError as error:
-        if error.errno not in DISK_FAULTS:
-            raise
-        sentence = f"{error.filename or 'a file'}: {DISK_FAULTS[error.errno]}, then run again"
-        _leave(reported(sentence))
+        _leave(_report_disk(error))
     except KeyboardInterrupt:
         reported("stopped; run again to resume")
         _leave(STOPPED)
@@ -118,6 +108,13 @@ def _report_memory(error: Exception, name: str, arguments: Arguments) -> int:
     raise error
 
 
+def _report_disk(error: OSError) -> int:
+    """Report an error of the operating system; raise any other error again."""
+    if not error.errno:
+        raise error
+    return reported(f"{disk_sentence(error)}, then run again")
+
+
 @contextlib.contextmanager
 def _exclusive(output: Path) -> Iterator[None]:
     """Two engines, or two people, must not write the same output at once."""
@@ -135,12 +132,33 @@ def _exclusive(output: Path) -> Iterator[None]:
         ) from error
 
 
+class _Screen(logging.StreamHandler[TextIO]):
+    """Messages on stderr; where nobody reads them any more, the step goes on."""
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 logging's name
+        if not isinstance(sys.exc_info()[1], OSError):
+            super().handleError(record)
+
+
+class _LogFile(logging.FileHandler):
+    """A log file; where it cannot be written, say on a full disk, the step goes on without it."""
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 logging's name
+        error = sys.exc_info()[1]
+        if not isinstance(error, OSError) or not error.errno:
+            super().handleError(record)
+            return
+        logging.getLogger().removeHandler(self)
+        error.filename = error.filename or os.path.relpath(self.baseFilename)
+        logger.warning("warning: %s; this log ends here", disk_sentence(error))
+
+
 def _start_log(log: Path | None) -> None:
-    handlers: list[logging.Handler] = [logging.StreamHandler()]
+    handlers: list[logging.Handler] = [_Screen()]
     if log:
         log.parent.mkdir(parents=True, exist_ok=True)
         mode = "a" if REPORTED in os.environ or not _is_first() else "w"
-        handlers.append(logging.FileHandler(log, mode=mode, encoding="utf-8"))
+        handlers.append(_LogFile(log, mode=mode, encoding="utf-8"))
     # Steps run side by side: logs/seed0/recam/train_seg.log speaks as seed0/recam/train_seg.
     name = "/".join((log or Path("logs", Path(sys.argv[0]).name)).with_suffix("").parts[1:][-3:])
     logging.basicConfig(

@@ -18,7 +18,8 @@ from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 from recam.core.errors import UserError
 from recam.runtime.devices import how_many, take, visible_gpus
 from recam.runtime.distributed import process_group
-from recam.steps.command import REPORTED, STOPPED, TOGETHER, is_together, reported
+from recam.runtime.loading import STOPPED
+from recam.steps.command import REPORTED, TOGETHER, is_together, reported
 from recam.steps.sections.machine import Machine
 
 P = TypeVar("P")

@@ -9,7 +9,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, NoReturn, get_args, get_origin, get_type_hints
 
 from pydantic import BaseModel, TypeAdapter, ValidationError
 from pydantic.fields import FieldInfo
@@ -34,13 +34,13 @@ class Arguments:
 
 
 def parse(main: Callable[..., None]) -> Arguments:
-    """Read the command line of ``main``; a wrong one ends the program with argparse's message.
+    """Read the command line of ``main``.
 
-    Raises UserError where numbers contradict each other.
+    Raises UserError for a wrong one, and where numbers contradict each other.
     """
     kinds = {name: kind for name, kind in get_type_hints(main).items() if name != "return"}
     description = sys.modules[main.__module__].__doc__
-    parser = argparse.ArgumentParser(description=description, allow_abbrev=False)
+    parser = _Parser(description=description, allow_abbrev=False)
     parser.add_argument("--log", type=Path, help="file that also receives the messages")
     seen: set[str] = set()  # train_cam has threads of its own, which are the machine's there
     outputs: list[str] = []
@@ -56,6 +56,13 @@ def parse(main: Callable[..., None]) -> Arguments:
         outputs=[path for one in written for path in (one if isinstance(one, list) else [one])],
         log=args["log"],
     )
+
+
+class _Parser(argparse.ArgumentParser):
+    """A wrong command line is one sentence, without the list of all options."""
+
+    def error(self, message: str) -> NoReturn:
+        raise UserError(f"{message}; --help lists all options")
 
 
 def _add_paths(parser: argparse.ArgumentParser, paths: type[Any]) -> list[str]:

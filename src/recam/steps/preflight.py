@@ -18,7 +18,9 @@ from recam.checks.experiment import (
 from recam.checks.saliency import saliency_errors, saliency_folder
 from recam.data.layout import IMAGES, MASKS, SPLITS, find_image, read_split
 from recam.datasets.collection import Collection
+from recam.runtime.threads import usable_cores
 from recam.steps.params import Experiment
+from recam.steps.sections.machine import Machine
 from recam.steps.sections.shared import Training
 
 
@@ -98,6 +100,46 @@ def warnings_of(numbers: Experiment, facts: DataFacts) -> list[str]:
         ids = facts.splits[chosen[key]]
         sentences += scoring_notes(key, chosen[key], ids, facts.with_mask)
     return sentences
+
+
+def machine_errors(machine: Machine, gpus: int) -> list[str]:
+    """An error if a step asks for more devices than this machine has; ``gpus`` are its GPUs."""
+    if not isinstance(machine.devices, int):
+        return []
+    on_gpus = machine.device != "cpu" and gpus > 0
+    there, kind = (gpus, "GPUs") if on_gpus else (usable_cores(), "cores")
+    if machine.devices <= there:
+        return []
+    return [
+        f"machine.devices: expected at most {there}, the {kind} of this machine, got "
+        f"{machine.devices}; lower it"
+    ]
+
+
+def weights_errors(numbers: Experiment) -> list[str]:
+    """Errors about initial weights that a network cannot start from."""
+    named = {
+        "train_cam": numbers.train_cam.weights,
+        "train_irn": numbers.train_irn.weights,
+        "train_seg": numbers.train_seg.weights,
+    }
+    errors = [
+        f"{name}.weights: expected {', '.join(_words(name))} or the path of a file, got "
+        f"{weights}, which does not exist; correct it"
+        for name, weights in named.items()
+        if weights not in _words(name) and not Path(weights).expanduser().is_file()
+    ]
+    cam, seg = numbers.train_cam.backbone, numbers.train_seg.backbone
+    if numbers.train_seg.weights == "classifier" and cam != seg:
+        errors.append(
+            f"train_seg.backbone: expected that of train_cam ({cam}), whose weights it starts "
+            f"from, got {seg}; make them the same, or set train_seg.weights to imagenet"
+        )
+    return errors
+
+
+def _words(section: str) -> tuple[str, ...]:
+    return ("classifier",) * (section == "train_seg") + ("imagenet", "none")
 
 
 def chosen_splits(numbers: Experiment) -> dict[str, str]:

@@ -6,7 +6,7 @@ from pydantic import Field, model_validator
 from pydantic_core import PydanticCustomError
 
 from recam.catalogue.names import MADE, REAL
-from recam.steps.sections.shared import Section, name_from
+from recam.steps.sections.shared import PlacePath, Section, name_from
 
 OF_MADE = ("random_seed", "train_images", "val_images", "image_size", "cooccurrence")
 OF_REAL = ("source", "longest_side", "coco_masks", "saliency")
@@ -24,13 +24,13 @@ class Download(Section):
         ),
     ]
     source: Annotated[
-        str,
+        PlacePath,
         Field(
             description="path of the originals, or auto (found or downloaded); shapes needs none"
         ),
     ]
     saliency: Annotated[
-        str | None,
+        PlacePath | None,
         Field(
             description="path of a folder of saliency maps: an 8-bit grey `<id>.png` of each "
             "training image, of its size; left out, there are none"

@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 from pydantic import Field, PlainValidator, WithJsonSchema
 from pydantic_core import PydanticCustomError
 
-from recam.steps.sections.shared import Section
+from recam.steps.sections.shared import MOST_THREADS, Section
 
 
 def _count_or_auto(value: object) -> int | str:
@@ -37,4 +37,6 @@ class Machine(Section):
         Literal["auto", "bf16", "fp32"],
         Field(description="precision of networks: bf16, fp32, or auto (bf16 on a GPU that has it)"),
     ]
-    threads: Annotated[int, Field(ge=1, description="threads of each step on a CPU")]
+    threads: Annotated[
+        int, Field(ge=1, le=MOST_THREADS, description="threads of each step on a CPU")
+    ]

@@ -22,6 +22,7 @@ class Section(BaseModel):
 
 
 MANY = 12  # names that a message lists
+MOST_THREADS = 1024  # more end a process without a message where the system allows fewer
 
 
 @dataclass(frozen=True)
@@ -55,7 +56,18 @@ def _known_stride(value: int) -> int:
     return value
 
 
+def _usable_path(text: str) -> str:
+    try:
+        Path(text).expanduser()
+    except RuntimeError:  # ~name of nobody
+        raise PydanticCustomError("expected", "", {"expected": "a path that exists"}) from None
+    if not text or "\0" in text:
+        raise PydanticCustomError("expected", "", {"expected": "a path without a zero byte"})
+    return text
+
+
 STRIDES = (8, 16, 32)
+PlacePath = Annotated[str, AfterValidator(_usable_path)]  # or a word that stands for one
 Split = Annotated[
     str,
     Field(
@@ -71,7 +83,7 @@ BackboneName = Annotated[
     ),
 ]
 Weights = Annotated[
-    str,
+    PlacePath,
     Field(description="initial weights of the backbone: imagenet, none, or a state dict's path"),
 ]
 WORDS_FOR_WEIGHTS = ("imagenet", "none", "classifier")

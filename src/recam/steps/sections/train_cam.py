@@ -6,6 +6,7 @@ from pydantic import Field
 
 from recam.catalogue.names import TRAININGS
 from recam.steps.sections.shared import (
+    MOST_THREADS,
     BackboneName,
     FrozenBatchNorm,
     HeadRate,
@@ -23,7 +24,12 @@ class TrainCam(Training):
     """The classifier of stage one."""
 
     threads: Annotated[
-        int, Field(ge=1, description="threads of this step on a CPU: no other step can run then")
+        int,
+        Field(
+            ge=1,
+            le=MOST_THREADS,
+            description="threads of this step on a CPU: no other step can run then",
+        ),
     ]
     split: Split
     held_out: HeldOut

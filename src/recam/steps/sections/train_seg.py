@@ -11,6 +11,7 @@ from recam.steps.sections.shared import (
     FrozenBatchNorm,
     HeadRate,
     OutputStride,
+    PlacePath,
     Replicate,
     Split,
     Training,
@@ -32,7 +33,7 @@ class TrainSeg(Training):
     ]
     backbone: BackboneName
     weights: Annotated[
-        str,
+        PlacePath,
         Field(
             description="initial weights of the backbone: classifier (those of train_cam), "
             "imagenet, none, or a state dict's path"

@@ -1,0 +1,46 @@
+"""Ctrl-C, and libraries that cannot be loaded, while a program imports PyTorch for seconds.
+
+Imports nothing but the standard library, so that it comes before all others.
+"""
+
+import os
+import signal
+import sys
+from types import FrameType, TracebackType
+
+STOPPED = 130  # the shell's exit code for an interrupt
+OURS = "recam"
+
+
+def begin_loading() -> None:
+    """Until ``end_loading``, Ctrl-C and a library that cannot be loaded give one sentence."""
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        signal.signal(signal.SIGINT, _stop)
+    sys.excepthook = _explain
+
+
+def end_loading() -> None:
+    """Ctrl-C raises KeyboardInterrupt again, and errors have tracebacks."""
+    if signal.getsignal(signal.SIGINT) is _stop:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+    sys.excepthook = sys.__excepthook__
+
+
+def _stop(number: int, frame: FrameType | None) -> None:  # noqa: ARG001 signal's signature
+    os.write(2, b"stopped; run again to resume\n")
+    os._exit(STOPPED)
+
+
+def _explain(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    is_ours = isinstance(error, ImportError) and (error.name or "").split(".")[0] == OURS
+    if is_ours or not isinstance(error, ImportError | OSError | MemoryError):
+        sys.__excepthook__(kind, error, trace)
+        return
+    lines = str(error).strip().splitlines()
+    reason = lines[-1].strip() if lines else kind.__name__
+    remedy = (
+        "run `make install`"
+        if isinstance(error, ModuleNotFoundError)
+        else "raise the limit of memory (`ulimit -v`), or run `make install` again"
+    )
+    sys.stderr.write(f"{sys.argv[0]}: a library cannot be loaded: {reason}; {remedy}\n")

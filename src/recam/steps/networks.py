@@ -1,0 +1,46 @@
+"""Whether the networks of an experiment can be built, found out before its first step.
+
+Listed backbones have every stride; others are built once, which takes seconds.
+"""
+
+from collections.abc import Callable, Iterator
+
+from recam.catalogue.names import LISTED, needs_irn
+from recam.core.errors import UserError
+from recam.steps.params import Experiment
+from recam.steps.sections.shared import Section
+
+CLASSES = ("any",)  # their number does not matter to a backbone
+
+
+def network_errors(numbers: Experiment) -> Iterator[str]:
+    """An error for each training whose backbone is unknown or lacks the output stride."""
+    is_listed = numbers.train_seg.segmenter in ("deeplab", "deeplabv2")
+    if numbers.train_seg.backbone not in LISTED or not is_listed:
+        yield from _errors("train_seg", numbers.train_seg, method=numbers.train_seg.segmenter)
+    if numbers.train_cam.backbone not in LISTED:
+        yield from _errors("train_cam", numbers.train_cam)
+    if needs_irn(numbers.make_pseudo.refiner) and numbers.train_irn.backbone not in LISTED:
+        yield from _errors("train_irn", numbers.train_irn)
+
+
+def _errors(name: str, section: Section, *, method: str = "") -> Iterator[str]:
+    from recam.catalogue.backbones import make_backbone  # noqa: PLC0415 imports PyTorch
+    from recam.catalogue.segmenters import make_segmenter  # noqa: PLC0415 imports PyTorch
+    from recam.io.checkpoints import ModelConfig  # noqa: PLC0415 imports PyTorch
+
+    build: Callable[[ModelConfig], object] = make_segmenter if method else make_backbone
+    given = section.model_dump()
+    config = ModelConfig(
+        method=method,
+        backbone=given["backbone"],
+        output_stride=given["output_stride"],
+        classes=CLASSES,
+        frozen_batch_norm=False,
+        frozen_stem=False,
+        rates=tuple(given.get("rates", ())),
+    )
+    try:
+        build(config)
+    except UserError as error:
+        yield f"{name}: {error}"

@@ -1,0 +1,46 @@
+"""Ctrl-C and missing libraries while a program starts: one sentence, no traceback."""
+
+import signal
+import subprocess
+import sys
+
+import pytest
+
+START = "from recam.runtime.loading import begin_loading, end_loading; begin_loading(); "
+
+
+def outcome(code):
+    run = subprocess.run([sys.executable, "-c", START + code], capture_output=True, check=False)
+    return run.returncode, run.stderr.decode()
+
+
+def test_an_interrupt_while_libraries_load_is_one_line():
+    assert outcome("import signal; signal.raise_signal(signal.SIGINT)") == (
+        130,
+        "stopped; run again to resume\n",
+    )
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        ("ImportError('a.so: failed to map segment')", "a.so: failed to map segment; raise"),
+        ("ModuleNotFoundError('No module')", "No module; run `make install`"),
+        ("MemoryError()", "MemoryError; raise the limit of memory"),
+    ],
+)
+def test_a_library_that_cannot_be_loaded_is_one_line(error, words):
+    code, said = outcome(f"raise {error}")
+    assert code == 1
+    assert f"a library cannot be loaded: {words}" in said
+    assert said.count("\n") == 1
+
+
+def test_an_error_of_this_project_keeps_its_traceback():
+    assert "Traceback" in outcome("from recam.core.errors import NoSuchError")[1]
+
+
+def test_after_loading_an_interrupt_is_an_exception_again():
+    code, said = outcome("end_loading(); import signal; signal.raise_signal(signal.SIGINT)")
+    assert code == -signal.SIGINT
+    assert "KeyboardInterrupt" in said
