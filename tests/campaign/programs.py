@@ -70,7 +70,8 @@ def start(
     os.chdir(folder)
     for number, name in ((1, "stdout"), (2, "stderr")):
         os.dup2(os.open(name, os.O_WRONLY | os.O_CREAT | os.O_TRUNC), number)
-    sys.argv = [f"{program.rsplit(maxsplit=1)[-1]}.py", *words]
+    step = "download" if program == "images" else program.rsplit(maxsplit=1)[-1]
+    sys.argv = [str(SCRIPTS / f"{step}.py"), *words]
     if before:
         before()
     os._exit(_exit_code(program))
