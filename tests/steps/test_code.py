@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from recam.steps import code
 from recam.steps.code import code_of, imported_files, meaning, write_code
 
 BEFORE = '''"""A step."""
@@ -38,7 +39,8 @@ OTHER = {
 def text_of(file: Path, text: str) -> str:
     """The meaning of a text, past the cache by path."""
     file.write_bytes(text.encode())
-    return meaning.__wrapped__(Path(file))
+    code._facts.cache_clear()
+    return meaning(file)
 
 
 def hashes(tmp_path: Path, texts: dict[str, str]) -> dict[str, str]:
@@ -98,6 +100,17 @@ def test_a_step_uses_every_file_that_it_imports_and_no_other(project):
     ]
     listed = [line.split("  ")[1] for line in code_of(script).splitlines()]
     assert listed == sorted([*found, "workflow/scripts/step.py"])
+
+
+def test_what_the_engines_keep_gives_the_same_code(project, monkeypatch):
+    monkeypatch.chdir(project)
+    script = project / "workflow/scripts/step.py"
+    parsed = write_code(script).read_text()
+    for kept in (code.KEPT.read_text(), "{", '{"other version": {}}', "[]"):
+        code.KEPT.write_text(kept)
+        for cached in (code._facts, code._known, code._imported_by):
+            cached.cache_clear()
+        assert code_of(script) == parsed
 
 
 def test_an_unchanged_list_is_not_written_again(project, monkeypatch):

@@ -28,7 +28,7 @@ def step(tmp_path, monkeypatch):
 
 def key(step, *groups):
     """The key in a new process, whose caches of code are empty."""
-    for cached in (code.meaning, code._tree, code._imported_by):
+    for cached in (code._facts, code._known, code._imported_by):
         cached.cache_clear()
     return fingerprint(*groups, inputs=(step / "input",))
 

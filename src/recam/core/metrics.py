@@ -61,10 +61,12 @@ def error_shares(confusion: Confusion) -> ErrorShares:
     share = confusion / confusion.sum() if confusion.any() else np.full(confusion.shape, np.nan)
     correct = float(np.trace(share))
     false_positive = float(share[BACKGROUND, BACKGROUND + 1 :].sum())
+    objects = share[BACKGROUND + 1 :, BACKGROUND + 1 :]
     missed = float(share[BACKGROUND + 1 :, BACKGROUND].sum())
     return ErrorShares(
         correct=correct,
-        object_for_object=float(share.sum()) - correct - false_positive - missed,
+        # Never below 0 by rounding: all objects' pixels but the correct ones.
+        object_for_object=float((objects - np.diag(np.diag(objects))).sum()),
         object_for_background=false_positive,
         background_for_object=missed,
     )

@@ -6,6 +6,7 @@ import re
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
+from glob import escape
 from pathlib import Path
 
 from recam.core.errors import UserError
@@ -23,15 +24,34 @@ def replacing(path: Path) -> Iterator[Path]:
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    _forget_killed(path)
     try:
         yield temporary
         temporary.replace(path)
     except OSError as error:
-        if error.errno and not error.filename:
+        if error.errno and error.filename in (None, str(temporary)):
             error.filename = str(path)  # writing to an open file sets none
         raise
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def _forget_killed(path: Path) -> None:
+    """Delete the temporary files of ``path`` whose processes were killed."""
+    for left in path.parent.glob(f".{escape(path.name)}.*.tmp"):
+        number = left.name.split(".")[-2]
+        if number.isdecimal() and not _is_alive(int(number)):
+            left.unlink(missing_ok=True)
+
+
+def _is_alive(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except (OSError, OverflowError):
+        return True
+    return True
 
 
 def replace_with(path: Path, made: Path) -> None:

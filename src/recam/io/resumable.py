@@ -3,7 +3,9 @@
 import shutil
 from pathlib import Path
 
+from recam.core.errors import UserError
 from recam.io.atomic import replace_with, write_manifest, write_text
+from recam.io.seals import check_png, read_sealed
 from recam.runtime.distributed import is_first, wait_for_all
 
 
@@ -11,8 +13,8 @@ class ResumableFolder:
     """A folder that is filled file by file and appears at ``path`` only when it is complete.
 
     Files go into ``.<name>.partial`` beside it, which survives a killed run. The next run with the
-    same ``key`` (a hash of parameters, inputs and code) keeps these files; a run with another key
-    deletes them.
+    same ``key`` (a hash of parameters, inputs and code) keeps these files, unless one was damaged
+    since; a run with another key deletes them.
     """
 
     def __init__(self, path: Path, *, key: str):
@@ -25,6 +27,8 @@ class ResumableFolder:
                 write_text(key_file, key)
             for unfinished in self.partial.glob(".*.tmp"):
                 unfinished.unlink()
+            for file in self.partial.iterdir():
+                _delete_if_damaged(file)
         wait_for_all()  # all ranks fill the folder
 
     def has(self, name: str) -> bool:
@@ -44,3 +48,14 @@ class ResumableFolder:
     def drop(self) -> None:
         """Delete the folder: its files were needed only during the step."""
         shutil.rmtree(self.partial)
+
+
+def _delete_if_damaged(file: Path) -> None:
+    """Delete a score map or a mask whose checksum differs, so that it is made anew."""
+    try:
+        if file.suffix == ".npz":
+            read_sealed(file, kind="score maps")
+        elif file.suffix == ".png":
+            check_png(file, missing="")
+    except UserError:
+        file.unlink()

@@ -10,6 +10,7 @@ import os
 import re
 import zlib
 from collections.abc import Iterable, Iterator, Mapping
+from functools import lru_cache
 from pathlib import Path
 from zipfile import ZipFile
 
@@ -84,6 +85,7 @@ def check_png(path: Path, *, missing: str) -> None:
     if not os.path.lexists(path) and not step_of(path):
         raise UserError(f"{path}: {missing}")
     content = read_content(path)
+    _check_list(path, content)
     if not content.startswith(PNG_SIGNATURE):
         if step_of(path):
             raise not_a("pixels in PNG", path)
@@ -97,6 +99,22 @@ def check_png(path: Path, *, missing: str) -> None:
         if int.from_bytes(content[end : end + 4]) != zlib.crc32(content[start + 4 : end]):
             raise damaged(path, CHANGED)
         start = end + 4
+
+
+def _check_list(path: Path, content: bytes) -> None:
+    """Compare a file with the list of checksums beside its folder, if there is one."""
+    manifest = path.parent.with_name(f"{path.parent.name}.sha256")
+    if manifest.is_file():
+        digest = _listed(manifest, manifest.stat().st_mtime_ns).get(
+            f"{path.parent.name}/{path.name}"
+        )
+        if digest and digest != hashlib.sha256(content).hexdigest():
+            raise damaged(path, f"its checksum differs from that in {manifest.name}")
+
+
+@lru_cache(maxsize=8)
+def _listed(manifest: Path, time: int) -> dict[str, str]:  # noqa: ARG001 a key of the cache
+    return read_manifest(manifest)
 
 
 def read_listed(path: Path) -> str:

@@ -6,14 +6,17 @@ after a change to a file that it imports, and after no other. Unfinished work is
 
 import ast
 import hashlib
+import json
 from functools import cache
 from pathlib import Path
+from typing import NamedTuple
 
 import recam
 from recam.io.atomic import write_text
 
 INSTALLED = Path(recam.__file__).resolve().parents[1]  # the folder of the package that runs: src
 DOCUMENTED = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
+KEPT = Path("logs/code/.facts.json")  # relative to the project, as all outputs
 UNSAID = ("ctx", "kind", "type_comment")  # fields of a syntax tree that repeat what others say
 
 
@@ -41,6 +44,9 @@ def write_code(script: Path) -> Path:
     file, text = code_file(script.stem), code_of(script)
     if not file.is_file() or file.read_text(encoding="utf-8") != text:
         write_text(file, text)
+    kept = json.dumps({_version(): _known()})
+    if not KEPT.is_file() or KEPT.read_text(encoding="utf-8") != kept:
+        write_text(KEPT, kept)
     return file
 
 
@@ -63,18 +69,47 @@ def _library_of(script: Path) -> Path | None:
     return script.parents[2] / "src"
 
 
-@cache
 def meaning(file: Path) -> str:
     """SHA-256 of a Python file's syntax tree without docstrings; the same on Python 3.11 to 3.13.
 
     Raises SyntaxError.
     """
-    return hashlib.sha256(_told(_tree(file)).encode()).hexdigest()
+    return _facts(file).meaning
+
+
+class Facts(NamedTuple):
+    """A file's meaning, and the names that it imports."""
+
+    meaning: str
+    names: list[str]
 
 
 @cache
-def _tree(file: Path) -> ast.Module:
-    return ast.parse(file.read_bytes(), filename=str(file))
+def _facts(file: Path) -> Facts:
+    content = file.read_bytes()
+    key = hashlib.sha256(content).hexdigest()
+    if key not in _known():
+        tree = ast.parse(content, filename=str(file))
+        digest = hashlib.sha256(_told(tree).encode()).hexdigest()
+        _known()[key] = Facts(digest, sorted(_names(tree)))
+    return _known()[key]
+
+
+@cache
+def _known() -> dict[str, Facts]:
+    """Facts by the checksum of a file's bytes, as the engines have kept them; else none.
+
+    Parsing all files takes a second, which every step would spend.
+    """
+    try:
+        kept = json.loads(KEPT.read_text(encoding="utf-8"))
+        return {key: Facts(*facts) for key, facts in kept[_version()].items()}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):  # it is made anew
+        return {}
+
+
+def _version() -> str:
+    return hashlib.sha256(Path(__file__).read_bytes()).hexdigest()
 
 
 def _told(node: object) -> str:
@@ -92,14 +127,14 @@ def _told(node: object) -> str:
 
 @cache
 def _imported_by(file: Path, library: Path) -> frozenset[Path]:
-    names = _names(file)
+    names = _facts(file).names
     return frozenset(f for name in names for f in _files(name, library, beside=file.parent))
 
 
-def _names(file: Path) -> set[str]:
+def _names(tree: ast.Module) -> set[str]:
     """Dotted names in import statements; ``from a import b`` gives ``a`` and ``a.b``."""
     names: set[str] = set()
-    for node in ast.walk(_tree(file)):
+    for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             names |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module and not node.level:

@@ -25,6 +25,7 @@ CORE = re.compile(
     | [-+]?[0-9]+[eE][-+]?[0-9]+ | 0o[0-7]+ | [-+]?\.(inf|Inf|INF) | \.(nan|NaN|NAN)"""
 )
 CODE_SIGN = "?"  # before a key whose value yte would evaluate
+BREAKS_OF_YAML_11 = re.compile("[\x85\u2028\u2029]")
 LONGEST = 24  # digits that a message shows
 DEEPEST = 16  # nested lists and sections
 TEXT = "tag:yaml.org,2002:str"
@@ -52,6 +53,7 @@ def read_params(path: Path) -> ParamsFile:
     except UnicodeDecodeError:
         raise UserError(f"{path}: expected text in UTF-8; save it so") from None
     with _one_sentence(path):
+        _refuse_breaks(text, path)
         _refuse_aliases(text, path)
         root = yaml.compose(text, Loader=yaml.SafeLoader)
         if root is None:
@@ -85,6 +87,16 @@ def _one_sentence(path: Path) -> Iterator[None]:
         ) from None
     except ValueError as error:  # of a value that does not fit its tag
         raise UserError(f"{path}: invalid YAML: {error}; correct it") from None
+
+
+def _refuse_breaks(text: str, path: Path) -> None:
+    """Refuse characters that end a line in YAML 1.1 only."""
+    if found := BREAKS_OF_YAML_11.search(text):
+        line = text.count("\n", 0, found.start()) + 1
+        raise UserError(
+            f"{path}:{line}: expected plain line ends, got U+{ord(found[0]):04X}, which YAML 1.1 "
+            "and 1.2 read differently; delete it"
+        )
 
 
 def _refuse_aliases(text: str, path: Path) -> None:
