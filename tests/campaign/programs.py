@@ -128,9 +128,9 @@ def program_of(name: str) -> Callable[[], Any]:
     }[name]
 
 
-def _parse(module: ModuleType) -> None:
-    """Read a step's command line, and print its numbers."""
-    run_command(lambda: print(parse(module.main).numbers()) or 0, stopped="")
+def _parse(module: ModuleType) -> int:
+    """Read a step's command line, and print its numbers; return the exit code."""
+    return run_command(lambda: print(parse(module.main).numbers()) or 0, stopped="")
 
 
 def _images() -> None:
