@@ -13,21 +13,17 @@ from types import FrameType, ModuleType
 from typing import Any
 
 import numpy as np
+from numbers_of_steps import read_numbers
+from project import SCRIPTS
 from trial import Answer
 
-ROOT = Path(__file__).parents[2]
-SCRIPTS = ROOT / "workflow/scripts"
-sys.path[:0] = [str(ROOT / part) for part in ("src", "workflow", "workflow/scripts", "tests")]
-
-from numbers_of_steps import read_numbers  # noqa: E402 after the path
-
-from recam import export, predict  # noqa: E402
-from recam.data.layout import load_weak_split  # noqa: E402
-from recam.io.images import read_image  # noqa: E402
-from recam.runtime.commands import run_command  # noqa: E402
-from recam.steps.code import code_of  # noqa: E402
-from recam.steps.command import run  # noqa: E402
-from recam.steps.parser import parse  # noqa: E402
+from recam import export, predict
+from recam.data.layout import load_weak_split
+from recam.io.images import read_image
+from recam.runtime.commands import run_command
+from recam.steps.code import code_of
+from recam.steps.command import run
+from recam.steps.parser import parse
 
 STEPS = (
     *("check_data", "download", "train_cam", "train_recam", "make_cams", "train_irn"),
@@ -74,7 +70,8 @@ def start(
     os.chdir(folder)
     for number, name in ((1, "stdout"), (2, "stderr")):
         os.dup2(os.open(name, os.O_WRONLY | os.O_CREAT | os.O_TRUNC), number)
-    sys.argv = [f"{program.rsplit(maxsplit=1)[-1]}.py", *words]
+    step = "download" if program == "images" else program.rsplit(maxsplit=1)[-1]
+    sys.argv = [str(SCRIPTS / f"{step}.py"), *words]
     if before:
         before()
     os._exit(_exit_code(program))

@@ -2,12 +2,13 @@
 
 `python tests/campaign/run.py` tries all, `--part quarter` a small part, `--kinds table split` some
 kinds, `--only table:17` one case, whose folder is kept. A stopped campaign continues with the same
-command; `--fresh` begins again. The exit code is 1 if a case is neither right nor refused in one
-sentence.
+command; after a change of code, or with `--fresh`, it begins again. The exit code is 1 if a case is
+neither right nor refused in one sentence.
 """
 
 import argparse
 import csv
+import hashlib
 import shutil
 import sys
 import time
@@ -18,10 +19,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from random import Random
 
+from project import ROOT  # puts the project into the path
+
+# isort: split
+
 import experiment
 import faults
 import kills
-import programs  # first: it puts the project into the path
+import programs
 import tampering
 from files import checkpoint, cut, maps, masks
 from images import image
@@ -29,11 +34,12 @@ from judge import GOOD, VERDICTS, verdict
 from lists import classes, split
 from settings import params
 from tables import table
+from trees import contents
 from trial import Answer, Generator, Outcome, Probe, Rule, Scene
 from truth import mask
 from words import arguments
 
-HERE = programs.ROOT / "logs/campaign"
+HERE = ROOT / "logs/campaign"
 SECONDS = 120.0  # after which a program counts as hung
 PARTS = ("all", "quarter")
 
@@ -98,9 +104,7 @@ def main() -> None:
     """Try the cases that are left, and print the table; exit with 1 if one is bad."""
     args = _arguments()
     out: Path = args.out
-    if args.fresh:
-        shutil.rmtree(out, ignore_errors=True)
-    out.mkdir(parents=True, exist_ok=True)
+    begin(out, fresh=args.fresh)
     cases = args.only or list(cases_of(args.kinds or KINDS, args.part))
     record = out / "cases.csv"
     known = {} if args.only else {result.case: result for result in read(record)}
@@ -126,6 +130,25 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--out", type=Path, default=HERE)
     parser.add_argument("--finished", type=Path, help="a finished small experiment; else it is run")
     return parser.parse_args()
+
+
+def begin(out: Path, *, fresh: bool) -> None:
+    """Keep the results of a stopped campaign, unless they are of other code."""
+    out.mkdir(parents=True, exist_ok=True)
+    stamp, code = out / "code.txt", code_of_campaign()
+    if fresh or not stamp.is_file() or stamp.read_text() != code:
+        (out / "cases.csv").unlink(missing_ok=True)
+        for folder in ("trials", "finished", "unfinished"):
+            shutil.rmtree(out / folder, ignore_errors=True)
+        stamp.write_text(code)
+
+
+def code_of_campaign() -> str:
+    """A hash of the project's code and numbers."""
+    parts = ("src", "workflow", "tests/campaign", "Snakefile", "params.yaml")
+    found = contents(ROOT, parts)
+    names = sorted(name for name in found if "__pycache__" not in name)
+    return hashlib.sha256(repr([(n, found[n]) for n in names]).encode()).hexdigest()
 
 
 def cases_of(kinds: Iterable[str], part: str) -> Iterator[str]:

@@ -4,7 +4,7 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 
-from programs import ROOT
+from project import ROOT
 from trial import Scene, Trial
 
 VALUES = (

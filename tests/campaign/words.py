@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import yaml
 from numbers_of_steps import READ, command_of
-from programs import ROOT
+from project import ROOT
 from trial import Scene, Trial
 
 OPTIONS = (

@@ -72,7 +72,8 @@ def seen(value):
             return seen([a, b])
         case pd.DataFrame():
             return value.to_csv()
-    return value
+        case _:
+            return value
 
 
 def checkpoint(path):

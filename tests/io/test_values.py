@@ -207,8 +207,8 @@ def test_text_of_a_table_stays_text_and_undefined_numbers_are_nan(tmp_path):
     (tmp_path / "per_class.csv").write_text('stage,class,iou\nseg,0025,\nseg,"NA, b",12.5\n')
     table = read_table(tmp_path / "per_class.csv")
     assert table["class"].tolist() == ["0025", "NA, b"]
-    assert np.isnan(table["iou"][0])
-    assert table["iou"][1] == 12.5
+    assert np.isnan(table["iou"].tolist()[0])
+    assert table["iou"].tolist()[1] == 12.5
 
 
 @pytest.mark.parametrize("read", [load_checkpoint, load_scores, read_cut])

@@ -10,7 +10,7 @@ from matplotlib.ft2font import FT2Font
 from matplotlib.legend import Legend
 
 MAIN = "DejaVu Sans"  # ships with matplotlib, so figures are the same on every machine
-# Of the extra `fonts`: Noto Sans CJK, for Chinese, Japanese and Korean.
+# Noto Sans CJK, for Chinese, Japanese and Korean.
 WIDE_PACKAGE, WIDE_FILE = "cvttf_NotoSansCJK_Regular", "NotoSansCJKtc-Regular.otf"
 
 
