@@ -365,7 +365,7 @@ def test_sub_folders_with_images_are_named_where_no_others_are(photos):
 @pytest.mark.parametrize(
     ("old", "new", "words"),
     [
-        ("IMG_1.jpg", "img_1.jpg", "; write the id as its file is named, img_1"),
+        ("IMG_1.jpg", "img_1.jpg", "; write 'img_1' if img_1.jpg is meant"),
         ("IMG_1.jpg", "IMG_1.heic", "; convert IMG_1.heic to .jpg or .png"),
     ],
 )

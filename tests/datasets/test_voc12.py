@@ -296,7 +296,7 @@ def test_labels_are_compared_with_vocs_own_table(original, tmp_path, caplog, sig
             b"<a><object><name>zebra</name></object></a>",
             "expected objects of VOC's 20 classes, got 'zebra'",
         ),
-        ("JPEGImages/2008_000002.jpg", None, "expected 2008_000002.jpg"),
+        ("JPEGImages/2008_000002.jpg", None, "expected the image 2008_000002.jpg"),
         ("ImageSets/Segmentation/val.txt", None, "val.txt: not found"),
     ],
 )
