@@ -69,7 +69,7 @@ def test_a_mask_that_does_not_fit_is_named(split, folder, mask, words):
 def test_a_mask_that_was_cut_off_is_named(split, folder):
     whole = (folder / "b.png").read_bytes()
     (folder / "b.png").write_bytes(whole[: len(whole) // 2])
-    with pytest.raises(UserError, match=r"b\.png: not a readable mask .*; replace it"):
+    with pytest.raises(UserError, match=r"b\.png: damaged .*: make_pseudo makes it anew"):
         check_masks(split, folder)
 
 

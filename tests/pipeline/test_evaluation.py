@@ -185,7 +185,7 @@ def test_tables_of_nothing_have_their_columns():
 def test_a_broken_link_to_a_mask_is_refused(maps, truth):
     (truth.masks / "a.png").rename(truth.masks.parent / "a.png")
     (truth.masks / "a.png").symlink_to(truth.masks / "elsewhere/a.png")
-    with pytest.raises(UserError, match=r"truth/a\.png: mask not found; add it"):
+    with pytest.raises(UserError, match=r"truth/a\.png: is a link to .*, which does not exist"):
         score_maps(maps, truth, threshold=0.5)
 
 

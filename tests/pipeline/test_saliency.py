@@ -106,7 +106,7 @@ def test_a_wrong_map_is_named(pair, image, message):
 def test_a_damaged_map_is_named(pair):
     folder = pair[1].parent / "saliency"
     (folder / "a.png").write_bytes(b"no image")
-    with pytest.raises(UserError, match=r"a.png: not a readable saliency map .*; replace it"):
+    with pytest.raises(UserError, match=r"a\.png: not a readable saliency map .*; replace or"):
         cut(pair, Saliency(source="folder", folder=folder, threshold=0.2))
 
 

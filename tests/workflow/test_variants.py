@@ -15,6 +15,7 @@ import variants
 from recam.catalogue.names import METHODS
 from recam.core.errors import UserError
 from recam.data.layout import MASKS, load_weak_split
+from recam.io.atomic import write_manifest
 from recam.io.images import read_mask
 from recam.io.scores import ScoredClasses, save_scores
 from recam.report.summary import Run
@@ -62,7 +63,7 @@ def run(voc, tmp_path):
                 run.folder / name / f"{image_id}.npz", ScoredClasses(scores=scores, classes=present)
             )
     for path in (run.folder / "cams", run.folder / "scores", voc / MASKS):
-        path.with_suffix(".sha256").write_text("1\n")
+        write_manifest(path.with_suffix(".sha256"), [path])
     (run.folder / "cut.json").write_text(
         '{"background": 0.3, "threshold": 0.5, "margin": 0.05, "saliency": "folder"}'
     )
@@ -80,9 +81,13 @@ def test_maps_are_scored_without_a_segmenter_and_once(run, voc):
     state = json.loads(kept.read_text())
     state["metrics"]["pseudo"]["miou"] = 1.0
     kept.write_text(json.dumps(state))
+    assert variants.scored_maps(run, voc, section, "pseudo") == found  # damaged: made anew
+    state["check"] = variants.check_of(state["metrics"])
+    kept.write_text(json.dumps(state))
     again = variants.scored_maps(run, voc, section, "pseudo")
     assert again["pseudo"]["miou"] == 1.0  # not scored again
-    (run.folder / "scores.sha256").write_text("2\n")  # new maps
+    listed = run.folder / "scores.sha256"
+    listed.write_text("".join(reversed(listed.read_text().splitlines(keepends=True))))  # new maps
     assert variants.scored_maps(run, voc, section, "pseudo") == found
     assert set(variants.scored_maps(run, voc, section, "cams")) == {"cams"}
 

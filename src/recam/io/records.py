@@ -14,7 +14,8 @@ from recam.io.seals import read_listed
 
 Record = TypeVar("Record", bound=BaseModel)
 Score = Annotated[float, Field(ge=0, le=1)]
-Percent = Annotated[float, Field(ge=0, le=100)]
+ROUNDING = 1e-6  # of sums of shares, in percent
+Percent = Annotated[float, Field(ge=-ROUNDING, le=100 + ROUNDING)]
 SaliencySource = Literal["", "folder", "ccam"]
 
 
