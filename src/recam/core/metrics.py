@@ -58,17 +58,14 @@ class ErrorShares:
 
 def error_shares(confusion: Confusion) -> ErrorShares:
     """The shares of correct pixels and of the three kinds of error; NaN without any pixel."""
-    share = confusion / confusion.sum() if confusion.any() else np.full(confusion.shape, np.nan)
-    correct = float(np.trace(share))
-    false_positive = float(share[BACKGROUND, BACKGROUND + 1 :].sum())
-    objects = share[BACKGROUND + 1 :, BACKGROUND + 1 :]
-    missed = float(share[BACKGROUND + 1 :, BACKGROUND].sum())
+    # Counts are exact: a difference of shares could be -1e-17.
+    objects = confusion[BACKGROUND + 1 :, BACKGROUND + 1 :]
+    pixels = int(confusion.sum()) or float("nan")
     return ErrorShares(
-        correct=correct,
-        # Never below 0 by rounding: all objects' pixels but the correct ones.
-        object_for_object=float((objects - np.diag(np.diag(objects))).sum()),
-        object_for_background=false_positive,
-        background_for_object=missed,
+        correct=int(np.trace(confusion)) / pixels,
+        object_for_object=int(objects.sum() - np.trace(objects)) / pixels,
+        object_for_background=int(confusion[BACKGROUND, BACKGROUND + 1 :].sum()) / pixels,
+        background_for_object=int(confusion[BACKGROUND + 1 :, BACKGROUND].sum()) / pixels,
     )
 
 
