@@ -109,7 +109,7 @@ def test_a_preset_gives_a_plan(preset, jobs):
         (lambda p: p["train_cam"].pop("lr"), "train_cam.lr is missing"),
         (
             lambda p: p["train_cam"].update(lr="1e-3"),
-            "train_cam.lr: expected a number",
+            "train_cam.lr: 1e-3 is read differently",
         ),
         (lambda p: p.update(methods=["cam", "cam"]), "methods: expected no value twice"),
     ],

@@ -38,6 +38,7 @@ class ResumableFolder:
     def finish(self) -> None:
         """Move the folder to ``path``, and replace what was there."""
         (self.partial / ".key").unlink()
+        self.path.with_name(f"{self.path.name}.sha256").unlink(missing_ok=True)  # of what was there
         replace_with(self.path, self.partial)
 
     def finish_with_manifest(self, manifest: Path) -> None:

@@ -106,20 +106,25 @@ def draw_grid(
         _draw_rows(figure, rows)
         bottom, top = below / height, 1 - 0.4 / height
         figure.subplots_adjust(left=left / width, right=0.995, bottom=bottom, top=top)
-        legend = figure.legend(
-            handles=patches,
-            labels=["name"] * len(patches),
-            loc="lower center",
-            ncols=columns,
-            fontsize=7,
-            bbox_to_anchor=(0.5, (0.1 + LINE * len(words)) / height),
-            handlelength=1.2,
-            columnspacing=1.2,
-        )
-        name_entries(legend, [str(patch.get_label()) for patch in patches])
+        if patches:  # an empty legend is an error in matplotlib
+            _draw_legend(figure, patches, columns, bottom=(0.1 + LINE * len(words)) / height)
         text = "\n".join(words)
         figure.text(0.5, 0.06 / height, text, ha="center", va="bottom", fontsize=7.5, color=GREY)
         _write(figure, path)
+
+
+def _draw_legend(figure: Figure, patches: list[Patch], columns: int, *, bottom: float) -> None:
+    legend = figure.legend(
+        handles=patches,
+        labels=["name"] * len(patches),
+        loc="lower center",
+        ncols=columns,
+        fontsize=7,
+        bbox_to_anchor=(0.5, bottom),
+        handlelength=1.2,
+        columnspacing=1.2,
+    )
+    name_entries(legend, [str(patch.get_label()) for patch in patches])
 
 
 def _draw_rows(figure: Figure, rows: list[GridRow]) -> None:
