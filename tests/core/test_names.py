@@ -112,3 +112,8 @@ def test_words_of_tools_are_no_names(name, reason):
 @pytest.mark.parametrize("text", ["a/b", "..", "a\x07", "é" * 101])
 def test_names_of_no_file_are_no_ids(text):
     assert reason_no_id(text)
+
+
+def test_a_comment_is_no_class_and_a_name_with_a_number_sign_is_one():
+    assert reason_no_class("# label:color_rgb:parts:actions") == "is a comment, no class"
+    assert reason_no_class("#1") == ""

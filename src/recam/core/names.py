@@ -92,9 +92,11 @@ def is_ignored(name: str) -> bool:
 
 
 def reason_no_class(name: str) -> str:
-    """The reason why a name is a word for unlabelled pixels, and no class; empty for a class."""
+    """The reason why a name is a comment or a word for unlabelled pixels; empty for a class."""
     if is_background(name):
         return "is mask id 0, no class"
+    if name.startswith("# "):
+        return "is a comment, no class"
     return "is a word for pixels without a class" if spelling(name) in _NO_CLASS else ""
 
 

@@ -18,6 +18,8 @@ from recam.core.errors import UserError
 from recam.steps.messages import expectation, first_sentence
 from recam.steps.paths import Optional, Out, declared_paths
 
+LONGEST = 200  # characters of a message of argparse, which may list every option
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Arguments:
@@ -62,7 +64,8 @@ class _Parser(argparse.ArgumentParser):
     """A wrong command line is one sentence, without the list of all options."""
 
     def error(self, message: str) -> NoReturn:
-        raise UserError(f"{message}; --help lists all options")
+        shown = message if len(message) <= LONGEST else f"{message[:LONGEST]} ..."
+        raise UserError(f"{shown}; --help lists all options")
 
 
 def _add_paths(parser: argparse.ArgumentParser, paths: type[Any]) -> list[str]:
