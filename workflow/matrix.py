@@ -288,6 +288,7 @@ def cases(*, sample: bool = False) -> Iterator[Case]:
 
 
 OTHER_GRAPH = {"download.saliency", "make_pseudo.saliency"}  # a folder of files, a further step
+TOGETHER = {"train_cam.backbone", "train_seg.backbone"}  # refused unless they are the same
 
 
 def _parameters() -> Iterator[Case]:
@@ -298,7 +299,7 @@ def _parameters() -> Iterator[Case]:
     for section in steps:
         for name, spec in schema["properties"][section]["properties"].items():
             key = f"{section}.{name}"
-            if len(spec.get("enum", "two")) == 1 or key in OTHER_GRAPH:
+            if len(spec.get("enum", "two")) == 1 or key in OTHER_GRAPH | TOGETHER:
                 continue  # no other value for these steps
             edit = _edited(params, section, name, spec | spec.get("anyOf", [{}])[0])
             users = with_network if section == "machine" else SHARED_NUMBERS.get(key, [section])
@@ -324,9 +325,9 @@ def _edited(params: dict, section: str, name: str, spec: dict) -> Callable[[dict
     elif spec["type"] == "array":
         new = [*old, max(old) + 1]
     elif spec["type"] == "string":
-        new = {"device": "auto"}.get(name, f"{old}x")
+        new = {"device": "auto", "weights": "none"}.get(name, f"{old}x")
     else:
-        new = round(old * 0.9, 6) if spec["type"] == "number" else old + 1
+        new = (round(old * 0.9, 6) or 0.1) if spec["type"] == "number" else old + 1
 
     def edit(params: dict) -> None:
         params[section][name] = new

@@ -117,7 +117,7 @@ def _read_only(fault: Fault) -> None:
     _open_to_all(fault)
     fault.run.chmod(0o555)
     fault.mended = lambda: fault.run.chmod(0o777)
-    fault.names = ("results",)
+    fault.names = ("results", "logs")  # the receipt beside the log is an output, too
 
 
 def _unreadable(fault: Fault) -> None:

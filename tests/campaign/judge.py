@@ -1,6 +1,7 @@
 """The verdict on one answer: an exit code, an output and an independent rule."""
 
 import re
+import signal
 
 from trial import Outcome
 
@@ -15,6 +16,7 @@ MEANINGS = {
     "traceback": "ended with a traceback or a signal",
     "hung": "stopped after its time limit",
 }
+STOPPED = (130, -signal.SIGTERM)  # the ends by Ctrl-C and by SIGTERM; the next run is judged
 LONGEST = 500  # characters of a refusal, paths left out
 CRASHES = (
     "Traceback (most recent call last)",
@@ -36,10 +38,10 @@ def verdict(outcome: Outcome) -> tuple[str, str]:
     for crash in CRASHES:
         if crash in output:
             return "traceback", raised(output)
+    if answer.code in (0, *STOPPED):
+        return _of_acceptance(outcome)
     if answer.code < 0 or answer.code > 2:
         return "traceback", f"exit code {answer.code}: {last_line(output)}"
-    if answer.code == 0:
-        return _of_acceptance(outcome)
     said = answer.stderr or answer.stdout
     if fault := unclear(said, outcome.names):
         return "unclear", f"{fault}: {last_line(said)}"
