@@ -7,8 +7,10 @@ import sys
 import pytest
 
 # A shell that starts programs in the background lets them ignore Ctrl-C; these do not.
-START = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); "
-START += "from recam.runtime.loading import begin_loading, end_loading; begin_loading(); "
+START = (
+    "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); "
+    "from recam.runtime.loading import begin_loading, end_loading; begin_loading(); "
+)
 
 
 def outcome(code):
