@@ -77,10 +77,11 @@ def _elsewhere(root: Path) -> str:
 
 
 def _check_columns(path: Path, columns: list[str]) -> None:
-    if columns[0].casefold() != "id" or len(columns) < 2:
+    if len(columns) < 2 or columns[0].casefold() != "id":
+        got = ", ".join(map(quoted, columns[:3])) or "an empty line"
         raise UserError(
             f"{path}: expected the column 'id' and either one 0/1 column per class or the column "
-            f"'labels', got {', '.join(map(quoted, columns[:3]))}; rename or add columns"
+            f"'labels', got {got}; rename or add columns"
         )
     others = [name for name in columns[1:] if name.casefold() != BY_NAME]
     if len(others) < len(columns) - 1 and others:
