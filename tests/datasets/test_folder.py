@@ -297,7 +297,7 @@ def test_an_unreadable_image_is_left_for_the_check_to_find(photos):
     [
         (None, "labels.csv: not found; save the table of labels there as CSV"),
         ("", "expected a CSV table with commas, got an empty file"),
-        (";;\n;;\n", "expected the column 'id' and either one 0/1 column per class"),
+        ('""\n', "expected the column 'id' and either one 0/1 column per class"),
         ("image,cat\nIMG_1,1\n", "expected the column 'id' and either one 0/1 column per class"),
         ("id\nIMG_1\n", "or the column 'labels', got 'id'"),
         (WIDE + "0042,1,0\n", "line 5: image 0042 has two rows, also line 3; keep one"),
