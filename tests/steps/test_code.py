@@ -1,5 +1,6 @@
 """Code by meaning: layout and comments are none, and every file that a script imports counts."""
 
+import hashlib
 from pathlib import Path
 
 import pytest
@@ -63,8 +64,6 @@ def test_every_other_change_means_something(tmp_path):
 
 def test_the_hash_is_the_same_on_every_version_of_python(tmp_path):
     """Computed once by hand from the tree of ``x = 1``: lock files are shared between versions."""
-    import hashlib  # noqa: PLC0415 for this test alone
-
     told = "Module(body=[Assign(targets=[Name(id='x')],value=Constant(value=1))])"
     assert text_of(tmp_path / "x.py", "x = 1\n") == hashlib.sha256(told.encode()).hexdigest()
 
@@ -102,7 +101,7 @@ def test_a_step_uses_every_file_that_it_imports_and_no_other(project):
     assert listed == sorted([*found, "workflow/scripts/step.py"])
 
 
-def test_what_the_engines_keep_gives_the_same_code(project, monkeypatch):
+def test_kept_facts_give_the_same_code(project, monkeypatch):
     monkeypatch.chdir(project)
     script = project / "workflow/scripts/step.py"
     parsed = write_code(script).read_text()
