@@ -28,7 +28,7 @@ def chosen_ids(experiment: Experiment, *, count: int) -> list[str]:
     """
     ids = experiment.ids()
     ranked = _ranked(_mious(experiment).reindex(ids), pair_of(experiment.methods))
-    return in_turn([*ranked, _by_class(experiment, ids), ids], count=count)
+    return in_turn([*ranked, [*_by_class(experiment, ids), *ids]], count=count)
 
 
 def in_turn(lists: Iterable[Sequence[str]], *, count: int) -> list[str]:

@@ -21,7 +21,6 @@ from recam.report.explorer.sources import Experiment, Source
 QUALITY = 88  # of JPEG
 START = 0.5  # background score where a run is not evaluated yet
 PERCENT = 100.0
-Bytes = UInt8[np.ndarray, "n h w"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,7 +52,9 @@ def shrunk(size: tuple[int, int], *, longest: int) -> tuple[int, int]:
     return height, width
 
 
-def sampled(values: Bytes, size: tuple[int, int]) -> Bytes:
+def sampled(
+    values: UInt8[np.ndarray, "n H W"], size: tuple[int, int]
+) -> UInt8[np.ndarray, "n h w"]:
     """The values nearest to the pixel centres of a grid of ``size``: no value is made up."""
     rows, columns = (
         ((np.arange(new) + 0.5) * old / new).astype(np.int64)
@@ -62,13 +63,13 @@ def sampled(values: Bytes, size: tuple[int, int]) -> Bytes:
     return values[:, rows[:, None], columns]
 
 
-def in_steps(scored: ScoredClasses) -> Bytes:
+def in_steps(scored: ScoredClasses) -> UInt8[np.ndarray, "n h w"]:
     """Scores in 200ths, rounded up: above a threshold i/200 if and only if the score is."""
     saved = np.arange(SCORE_STEPS, dtype=np.float32) / np.float32(SCORE_STEPS)
     return np.searchsorted(saved, scored.scores).astype(np.uint8)
 
 
-def packed(values: Bytes) -> str:
+def packed(values: UInt8[np.ndarray, "n h w"]) -> str:
     """Differences between a row and the one above, modulo 256, as zlib's stream in base64."""
     differences = np.diff(values, axis=1, prepend=np.uint8(0))
     return base64.b64encode(zlib.compress(differences.tobytes(), 9)).decode()

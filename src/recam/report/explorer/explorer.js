@@ -1,20 +1,20 @@
 (() => {
   "use strict";
 
-  // Masks are cut as in core/labels.py, and IoU is that of core/metrics.py. Scores are whole
-  // numbers, in steps of 1 / head.steps. No text is ever parsed as HTML.
+  // Masks are cut as in core/labels.py, and IoU is that of core/metrics.py. Scores are in steps of
+  // 1 / head.steps. No text is parsed as HTML.
   const section = document.currentScript.parentElement;
   const { head, images } = JSON.parse(
     section.querySelector("script[type='application/json']").textContent,
   );
   const part = (name) => section.querySelector(`[data-part="${name}"]`);
   const isOn = (name) => part(name)?.checked;
-
   const imageView = viewOf(part("image"));
   const truthView = viewOf(part("truth"));
   const panels = [...section.querySelectorAll("[data-part='method']")].map(panelOf);
   const views = [imageView, truthView, ...panels];
   const table = section.querySelector(".x-table");
+  const area = section.querySelector(".x-panels");
   const cards = images.map(cardOf);
   const decoded = new Map(); // promises of score maps, by their packed text
   const hidden = new Set(); // mask ids
@@ -148,8 +148,7 @@
     input.addEventListener("change", () => show(image));
     const thumbnail = element("img", { src: `data:image/jpeg;base64,${image.jpeg}`, alt: "" });
     const text = element("span");
-    const label = element("label", { title: image.name }, input, thumbnail, text);
-    return { image, input, text, label };
+    return { image, input, text, label: element("label", {}, input, thumbnail, text) };
   }
 
   // ---- methods and thresholds ----
@@ -231,10 +230,9 @@
     const titles = there.map(({ method }) => head.methods[method]);
     if (there.length > 1) titles.push("change");
     const heads = titles.map((title) => element("th", { scope: "col" }, title));
-    const caption = truth ? "IoU in this image, %" : "Share of the pixels, %";
     const focused = table.contains(document.activeElement) && document.activeElement.value;
     table.replaceChildren(
-      element("caption", {}, caption),
+      element("caption", {}, truth ? "IoU in this image, %" : "Share of the pixels, %"),
       element("thead", {}, element("tr", {}, element("td"), ...heads)),
       element("tbody", {}, ...rows),
     );
@@ -312,9 +310,10 @@
 
   async function show(image) {
     const own = ++turn;
-    const ready = panels.map((panel) => mapsOf(image, panel.method));
+    area.ariaBusy = "true";
     const mask = image.truth && unpacked(image.truth, image.size);
-    const [newTruth, ...newMaps] = await Promise.all([mask, ...ready]);
+    const ready = [mask, ...panels.map((panel) => mapsOf(image, panel.method))];
+    const [newTruth, ...newMaps] = await Promise.all(ready);
     if (own !== turn) return;
     [shown, truth, pixel] = [image, newTruth, null];
     panels.forEach((panel, number) => (panel.maps = newMaps[number]));
@@ -327,6 +326,7 @@
     const reduced = height > rows || width > columns ? `, reduced to ${columns} × ${rows}` : "";
     part("name").textContent = `${image.name}, ${width} × ${height} pixels${reduced}`;
     redraw();
+    area.ariaBusy = "false";
   }
 
   const miouOf = (image, { method }) => image.maps[stage]?.[method]?.miou ?? NaN;
