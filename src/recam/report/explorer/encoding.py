@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from itertools import combinations
 
 import numpy as np
-from jaxtyping import UInt8
+from jaxtyping import Shaped, UInt8
 from PIL import Image
 
 from recam.core.errors import UserError
@@ -53,8 +53,8 @@ def shrunk(size: tuple[int, int], *, longest: int) -> tuple[int, int]:
 
 
 def sampled(
-    values: UInt8[np.ndarray, "n H W"], size: tuple[int, int]
-) -> UInt8[np.ndarray, "n h w"]:
+    values: Shaped[np.ndarray, "n H W"], size: tuple[int, int]
+) -> Shaped[np.ndarray, "n h w"]:
     """The values nearest to the pixel centres of a grid of ``size``: no value is made up."""
     rows, columns = (
         ((np.arange(new) + 0.5) * old / new).astype(np.int64)
@@ -72,7 +72,7 @@ def in_steps(scored: ScoredClasses) -> UInt8[np.ndarray, "n h w"]:
 def packed(values: UInt8[np.ndarray, "n h w"]) -> str:
     """Differences between a row and the one above, modulo 256, as zlib's stream in base64."""
     differences = np.diff(values, axis=1, prepend=np.uint8(0))
-    return base64.b64encode(zlib.compress(differences.tobytes(), 9)).decode()
+    return base64.b64encode(zlib.compress(differences.tobytes())).decode()
 
 
 def encoded_image(experiment: Experiment, image_id: str, *, longest: int) -> EncodedImage:
@@ -134,8 +134,8 @@ def _loaded(
             f"{path}: expected class indices below {len(experiment.classes)}, got "
             f"{scored.classes.max()}; make the maps again"
         )
-    steps = sampled(in_steps(scored), size)
-    scores = steps.astype(np.float32) / np.float32(SCORE_STEPS)
+    reduced = ScoredClasses(scores=sampled(scored.scores, size), classes=scored.classes)
+    scores = in_steps(reduced).astype(np.float32) / np.float32(SCORE_STEPS)
     return ScoredClasses(scores=scores, classes=scored.classes)
 
 
