@@ -31,6 +31,7 @@ _NO_CLASS = {
     *("bg", "void", "ignore", "ignored", "ignoreregion", "unlabeled", "unlabelled"),
     *("dontcare", "noclass", "nolabel", "noobject", "unannotated", "notlabeled", "notlabelled"),
 }
+_COMMENTS = ("# ", "//", "/*", "<!--")  # the first characters of a comment
 _EMPTY = {"nan", "none", "null", "na", "n/a", "#n/a", "<na>", "nat", "?", "#name?", "#ref!"}
 _TRUTH_VALUES = {"true", "false", "yes", "no", "wahr", "falsch", "vrai", "faux"}
 _DECIMAL = re.compile(r"[+-]?\d+[.,]\d+")
@@ -42,7 +43,6 @@ def clean_name(text: str) -> str:
     text = "".join(
         " " if character.isspace() else character
         for character in unicodedata.normalize("NFC", text).translate(_INVISIBLE)
-        if character.isspace() or unicodedata.category(character) != "Cc"
     )
     return " ".join(text.split())
 
@@ -95,7 +95,7 @@ def reason_no_class(name: str) -> str:
     """The reason why a name is a comment or a word for unlabelled pixels; empty for a class."""
     if is_background(name):
         return "is mask id 0, no class"
-    if name.startswith("# "):
+    if name.startswith(_COMMENTS):
         return "is a comment, no class"
     return "is a word for pixels without a class" if spelling(name) in _NO_CLASS else ""
 
@@ -105,6 +105,8 @@ def reason_no_name(name: str) -> str:
 
     Tools write such words for an empty cell, for a truth value, and for a list in one cell.
     """
+    if has_control(name):
+        return "has a control character"
     word = name.casefold()
     if word in _EMPTY or not any(map(_is_word, name)):
         return "is written for an empty cell"
@@ -126,8 +128,12 @@ def reason_no_id(text: str) -> str:
         return f"is longer than {LONGEST} bytes"
     if "/" in text or text in (".", ".."):
         return "is a path"
-    has_control = any(unicodedata.category(character) == "Cc" for character in text)
-    return "has a control character" if has_control else ""
+    return "has a control character" if has_control(text) else ""
+
+
+def has_control(text: str) -> bool:
+    """True for text with control characters such as a bell, which damaged files and tools leave."""
+    return any(unicodedata.category(character) == "Cc" for character in text)
 
 
 def quoted(text: str) -> str:

@@ -18,6 +18,7 @@ from recam.core.labels import BACKGROUND, IGNORE, MAX_CLASSES, labels_of_mask
 from recam.core.names import (
     clean_id,
     clean_name,
+    has_control,
     is_background,
     is_ignored,
     quoted,
@@ -93,6 +94,10 @@ def read_classes(path: Path) -> tuple[str, ...]:
     lines = _without_background([(n, name) for n, name in cleaned.items() if name])
     names = tuple(name for _, name in lines)
     for number, name in lines:
+        if has_control(name):
+            raise UserError(
+                f"{path}: line {number}: {quoted(name)} has a control character; type the name again"
+            )
         if reason := reason_no_class(name):
             raise UserError(
                 f"{path}: line {number}: {quoted(name)} {reason}; delete the line: in masks "
