@@ -96,7 +96,8 @@ def read_classes(path: Path) -> tuple[str, ...]:
     for number, name in lines:
         if has_control(name):
             raise UserError(
-                f"{path}: line {number}: {quoted(name)} has a control character; type the name again"
+                f"{path}: line {number}: {quoted(name)} has a control character; write the name "
+                "again"
             )
         if reason := reason_no_class(name):
             raise UserError(
