@@ -15,6 +15,10 @@ from snakemake.exceptions import WorkflowError
 # This project's own modules, also in a copy of it.
 sys.path[:0] = [os.path.join(workflow.basedir, folder) for folder in ("src", "workflow")]
 
+import interrupts
+
+interrupts.end_quietly()  # before imports that take a second
+
 import previous
 from records import damaged_records
 from recam.catalogue import names
