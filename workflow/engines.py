@@ -50,6 +50,7 @@ REMEDIES = {
     "is not a git repository": "run `git init`",
     "not inside of a DVC repository": "run `git checkout .dvc`, or `dvc init` to start afresh",
     "merge conflict": "choose a side: `git checkout --ours dvc.lock`, or `--theirs`",
+    "dvc.lock'": "restore it with `git checkout dvc.lock`, or delete it; results are kept",
     "acquire lock": "wait for the other dvc process, or stop it",
 }
 

@@ -72,8 +72,9 @@ def check_place():
                 "make that folder, mount its disk, or remove the link" if is_link else "move it"
             )
             raise WorkflowError(f"{name}: expected a folder, got {got}; {remedy}")
-    for error in damaged_records():
-        raise WorkflowError(error)
+    with one_sentence():
+        for error in damaged_records():
+            raise WorkflowError(error)
 
 
 @contextmanager

@@ -105,8 +105,6 @@ def reason_no_name(name: str) -> str:
 
     Tools write such words for an empty cell, for a truth value, and for a list in one cell.
     """
-    if has_control(name):
-        return "has a control character"
     word = name.casefold()
     if word in _EMPTY or not any(map(_is_word, name)):
         return "is written for an empty cell"
@@ -124,18 +122,34 @@ def _is_word(character: str) -> bool:
 
 def reason_no_id(text: str) -> str:
     """The reason why a text cannot be an image id, the name of a file; empty for an id."""
-    if len(text.encode(errors="replace")) > LONGEST:
+    if is_too_long(text):
         return f"is longer than {LONGEST} bytes"
     if "/" in text or text in (".", ".."):
         return "is a path"
-    return "has a control character" if has_control(text) else ""
+    return "has a control character" if _has_control(text) else ""
 
 
-def has_control(text: str) -> bool:
-    """True for text with control characters such as a bell, which damaged files and tools leave."""
+def reason_unfit(name: str) -> str:
+    """The reason why a class name is damaged text or a line of many names; empty for others."""
+    if is_too_long(name):
+        return f"is longer than {LONGEST} bytes"
+    return "has a control character" if _has_control(name) else ""
+
+
+def is_too_long(text: str) -> bool:
+    """Whether a name is longer than ``LONGEST`` bytes in UTF-8."""
+    return len(text.encode(errors="replace")) > LONGEST
+
+
+def _has_control(text: str) -> bool:
     return any(unicodedata.category(character) == "Cc" for character in text)
 
 
 def quoted(text: str) -> str:
     """A text in quotes for a message, shortened, with escapes for control characters."""
-    return repr(text if len(text) <= SHOWN else f"{text[: SHOWN - 1]}…")
+    return repr(shown(text))
+
+
+def shown(text: str) -> str:
+    """A text for a message, shortened."""
+    return text if len(text) <= SHOWN else f"{text[: SHOWN - 1]}…"
