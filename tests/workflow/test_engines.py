@@ -229,6 +229,30 @@ def test_code_with_an_older_time_is_seen(tree):
     assert IDLE not in snakemake(tree, "--dry-run").stdout
 
 
+def test_code_that_was_edited_during_a_run_is_not_recorded(tree):
+    """Neither while the edit stands nor, since the step ran with it, after it is undone."""
+    change(tree, "summarize", examples=1)
+    script = tree / "workflow/scripts/draw.py"
+    before = script.read_text()
+    with subprocess.Popen(
+        [BIN / "snakemake", "--cores", "1"],
+        cwd=tree,
+        env=experiment.environment(),
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+    ) as run:
+        lines = iter(run.stdout.readline, "")
+        next(line for line in lines if "Execute" in line)  # summarize has begun, draw follows
+        script.write_text(before + "\n_unused = 0\n")
+        said = "".join(lines)
+    assert "steps recorded in dvc.lock: 1; not up to date: draw" in said
+    script.write_text(before)
+    words = "draw ran with code that was changed during the run; delete results/figures"
+    assert words in engines(tree, "record").stdout
+    assert stale(tree) == ["draw"]
+
+
 def test_a_replaced_file_of_weights_is_seen_by_both_engines(tree):
     weights, step = tree / "weights.pt", "results/seed0/cam/irn.pt"
     weights.write_bytes(b"before")
@@ -473,6 +497,16 @@ def test_a_merge_conflict_in_the_lock_is_reported(tree, verb):
     assert run.returncode == 1
     assert "'./dvc.lock' is invalid (possible merge conflicts)" in run.stdout
     assert "`git checkout --ours dvc.lock`" in run.stdout
+    assert run.stdout.count("\n") == 1
+
+
+@pytest.mark.parametrize("content", [b"", b"\xf7\0"])
+def test_a_damaged_lock_is_one_sentence_with_a_remedy(tree, content):
+    (tree / "dvc.lock").write_bytes(content)
+    run = engines(tree, "record")
+    assert run.returncode == 1
+    assert "dvc.lock'" in run.stdout
+    assert "restore it with `git checkout dvc.lock`, or delete it" in run.stdout
     assert run.stdout.count("\n") == 1
 
 

@@ -6,6 +6,8 @@ since an import of that file would import PyTorch, for seconds in every call of 
 
 import ast
 import difflib
+import importlib.util
+import re
 from collections.abc import Collection, Iterable
 from itertools import product, starmap
 from pathlib import Path
@@ -16,6 +18,9 @@ from recam.core.errors import UserError
 ROOM = Path(__file__).parent
 PLAIN = "cam"  # the training that a method's name leaves out before a re-activation
 WITH_CRF = "+crf"  # after the name of a propagation: a CRF refines its maps
+
+
+_TIMM_NETWORK = re.compile(rb"^@register_model\s+def (\w+)\(", re.MULTILINE)
 
 
 class Parts(NamedTuple):
@@ -103,6 +108,16 @@ def needs_irn(refiner: str) -> bool:
 def needs_saliency(method: str) -> bool:
     """Whether the classifier of a method learns from saliency maps; ``supervised`` has none."""
     return method != SUPERVISED and METHODS[method].training in WITH_SALIENCY
+
+
+def networks_of_timm() -> frozenset[str]:
+    """The names of timm's networks, from its source text; empty if timm is not installed."""
+    found = importlib.util.find_spec("timm")
+    folders = found.submodule_search_locations if found else None
+    files = [file for folder in folders or () for file in Path(folder, "models").rglob("*.py")]
+    return frozenset(
+        name.decode() for file in files for name in _TIMM_NETWORK.findall(file.read_bytes())
+    )
 
 
 def unknown(kind: str, name: str, known: Collection[str]) -> UserError:

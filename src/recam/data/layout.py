@@ -23,6 +23,8 @@ from recam.core.names import (
     quoted,
     reason_no_class,
     reason_no_id,
+    reason_unfit,
+    shown,
 )
 from recam.io.atomic import write_text
 from recam.io.images import write_image, write_mask
@@ -93,6 +95,10 @@ def read_classes(path: Path) -> tuple[str, ...]:
     lines = _without_background([(n, name) for n, name in cleaned.items() if name])
     names = tuple(name for _, name in lines)
     for number, name in lines:
+        if reason := reason_unfit(name):
+            raise UserError(
+                f"{path}: line {number}: {quoted(name)} {reason}; write one class name per line"
+            )
         if reason := reason_no_class(name):
             raise UserError(
                 f"{path}: line {number}: {quoted(name)} {reason}; delete the line: in masks "
@@ -122,7 +128,8 @@ def read_split(root: Path, split: str) -> tuple[str, ...]:
             )
     if repeated := repeated_line(lines):
         raise UserError(
-            f"{path}: line {repeated[0]}: image {repeated[1]} is listed twice; list each image once"
+            f"{path}: line {repeated[0]}: image {shown(repeated[1])} is listed twice; list "
+            "each image once"
         )
     if not lines:
         raise UserError(f"{path}: the split is empty; list at least one image id")
@@ -148,7 +155,9 @@ def read_labels(path: Path, classes: tuple[str, ...]) -> pd.DataFrame:
     table = label_cells(path, classes)
     ids = table.column("id")
     if repeated := repeated_line(zip(table.lines, ids, strict=True)):
-        raise UserError(f"{path}: line {repeated[0]}: image {repeated[1]} has two rows; keep one")
+        raise UserError(
+            f"{path}: line {repeated[0]}: image {shown(repeated[1])} has two rows; keep one"
+        )
     for number, (image_id, *cells) in zip(table.lines, table.rows, strict=True):
         for name, cell in zip(classes, cells, strict=True):
             if cell not in LABEL_CELLS:

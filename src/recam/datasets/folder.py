@@ -13,7 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from recam.core.errors import UserError
-from recam.core.names import clean_id, quoted, reason_no_id
+from recam.core.names import clean_id, quoted, reason_no_id, shown
 from recam.data.boxes import BOXES, read_boxes
 from recam.data.layout import IMAGES, LABELS, MASKS, SPLITS, repeated_line
 from recam.datasets.collection import Collection, folder_of
@@ -40,8 +40,8 @@ def list_folder(source: str) -> Collection:
     missing = sorted(labels.keys() - images.keys())
     if missing:
         raise UserError(
-            f"{root / LABELS}: no image file for {missing[0]} ({len(missing)} of {len(labels)} "
-            f"rows have none); {_remedy(root, missing[0], images)}"
+            f"{root / LABELS}: no image file for {shown(missing[0])} ({len(missing)} of "
+            f"{len(labels)} rows have none); {_remedy(root, missing[0], images)}"
         )
     splits = _splits(root, ids_by_name, labels) or {"train": tuple(labels)}
     used = list(dict.fromkeys(image_id for ids in splits.values() for image_id in ids))
@@ -53,8 +53,8 @@ def list_folder(source: str) -> Collection:
     foreign = [image_id for image_id in boxes if image_id not in labels]
     if foreign:
         raise UserError(
-            f"{root / MASKS / BOXES}: expected ids of {LABELS}, got {foreign[0]!r}; correct it, "
-            "without a suffix, or add the image's labels"
+            f"{root / MASKS / BOXES}: expected ids of {LABELS}, got {quoted(foreign[0])}; correct "
+            "it, without a suffix, or add the image's labels"
         )
     return Collection(
         classes=classes,
@@ -167,7 +167,8 @@ def _splits(
             raise UserError(f"{path}: the split is empty; list at least one image id")
         if repeated := repeated_line(lines):
             raise UserError(
-                f"{path}: line {repeated[0]}: image {repeated[1]} is listed twice; list it once"
+                f"{path}: line {repeated[0]}: image {shown(repeated[1])} is listed twice; list "
+                "it once"
             )
         if bare := [line for line in lines if line[1] not in labels]:
             raise UserError(
