@@ -10,8 +10,8 @@ from matplotlib.patches import Rectangle
 from matplotlib.patheffects import withStroke
 from matplotlib.transforms import IdentityTransform
 
+from recam.core.overlays import RGBImage
 from recam.io.atomic import replacing
-from recam.report.overlays import RGBImage
 from recam.report.style import RC
 
 DOTS = 150  # per inch

@@ -10,13 +10,13 @@ import numpy as np
 import pandas as pd
 
 from recam.core.labels import seed_mask, top_class
+from recam.core.overlays import shown_change
 from recam.data.coverage import covering_images, labels_of
 from recam.data.layout import CLASSES, IMAGES, LABELS, find_image, read_classes, read_labels
 from recam.io.images import read_image, read_mask
 from recam.io.scores import load_scores
 from recam.report.grids import Cell, GridRow, draw_grid, maps_cell
 from recam.report.methods import before_and_after, ordered
-from recam.report.overlays import shown_change
 from recam.report.selection import Group, groups_by_score, mious_of
 from recam.report.style import look_of
 from recam.report.summary import Run

@@ -9,11 +9,11 @@ from jaxtyping import Float, UInt8
 from PIL import Image
 
 from recam.core.labels import FEW_CLASSES, display_colours, mask_id
+from recam.core.overlays import RGBImage, shown_maps, shown_mask
+from recam.core.regions import placed_names
 from recam.report.canvas import DOTS, LINE, POINT, Canvas, Text
 from recam.report.fonts import drawable, text_width, wrapped
 from recam.report.legends import draw_legend, legend_entries, shortened
-from recam.report.overlays import RGBImage, shown_maps, shown_mask
-from recam.report.regions import placed_names
 from recam.report.style import GREY
 
 # Pixels: the widest cell, the narrowest, the gap between two, the margin, the widest picture.
@@ -120,7 +120,7 @@ def _layout(rows: list[GridRow]) -> _Layout:
     widest = max(text_width(line, size=LABEL, dots=DOTS) for line in labels)
     left = MARGIN + (round(widest) + 2 * GAP if widest else 0)
     titles = list(rows[0].cells)
-    most = (WIDEST - left - MARGIN + GAP) // (NARROWEST + GAP)
+    most = max(2, (WIDEST - left - MARGIN + GAP) // (NARROWEST + GAP))
     blocks = [titles] if len(titles) <= most else list(_blocks(titles, most))
     columns = max(len(block) for block in blocks)
     cell = min(CELL, (WIDEST - left - MARGIN + GAP) // columns - GAP)

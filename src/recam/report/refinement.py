@@ -9,6 +9,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from recam.core.labels import top_class
+from recam.core.overlays import RGBImage, shown_grey
 from recam.data.loading import pixels_of
 from recam.io.images import read_image, read_mask
 from recam.io.scores import load_scores
@@ -16,7 +17,6 @@ from recam.refine.affinities import STRIDE
 from recam.refine.irn import Irn, edges_of
 from recam.refine.random_walk import Walk, random_walk
 from recam.report.grids import Cell, GridRow, draw_grid, maps_cell
-from recam.report.overlays import RGBImage, shown_grey
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

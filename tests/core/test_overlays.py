@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from recam.core.labels import IGNORE, MARKS, display_colours
-from recam.report.overlays import outline_width, outlined, shown_change, shown_mask
+from recam.core.overlays import outline_width, outlined, shown_change, shown_mask
 
 BLACK = np.zeros((1, 5, 3), np.uint8)
 BLOBS = np.kron(np.random.default_rng(0).choice([0, 1, 2, 3, IGNORE], (6, 6)), np.ones((5, 5)))

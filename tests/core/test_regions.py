@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.ndimage import distance_transform_cdt
 
-from recam.report.regions import inner_distances, inner_point, placed_names
+from recam.core.regions import inner_distances, inner_point, placed_names
 
 
 def blobs(random_seed):
