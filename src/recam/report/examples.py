@@ -64,8 +64,10 @@ class Material:
         return sorted(common) or self.ids("cams") or self.ids("seg")
 
     def covering(self, ids: list[str], *, count: int) -> list[str]:
-        """At most ``count`` of the images, which show as many classes as possible."""
-        return covering_images(ids, labels_of(ids, self.labels), count=count)
+        """At most ``count`` images of many classes, those with ground truth before the others."""
+        has_truth = [(self.truth / f"{image_id}.png").is_file() for image_id in ids]
+        ranks = np.logical_not(has_truth).astype(int)
+        return covering_images(ids, labels_of(ids, self.labels), count=count, ranks=ranks)
 
     def pair(self, stage: str) -> tuple[str, str] | None:
         """The methods before and after re-activation, if both have that stage."""
