@@ -182,7 +182,7 @@ def test_plots_are_drawn_from_a_run(tree):
 def test_an_altered_output_is_not_recorded(tree):
     """Snakemake does not compare outputs; committing all steps would accept this one."""
     path = tree / "results/metrics.json"
-    path.write_text(path.read_text().replace("train", "val"))
+    path.write_text(path.read_text().replace("miou", "moiu"))
     assert IDLE in snakemake(tree, "--dry-run").stdout
     assert "not up to date: summarize" in engines(tree, "record").stdout
     assert stale(tree) == ["summarize"]

@@ -775,6 +775,7 @@ class _Experiment:
             "truth": self.truth,
             "runs": [self.folder / "metrics.json"],
             "metrics": r / "metrics.json",
+            "details": r / "details.csv",
             "table": r / "summary.md",
             "trust": r / "trust.json",
             "picture": r / "picture.png",
@@ -790,6 +791,7 @@ class _Experiment:
             assert code == 0, words
             said += words
         said += (self.results / "metrics.json").read_text()
+        said += (self.results / "details.csv").read_text()
         said += (self.results / "summary.md").read_text()
         assert "nan" not in said.lower()
         images = {}
