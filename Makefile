@@ -83,7 +83,7 @@ adopt: $(READY) ## make Snakemake accept results that DVC made or restored
 experiments: $(READY) ## table of DVC's experiments: mIoU, changed parameters, stale numbers
 	@python workflow/experiments.py
 
-plots: $(READY) ## DVC's plots without network: make plots, or make plots REVS="main half-weight"
+plots: $(READY) ## DVC's plots without network: make plots, or make plots REVS=half-weight
 	@python workflow/plots.py $(REVS)
 
 generality: $(READY) ## one recipe on shapes, stamps and street: make generality STREET=folder

@@ -14,6 +14,7 @@ from recam.steps.preflight import (
     facts_of_layout,
     machine_errors,
     warnings_of,
+    watch_errors,
     weights_errors,
 )
 from recam.steps.sections.machine import Machine
@@ -140,3 +141,12 @@ def test_a_segmenter_starts_from_a_classifier_of_its_backbone_alone():
 def test_an_unknown_backbone_is_found_before_the_first_step(backbone, words):
     errors = list(network_errors(numbers(train_cam={"backbone": backbone})))
     assert [words in error for error in errors] == ([True] if words else [])
+
+
+def test_the_package_of_a_log_must_be_there():
+    assert watch_errors("none") == []
+    assert watch_errors("json") == []  # any package that is there
+    assert watch_errors("no_such_package") == [
+        "watch: expected the package no_such_package, which is not installed; run "
+        "`pip install 'recam[watch]'`, or set watch: none"
+    ]
