@@ -45,6 +45,9 @@ class Callbacks:
     record: Recorder | None = None  # of rank 0
 
 
+NONE = Callbacks()
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EpochLoss:
     """A point of a training curve: the mean of one loss over an epoch."""
@@ -69,36 +72,33 @@ def train(
     device: torch.device,
     state: Path,
     key: str,
-    callbacks: Callbacks | None = None,
+    callbacks: Callbacks = NONE,
 ) -> list[EpochLoss]:
     """Train in place with SGD and polynomial decay; return the training curve.
 
-    ``batches`` gives the batches (images, targets, ...) of an epoch, counted from 1. After every
-    epoch the training state is saved in ``state`` with ``key``; a run with the same key resumes
-    from it and gives the same numbers as an uninterrupted run. Raises UserError if a loss is not
-    finite or a batch cannot be divided.
+    ``batches`` gives the batches (images, targets, ...) of an epoch, counted from 1. Every epoch is
+    saved in ``state``; a run with the same ``key`` resumes from it and gives the same numbers as an
+    unbroken one. Raises UserError if a loss is not finite or a batch cannot be divided.
     """
     if processes() > 1:
         share_batch_norms(model, device=device)
     model.to(device).to(memory_format=torch.channels_last)
-    steps = recipe.epochs * steps_per_epoch
+    steps, images = recipe.epochs * steps_per_epoch, steps_per_epoch * recipe.batch_size
     optimizer, schedule = make_optimizer(model, recipe, steps=steps)
     kept = {"model": model, "optimizer": optimizer, "schedule": schedule}
     curve = _resume(state, key=key, kept=kept, epochs=recipe.epochs)
     losses = _shared(_Losses(model, recipe.precision, device))
     model.train()
-    calls = callbacks or Callbacks()
-    if calls.judge and not curve:
-        curve += _ended(0, calls.judge(), step=0, calls=calls)
+    if callbacks.judge and not curve:
+        curve += _ended(0, {}, step=0, calls=callbacks)
     for epoch in range(_epochs_of(curve) + 1, recipe.epochs + 1):
-        what, images = f"epoch {epoch}/{recipe.epochs}", steps_per_epoch * recipe.batch_size
+        what = f"epoch {epoch}/{recipe.epochs}"
         of_epoch = progress(
             batches(epoch), total=images, what=what, unit="image", each=recipe.batch_size
         )
-        means = _run_epoch(losses, of_epoch, schedule, recipe=recipe, steps=steps, calls=calls)
-        values = means | (calls.judge() if calls.judge else {})
-        curve += _ended(epoch, values, step=epoch * steps_per_epoch, calls=calls)
-        logger.info("%s: %s", what, ", ".join(f"{n} {m:.4f}" for n, m in values.items()))
+        means = _run_epoch(losses, of_epoch, schedule, recipe=recipe, steps=steps, calls=callbacks)
+        curve += _ended(epoch, means, step=epoch * steps_per_epoch, calls=callbacks)
+        logger.info("%s: %s", what, _said(curve, epoch))
         if is_first():
             save_state(state, _state(curve, key=key, kept=kept))
     wait_for_all()
@@ -117,11 +117,16 @@ def write_curve(path: Path, curve: list[EpochLoss]) -> None:
     write_text(path, "epoch,loss,value\n" + "".join(lines))
 
 
-def _ended(epoch: int, values: dict[str, float], *, step: int, calls: Callbacks) -> list[EpochLoss]:
-    """The points of an epoch that ended with ``step``; they are recorded, too."""
+def _ended(epoch: int, means: dict[str, float], *, step: int, calls: Callbacks) -> list[EpochLoss]:
+    """The points of an epoch that ended with ``step``, judged and recorded."""
+    values = means | (calls.judge() if calls.judge else {})
     if calls.record:
         calls.record.epoch(step, values)
     return [EpochLoss(epoch=epoch, loss=name, value=value) for name, value in values.items()]
+
+
+def _said(curve: list[EpochLoss], epoch: int) -> str:
+    return ", ".join(f"{point.loss} {point.value:.4f}" for point in curve if point.epoch == epoch)
 
 
 class _WithLosses(Protocol):
