@@ -36,7 +36,7 @@ DVC_YAML = Path("dvc.yaml")
 PLOTS = Path("workflow/plots.yaml")
 HEADER = "# Written from the Snakefile by `make dvc.yaml`: change the Snakefile, not this file.\n"
 # Names of outputs in the Snakefile: Git keeps these small text files, DVC's cache all others.
-KEPT_BY_GIT = ("metrics", "plots")
+KEPT_BY_GIT = ("metrics", "plots", "details")
 # Links to the user's original files: DVC must not copy them. `cache: false` alone is not enough:
 # the run cache stores every output that is not persistent.
 LINKED = "linked"

@@ -106,6 +106,8 @@ def _parameters() -> Iterator[Case]:
             users = with_network if section == "machine" else SHARED_NUMBERS.get(key, [section])
             should = with_followers(jobs_of(*users) - jobs_of(SPARED.get(key, "")))
             yield Case(f"params {key}", params_replaced(edit), should)
+    log = params_replaced(lambda p: p.update(watch="tensorboard"))
+    yield Case("params watch", log, frozenset())
     more = {step.name for step in graph(seeds=(0, 1))} - ALL | {"summarize", "draw"}
     change = another_shape(lambda p: p.update(random_seeds=[0, 1]))
     yield Case("params random_seeds", change, frozenset(more))

@@ -15,7 +15,7 @@ TRUTH = ["data/SegmentationClass.sha256"]
 CHECK = [f"data/check/{f}" for f in ("report.md", "classes.csv", "cooccurrence.csv", "faults.csv")]
 TABLES = ["metrics.json", "per_class.csv", "thresholds.csv", "confusion.csv"]
 FIGURES = ["answer.html", "maps", "pseudo", "segmentation", "curves", "errors"]
-SUMMARY = [*TABLES, "curves.csv", "summary.md", "trust.json", "picture.png"]
+SUMMARY = [*TABLES, "details.csv", "curves.csv", "summary.md", "trust.json", "picture.png"]
 
 Jobs = frozenset[str]
 

@@ -16,6 +16,7 @@ from recam.steps.preflight import (
     facts_of_layout,
     machine_errors,
     warnings_of,
+    watch_errors,
     weights_errors,
 )
 from recam.steps.sections.machine import Machine
@@ -160,3 +161,12 @@ def test_the_network_of_irn_is_checked_where_irn_is_used():
 
 def test_names_in_the_source_of_timm_are_those_that_it_lists():
     assert networks_of_timm() == set(timm.list_models())
+
+
+def test_the_package_of_a_log_must_be_there():
+    assert watch_errors("none") == []
+    assert watch_errors("json") == []  # any package that is there
+    assert watch_errors("no_such_package") == [
+        "watch: expected the package no_such_package, which is not installed; run "
+        "`pip install 'recam[watch]'`, or set watch: none"
+    ]

@@ -113,6 +113,15 @@ def test_a_number_changed_for_dvc_is_adopted_and_the_next_by_snakemake_recorded(
     assert idle(tree)
 
 
+def test_the_log_of_trainings_reruns_nothing_in_either_engine(tree):
+    params = yaml.safe_load((tree / "params.yaml").read_text())
+    experiment.write_params(tree, params | {"watch": "tensorboard"})
+    assert IDLE in snakemake(tree, "--dry-run").stdout
+    run = dvc(tree, "repro").stdout
+    assert re.findall(r"^Running stage '(.*)'", run, re.MULTILINE) == ["check_graph"]
+    assert idle(tree)
+
+
 def test_a_comment_reruns_nothing_in_either_engine(tree):
     for name in ("workflow/scripts/evaluate.py", "src/recam/core/errors.py"):
         path = tree / name
@@ -182,7 +191,7 @@ def test_plots_are_drawn_from_a_run(tree):
 def test_an_altered_output_is_not_recorded(tree):
     """Snakemake does not compare outputs; committing all steps would accept this one."""
     path = tree / "results/metrics.json"
-    path.write_text(path.read_text().replace("train", "val"))
+    path.write_text(path.read_text().replace("miou", "moiu"))
     assert IDLE in snakemake(tree, "--dry-run").stdout
     assert "not up to date: summarize" in engines(tree, "record").stdout
     assert stale(tree) == ["summarize"]

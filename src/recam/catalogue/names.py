@@ -89,6 +89,7 @@ REAL = names_in("datasets", "REAL")
 # Backbones known to have every output stride; others are networks of timm.
 LISTED = (*names_in("backbones", "BACKBONES"), "tf_efficientnet_lite0")
 SEGMENTERS = names_in("segmenters", "SEGMENTERS")
+LIVE_LOGS = names_in("live_logs", "LIVE_LOGS")
 # Every propagation is a refiner, alone and before a CRF; a CRF alone is called `crf`.
 REFINERS = {
     name: Parts(propagation, has_crf=has_crf)
