@@ -85,15 +85,24 @@ def draw_mask(image: AnnotatedImage, *, rule: MaskRule = "by_area") -> UInt8[np.
     mask = np.full((image.height, image.width), BACKGROUND, dtype=np.uint8, order="F")
     for region in _ordered(image.regions, rule):
         try:
-            covered = _covered(region.segmentation, image.height, image.width)
+            inside = covered(region.segmentation, image.height, image.width)
         except ValueError as error:
             raise UserError(
                 f"{image.source}: annotation {region.annotation} of {image.id}: {error}; "
                 "download the annotations again"
             ) from error
         ignored = region.crowd and rule == "by_area"
-        mask[covered] = IGNORE if ignored else mask_id(region.class_index)
+        mask[inside] = IGNORE if ignored else mask_id(region.class_index)
     return mask
+
+
+def covered(segmentation: object, height: int, width: int) -> BinaryMask:
+    """The pixels of a segmentation. Raises ValueError for a malformed one."""
+    if isinstance(segmentation, dict):
+        return _covered_by_rle(segmentation, height, width)
+    if isinstance(segmentation, list) and segmentation:
+        return _covered_by_polygons(segmentation, height, width)
+    raise ValueError(f"expected polygons or RLE, got {segmentation!r:.40}")
 
 
 def _ordered(regions: list[Region], rule: MaskRule) -> list[Region]:
@@ -127,14 +136,6 @@ def _end_with_parent() -> None:
 
 def _write_mask(image: AnnotatedImage, *, folder: Path, rule: MaskRule) -> None:
     write_mask(folder / f"{image.id}.png", draw_mask(image, rule=rule))
-
-
-def _covered(segmentation: object, height: int, width: int) -> BinaryMask:
-    if isinstance(segmentation, dict):
-        return _covered_by_rle(segmentation, height, width)
-    if isinstance(segmentation, list) and segmentation:
-        return _covered_by_polygons(segmentation, height, width)
-    raise ValueError(f"expected polygons or RLE, got {segmentation!r:.40}")
 
 
 def _covered_by_polygons(polygons: list[Any], height: int, width: int) -> BinaryMask:
