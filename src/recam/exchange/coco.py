@@ -19,7 +19,7 @@ from recam.core.errors import UserError
 from recam.core.labels import BACKGROUND, IGNORE
 from recam.core.names import clean_name, is_background, quoted
 from recam.data.recognition import COCO, NAMES
-from recam.datasets.regions import covered
+from recam.data.segmentations import covered
 from recam.exchange.documents import field_of, read_json
 from recam.exchange.found import (
     Box,
