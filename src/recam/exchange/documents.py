@@ -2,7 +2,7 @@
 
 import json
 import posixpath
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
 from xml.etree import ElementTree
@@ -74,17 +74,10 @@ class ImageFiles:
 
     def __init__(self, roots: Sequence[Path]):
         self.roots = roots
-        self.paths = [
-            path
-            for root in roots
-            for path in files_below(root)
-            if has_image_suffix(path.name)
-            and not OF_MASKS.intersection(path.relative_to(root).parts)
-        ]
-        self._by_name: dict[str, list[Path]] = {}
-        for path in dict.fromkeys(self.paths):
-            for name in (path.name, path.stem):
-                self._by_name.setdefault(name, []).append(path)
+        self._by_name = [_by_name(root) for root in roots]
+        self.paths = sorted(
+            {p for names in self._by_name for found in names.values() for p in found}
+        )
 
     def find(self, name: str, *, beside: Path, where: str) -> Path:
         """The image that a document in the folder ``beside`` names, with or without its ending.
@@ -97,9 +90,7 @@ class ImageFiles:
         for path in (folder / name for folder in folders):
             if has_image_suffix(name) and path.is_file():
                 return path
-        known = self._by_name.get(posixpath.basename(name), [])
-        ending = [path for path in known if f"/{path.with_suffix('')}".endswith(f"/{name}")]
-        known = ending or known
+        known = next((found for names in self._by_name if (found := _named(name, names))), [])
         if len(known) == 1:
             return known[0]
         if known:
@@ -110,6 +101,28 @@ class ImageFiles:
             f"{where}: expected the image {quoted(name)} in {self.roots[0]}, found none; put it "
             "there, or give the folder of the images by --images"
         )
+
+
+def _by_name(root: Path) -> dict[str, list[Path]]:
+    """The image files below a folder, by their names with and without ending."""
+    names: dict[str, list[Path]] = {}
+    for path in files_below(root):
+        is_mask = bool(OF_MASKS.intersection(path.relative_to(root).parts))
+        if has_image_suffix(path.name) and not is_mask:
+            for name in (path.name, path.stem):
+                names.setdefault(name, []).append(path)
+    return names
+
+
+def _named(path: str, names: Mapping[str, list[Path]]) -> list[Path]:
+    """The images whose paths end like ``path``, or else those of its name."""
+    found = names.get(posixpath.basename(path), [])
+    alike = [
+        file
+        for file in found
+        if any(f"/{form.as_posix()}".endswith(f"/{path}") for form in (file, file.with_suffix("")))
+    ]
+    return alike or found
 
 
 def _inside(name: str, *, beside: Path, roots: Sequence[Path], where: str) -> str:
