@@ -4,7 +4,7 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 
-from recam.data.parts import LABELS, MASKS
+from recam.data.parts import IMAGES, LABELS, MASKS
 from recam.io.opening import has_image_suffix, is_hidden
 
 COCO, LABELME, CVAT, VOC, FOLDERS = "coco", "labelme", "cvat", "voc", "folders"
@@ -13,7 +13,7 @@ NAMES: Mapping[str, str] = {
     LABELME: "labelme JSON",
     CVAT: "CVAT masks with labelmap.txt",
     VOC: "PASCAL VOC XML",
-    FOLDERS: "a folder for each class",
+    FOLDERS: "images in class folders",
 }
 LABELMAP = "labelmap.txt"
 HEAD = 1 << 16  # bytes; labelme writes long images after these keys, COCO writes them early
@@ -29,8 +29,9 @@ Documents = dict[str, list[Path]]  # the annotation files of each format
 def recognised(source: Path) -> Documents:
     """The formats of a file or folder, with their annotation files.
 
-    Folders of classes are recognised only without another format, since images of those formats
-    lie in folders, too. Empty for the project's own layout, and for a folder of no known format.
+    Folders of classes are recognised only without another format and without images elsewhere,
+    since images of those formats lie in folders, too. Empty for the project's own layout, and for a
+    folder of no known format.
     """
     if (source / LABELS).is_file():
         return {}
@@ -41,7 +42,8 @@ def recognised(source: Path) -> Documents:
             found.setdefault(kind, []).append(path)
     if (source / LABELMAP).is_file() and (source / MASKS).is_dir() and VOC not in found:
         found[CVAT] = [source / LABELMAP]
-    if not found and any(has_image_suffix(p.name) and p.parent != source for p in files):
+    homes = {path.parent for path in files if has_image_suffix(path.name)}
+    if not found and homes and not homes & {source, source / IMAGES, source / "images"}:
         found[FOLDERS] = []
     return found
 

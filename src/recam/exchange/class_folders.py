@@ -37,7 +37,7 @@ def read_class_folders(source: Source) -> Found:
     items: list[Item] = []
     splits: dict[str, list[str]] = {}
     named = [
-        (path, (path.stem, f"{name}_{path.stem}", f"{split}_{name}_{path.stem}"))
+        (path, (path.stem, f"{name}_{path.stem}", "_".join(filter(None, (split, name, path.stem)))))
         for split, name, path in (copies[0] for copies in groups)
     ]
     for image_id, copies in zip(unique_ids(named), groups, strict=True):

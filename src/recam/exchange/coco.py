@@ -124,11 +124,10 @@ def _ids(by_split: dict[str, list[Image]]) -> dict[Path, str]:
         for image in images
         for bare in [str(Path(image.name).with_suffix(""))]
     ]
-    ids = dict(zip((path for path, _ in named), unique_ids(named), strict=True))
-    twice, count = Counter(path for path, _ in named).most_common(1)[0] if named else (None, 0)
-    if count > 1:
-        raise UserError(f"{twice}: is listed twice, or in two files; list the image once")
-    return ids
+    counts = Counter(path for path, _ in named)
+    if twice := [path for path, count in counts.items() if count > 1]:
+        raise UserError(f"{twice[0]}: is listed twice, or in two files; list the image once")
+    return dict(zip(counts, unique_ids(named), strict=True))
 
 
 def _records(document: Any, key: str, path: Path) -> Iterator[tuple[Any, str]]:

@@ -2,7 +2,7 @@
 
 import json
 import posixpath
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, cast
 from xml.etree import ElementTree
@@ -69,15 +69,17 @@ def field_of(record: object, key: str, kind: type | tuple[type, ...], where: str
     return value
 
 
+Index = dict[str, list[tuple[Path, str]]]  # file and relative path by name
+
+
 class ImageFiles:
     """The image files below some folders, found by the names that annotations give."""
 
     def __init__(self, roots: Sequence[Path]):
         self.roots = roots
         self._by_name = [_by_name(root) for root in roots]
-        self.paths = sorted(
-            {p for names in self._by_name for found in names.values() for p in found}
-        )
+        files = (found for names in self._by_name for found in names.values())
+        self.paths = sorted({path for found in files for path, _ in found})
 
     def find(self, name: str, *, beside: Path, where: str) -> Path:
         """The image that a document in the folder ``beside`` names, with or without its ending.
@@ -103,26 +105,30 @@ class ImageFiles:
         )
 
 
-def _by_name(root: Path) -> dict[str, list[Path]]:
-    """The image files below a folder, by their names with and without ending."""
-    names: dict[str, list[Path]] = {}
+def _by_name(root: Path) -> Index:
+    """The image files below a folder with their relative paths, by names with and without ending.
+
+    A folder of images beside annotations is no part of a path.
+    """
+    names: Index = {}
     for path in files_below(root):
-        is_mask = bool(OF_MASKS.intersection(path.relative_to(root).parts))
-        if has_image_suffix(path.name) and not is_mask:
+        parts = path.relative_to(root).parts
+        if has_image_suffix(path.name) and not OF_MASKS.intersection(parts):
+            inner = parts[1:] if parts[0] in DEEPER else parts
             for name in (path.name, path.stem):
-                names.setdefault(name, []).append(path)
+                names.setdefault(name, []).append((path, "/".join((*inner[:-1], name))))
     return names
 
 
-def _named(path: str, names: Mapping[str, list[Path]]) -> list[Path]:
-    """The images whose paths end like ``path``, or else those of its name."""
-    found = names.get(posixpath.basename(path), [])
+def _named(name: str, names: Index) -> list[Path]:
+    """The images whose relative path ends like ``name``, or has a shorter path than it."""
     alike = [
-        file
-        for file in found
-        if any(f"/{form.as_posix()}".endswith(f"/{path}") for form in (file, file.with_suffix("")))
+        path
+        for path, inner in names.get(posixpath.basename(name), [])
+        if f"/{inner}".endswith(f"/{name}") or f"/{name}".endswith(f"/{inner}")
     ]
-    return alike or found
+    exact = [path for path in alike if f"/{path.with_suffix('')}".endswith(f"/{name}")]
+    return exact if len(exact) == 1 else alike
 
 
 def _inside(name: str, *, beside: Path, roots: Sequence[Path], where: str) -> str:
