@@ -79,6 +79,16 @@ def test_run_lengths_of_both_kinds_and_crowds(save, capsys):
     assert boxes_in(out) == ["a,cat,1.0,1.0,4.0,3.0"]  # none around a crowd
 
 
+def test_masks_that_cvat_marks_as_crowds_are_objects(save, capsys):
+    keys = ("contributor", "date_created", "description", "url", "version", "year")
+    brushed = annotation(1, 7, 3, segmentation={"size": [8, 10], "counts": [0, 8, 72]}, iscrowd=1)
+    root = save(info=dict.fromkeys(keys, ""), annotations=[brushed])
+    out, text = imported(capsys, root)
+    assert (mask_in(out, "a")[:, 0] == 1).all()
+    assert boxes_in(out) == ["a,cat,1.0,1.0,4.0,3.0"]
+    assert "masks that CVAT marks as crowds are drawn as objects: 1" in text
+
+
 def test_boxes_without_a_segmentation_give_labels_and_no_mask(save, capsys):
     annotations = [annotation(1, 7, 3, segmentation=[]), annotation(2, 9, 5)]
     out, text = imported(capsys, save(annotations=annotations))

@@ -70,7 +70,7 @@ def labels_in(out):
     """Image -> names of its classes."""
     classes = read_classes(out / "classes.txt")
     table = read_labels(out / "labels.csv", classes)
-    return {str(i): {c for c in classes if row[c]} for i, row in table.iterrows()}
+    return {str(i): {c for c in classes if table.loc[i, c]} for i in table.index}
 
 
 def boxes_in(out):

@@ -1,7 +1,8 @@
 """COCO JSON of own data: instances with boxes, polygons, run lengths (RLE) and crowds.
 
 Masks are drawn as those of COCO itself (``recam.datasets.regions``): small objects on top, crowds
-ignored. Regions of a category named ``ignore`` are ignored, too, and give no label.
+ignored. Regions of a category named ``ignore`` are ignored, too, and give no label. CVAT marks
+every mask as a crowd: in its files, which leave all fields of ``info`` empty, crowds are objects.
 """
 
 import re
@@ -41,6 +42,7 @@ NO_REGION = "annotations without a segmentation, whose images get no mask"
 NO_LABEL = "annotations of background or of ignored pixels, which give no label"
 NO_BOX = "annotations without a box in the image"
 EMPTY = "images without annotations, which count as images without a class"
+NO_CROWD = "masks that CVAT marks as crowds are drawn as objects"
 OTHER = "files of other tasks are not used"
 INSTANCES = "instances_"  # the beginning of COCO's own names for such files
 SPLIT = re.compile(r"(train|val|test)")
@@ -83,7 +85,7 @@ def read_coco(source: Source) -> Found:
     by_split: dict[str, list[Image]] = {}
     for path, document in documents.items():
         images = _images(path, document, source)
-        for record, where in _records(document, "annotations", path):
+        for record, where in _annotations(document, path, notes):
             _annotate(record, where, images, names, classes, notes)
         by_split.setdefault(_split_of(path, source.root), []).extend(images.values())
     images = [image for of_split in by_split.values() for image in of_split]
@@ -216,6 +218,18 @@ def _add_box(image: Image, record: Any, name: str, where: str, notes: Notes) -> 
         image.boxes.append(box)
     else:
         notes.setdefault(NO_BOX, []).append(where)
+
+
+def _annotations(document: Any, path: Path, notes: Notes) -> Iterator[tuple[Any, str]]:
+    """The annotations; CVAT and datumaro mark every mask as a crowd, which is undone."""
+    info = document.get("info")
+    by_cvat = isinstance(info, dict) and "contributor" in info and not any(info.values())
+    for record, where in _records(document, "annotations", path):
+        if by_cvat and isinstance(record, dict) and record.get("iscrowd"):
+            notes.setdefault(NO_CROWD, []).append(where)
+            yield {**record, "iscrowd": 0}, where
+        else:
+            yield record, where
 
 
 def _region(record: Any, where: str, value: int) -> Drawn:
