@@ -72,8 +72,9 @@ def test_circles_and_masks_cover_their_pixels(save, capsys):
 
 def test_a_rectangle_is_a_box_and_its_image_gets_no_mask(save, capsys):
     rectangle = shape("dog", [[6, 5], [5, 2]], "rectangle")
-    out, text = imported(capsys, save(labelled(SQUARE, rectangle)))
-    assert boxes_in(out)[1] == "a,dog,5.0,2.0,6.0,5.0"
+    turned = shape("dog", [[6, 1], [8, 3], [6, 5], [4, 3]], "oriented_rectangle")
+    out, text = imported(capsys, save(labelled(SQUARE, rectangle, turned)))
+    assert boxes_in(out)[1:] == ["a,dog,5.0,2.0,6.0,5.0", "a,dog,4.0,1.0,8.0,5.0"]
     assert not list(out.rglob("SegmentationClass/*.png"))
     assert "images with rectangles get boxes and no mask: 1" in text
 

@@ -43,8 +43,8 @@ from recam.io.opening import opened
 from recam.runtime.progress import progress
 
 LIST = "labels.txt"  # of labelme's option --labels
-POINTS = {"polygon": 3, "rectangle": 2, "circle": 2, "mask": 2}  # at least, of shapes with an area
-BOXES = {"rectangle"}
+BOXES = {"rectangle": 2, "oriented_rectangle": 4}
+POINTS = {"polygon": 3, "circle": 2, "mask": 2, **BOXES}  # at least, of shapes with an area
 EMPTY = "images without shapes, which count as images without a class"
 NO_AREA = "lines and points are not used"
 NO_BOX = "shapes outside the image"
