@@ -8,14 +8,10 @@ from recam.core.errors import UserError
 from recam.runtime.loading import loading
 
 DESCRIPTION = """\
-Write the masks of a folder in the format of another tool.
-
-MASKS holds palette PNGs as recam predict and the experiment write them.
-coco: one JSON file, a polygon for each object; ignored pixels are a crowd.
-labelme: a folder with a JSON file for each image; open it by
-"labelme IMAGES --output DIR". cvat: a folder, or a .zip to upload as
-"Segmentation mask 1.1", with labelmap.txt and default.txt. Outlines follow
-the pixels exactly. PATH appears when it is complete."""
+Write a folder of masks in the format of another tool, exact to the pixel.
+coco: a JSON file, one polygon for each object, ignored pixels as a crowd.
+labelme: a folder with a JSON file for each image. cvat: a folder, or a .zip to
+upload as "Segmentation mask 1.1"."""
 EXAMPLE = "recam convert results/seed0/recam/pseudo --to coco --out pseudo.json"
 FORMATS = ("coco", "labelme", "cvat")
 

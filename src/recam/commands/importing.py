@@ -12,8 +12,8 @@ Write annotated images of another tool as a folder for download.source.
 SOURCE holds COCO JSON, labelme JSON, PASCAL VOC XML, CVAT's masks with
 labelmap.txt, or a folder of images for each class; its content tells which.
 Labels train. Masks and boxes are ground truth, which only evaluate reads.
-Images become hard links, or copies; originals stay as they are. OUT appears
-when it is complete; a line for each kind of content that is not used is printed."""
+Images become hard links, or copies; originals stay as they are. The new folder
+appears when it is complete. Content that is not used is listed."""
 EXAMPLE = "recam import my_export --out my_photos"
 FORMATS = ("coco", "labelme", "cvat", "voc", "folders")
 

@@ -16,6 +16,8 @@ MASKS = "SegmentationClass"
 SPLITS = "ImageSets/Segmentation"
 LABELS = "labels.csv"
 CLASSES = "classes.txt"
+BOXES = "boxes.csv"  # in MASKS
+BOX_COLUMNS = ("id", "class", "x_min", "y_min", "x_max", "y_max")
 
 
 def read_classes(path: Path) -> tuple[str, ...]:

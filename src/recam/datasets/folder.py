@@ -14,8 +14,9 @@ from pathlib import Path
 
 from recam.core.errors import UserError
 from recam.core.names import clean_id, quoted, reason_no_id
-from recam.data.boxes import BOXES, read_boxes
+from recam.data.boxes import read_boxes
 from recam.data.layout import IMAGES, LABELS, MASKS, SPLITS, repeated_line
+from recam.data.parts import BOXES
 from recam.data.recognition import NAMES, recognised
 from recam.datasets.collection import Collection, folder_of
 from recam.datasets.copies import Files, fitting, rescaled_boxes

@@ -4,16 +4,14 @@ import csv
 import io
 import os
 import shutil
-from collections import Counter, defaultdict
+from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
 
-import numpy as np
-
 from recam.core.errors import UserError
-from recam.data.boxes import BOXES, BoxesOfImage, write_boxes
-from recam.data.parts import CLASSES, IMAGES, LABELS, MASKS, SPLITS
+from recam.data.parts import BOX_COLUMNS, BOXES, CLASSES, IMAGES, LABELS, MASKS, SPLITS
 from recam.exchange.found import Found, Item, noted
 from recam.io.atomic import beside, replace_with, write_text
 from recam.io.images import image_size, write_mask
@@ -102,16 +100,10 @@ def _link(file: Path, link: Path) -> None:
 
 def _write_boxes(path: Path, found: Found) -> int:
     """Write boxes.csv, if there are boxes; return their number."""
-    boxes: dict[str, BoxesOfImage] = {}
-    for item in found.items:
-        by_class: dict[int, list[tuple[float, ...]]] = defaultdict(list)
-        for name, *corners in item.boxes:
-            by_class[found.classes.index(name)].append(tuple(corners))
-        if by_class:
-            boxes[item.id] = {index: np.array(of_class) for index, of_class in by_class.items()}
-    if boxes:
-        write_boxes(path, boxes, found.classes)
-    return sum(len(item.boxes) for item in found.items)
+    rows = [(item.id, *box) for item in found.items for box in item.boxes]
+    if rows:
+        _write_table(path, [BOX_COLUMNS, *rows])
+    return len(rows)
 
 
 def _write_splits(root: Path, found: Found) -> list[str]:
@@ -135,9 +127,13 @@ def _write_splits(root: Path, found: Found) -> list[str]:
 
 
 def _write_labels(path: Path, found: Found) -> None:
+    rows = [
+        (item.id, *(int(name in item.labels) for name in found.classes)) for item in found.items
+    ]
+    _write_table(path, [("id", *found.classes), *rows])
+
+
+def _write_table(path: Path, rows: Iterable[tuple[object, ...]]) -> None:
     text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["id", *found.classes])
-    for item in found.items:
-        writer.writerow([item.id, *(int(name in item.labels) for name in found.classes)])
+    csv.writer(text, lineterminator="\n").writerows(rows)
     write_text(path, text.getvalue())

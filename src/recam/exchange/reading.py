@@ -7,15 +7,21 @@ from pathlib import Path
 from recam.core.errors import UserError
 from recam.data.recognition import COCO, CVAT, FOLDERS, LABELME, VOC
 from recam.exchange.class_folders import read_class_folders
-from recam.exchange.coco import read_coco
 from recam.exchange.cvat_folders import read_cvat
 from recam.exchange.found import Found, noted
 from recam.exchange.labelme import read_labelme
 from recam.exchange.source import Source
 from recam.exchange.voc import read_voc
 
+
+def _read_coco(source: Source) -> Found:
+    from recam.exchange.coco import read_coco  # noqa: PLC0415 only this one needs pycocotools
+
+    return read_coco(source)
+
+
 READERS: Mapping[str, Callable[[Source], Found]] = {
-    COCO: read_coco,
+    COCO: _read_coco,
     LABELME: read_labelme,
     CVAT: read_cvat,
     VOC: read_voc,
