@@ -14,8 +14,10 @@ from pathlib import Path
 
 from recam.core.errors import UserError
 from recam.core.names import clean_id, quoted, reason_no_id, shown
-from recam.data.boxes import BOXES, read_boxes
+from recam.data.boxes import read_boxes
 from recam.data.layout import IMAGES, LABELS, MASKS, SPLITS, repeated_line
+from recam.data.parts import BOXES
+from recam.data.recognition import NAMES, recognised
 from recam.datasets.collection import Collection, folder_of
 from recam.datasets.copies import Files, fitting, rescaled_boxes
 from recam.datasets.label_table import id_named, read_label_table
@@ -34,6 +36,7 @@ def list_folder(source: str) -> Collection:
     root = folder_of(source)
     if root is None:
         raise UserError("source: expected the folder of your images, got auto; set download.source")
+    _refuse_foreign(root)
     images = _images(root)
     ids_by_name = _ids_by_name(images)
     classes, labels = read_label_table(root, ids_by_name)
@@ -82,6 +85,16 @@ def collect(source: str, *, originals: Path, longest_side: int | None = None) ->
         for image_id, of_image in found.boxes.items()
     }
     return replace(found, images=images, masks=masks, boxes=boxes)
+
+
+def _refuse_foreign(root: Path) -> None:
+    """Raise UserError for a folder without a table of labels in the format of another tool."""
+    if kinds := recognised(root):
+        named = " and ".join(NAMES[kind] for kind in kinds)
+        raise UserError(
+            f"{root}: expected {LABELS}, found {named}; run recam import {root} --out FOLDER, and "
+            "set download.source to that folder"
+        )
 
 
 def _images(root: Path) -> Files:
