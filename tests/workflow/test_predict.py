@@ -26,6 +26,8 @@ from recam.models.backbones import Backbone, backbone_of
 from recam.models.deeplabv2 import DeepLabV2
 from recam.models.segmenters import Segmenter, resized
 from recam.pipeline.inference import averaged_maps
+from recam.pipeline.onnx_files import export as export_onnx
+from recam.pipeline.overlays import overlay
 
 CLASSES = ("cat", "guinea pig", "dog, wet")
 PARAMS = Path(__file__).parents[2] / "params.yaml"
@@ -159,8 +161,8 @@ def test_files_that_are_not_read_and_conversions_are_named(run, folder):
         (folder / name).write_bytes(b"")
     Image.new("RGBA", (40, 30)).save(folder / "e.png")
     _, said = run(folder)
-    assert [line.partition(f"{folder}/")[2] for line in said[:-1]] == [
-        ".DS_Store, and 1 more",
+    assert [line.rpartition(f"{folder}/")[2] for line in said[:-1]] == [
+        "._a.png, and 1 more",
         "f.heic, and 1 more",
         "e.png",
     ]
@@ -189,7 +191,7 @@ def test_the_overlay_shows_the_mask_in_its_colours():
     image = np.full((30, 50, 3), 100, dtype=np.uint8)
     mask = np.zeros((30, 50), dtype=np.uint8)
     mask[5:15, 10:30], mask[20:25] = 1, 3
-    shown = predict.overlay(image, mask, CLASSES)
+    shown = overlay(image, mask, CLASSES)
     colours = class_colours(3)
     assert shown.shape[1] == 50
     assert (shown[:30][mask == 0] == 55).all()  # the grey of the darkened image
@@ -204,7 +206,7 @@ def test_the_overlay_shows_the_mask_in_its_colours():
 
 def test_an_overlay_without_any_class_has_no_legend():
     image = np.full((8, 9, 3), 100, dtype=np.uint8)
-    assert predict.overlay(image, np.zeros((8, 9), np.uint8), CLASSES).shape == (8, 9, 3)
+    assert overlay(image, np.zeros((8, 9), np.uint8), CLASSES).shape == (8, 9, 3)
 
 
 def test_a_large_image_is_shown_small_and_keeps_its_mask_large(run, tmp_path):
@@ -321,7 +323,7 @@ class TestRefusals:
         refused(tmp_path / "out/overlays", words="a mask would overwrite this image")
 
     def test_nothing_there(self, refused, tmp_path):
-        refused(tmp_path / "nowhere", words="nowhere: not found; pass images or folders")
+        refused(tmp_path / "nowhere", words="nowhere: not found; pass images, folders")
 
     def test_a_folder_without_images(self, refused, tmp_path):
         (tmp_path / "empty").mkdir()
@@ -365,14 +367,17 @@ class TestRefusals:
         paths = ["--checkpoint", str(checkpoint), "--onnx", str(tmp_path / "s.onnx")]
         assert export.main(paths) == 1
         (said,) = capsys.readouterr().err.splitlines()
-        assert "onnxscript is not installed" in said
-        assert "pip install 'recam[onnx]'" in said
+        assert said == (
+            "recam export needs the package onnxscript, which is not installed; "
+            "run pip install 'recam[onnx]'"
+        )
 
     @pytest.mark.parametrize(
         ("option", "value", "words"),
         [
-            ("--scales", "0", "expected a number above 0, got 0"),
-            ("--scales", "nan", "expected a number above 0, got nan"),
+            ("--scales", "0", "expected a number above 0, at most 4, got 0"),
+            ("--scales", "nan", "expected a number above 0, at most 4, got nan"),
+            ("--scales", "1e9", "expected a number above 0, at most 4, got 1e9"),
             ("--batch_size", "0", "expected a whole number of at least 1, got 0"),
             ("--longest_side", "x", "expected a whole number of at least 1, got x"),
         ],
@@ -489,6 +494,6 @@ def test_every_kind_of_segmenter_is_exported(tmp_path, kind):
     else:
         segmenter = SameSegmenter().eval()
     path = tmp_path / "s.onnx"
-    export.export(path, segmenter, CLASSES)
+    export_onnx(path, segmenter, CLASSES)
     backbone = segmenter.backbone
     assert_same_probabilities(path, segmenter, mean=backbone.mean, std=backbone.std)

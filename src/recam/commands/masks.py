@@ -1,0 +1,103 @@
+"""The work of ``recam predict``: masks, overlays and the table of classes of a folder."""
+
+import argparse
+import csv
+import io
+import logging
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import UInt8
+
+from recam.catalogue.segmenters import load_segmenter
+from recam.core.errors import UserError
+from recam.core.labels import class_colours, class_names_with_background
+from recam.io.atomic import write_text
+from recam.io.images import read_image, write_image, write_mask
+from recam.io.listing import Listing, notes_on
+from recam.pipeline.overlays import overlay
+from recam.pipeline.segmentation import masks_of_images
+from recam.refine.crf_masks import Crf
+from recam.runtime.devices import make_device
+from recam.runtime.precision import make_precision
+from recam.runtime.progress import progress
+from recam.runtime.threads import writing_behind
+from recam.steps.crf import crf_of
+from recam.steps.params import check
+from recam.steps.yaml_files import read_params
+
+CLASSES = "classes.csv"
+OVERLAYS = "overlays"
+
+logger = logging.getLogger(__name__)
+
+
+def write_masks(args: argparse.Namespace, listing: Listing) -> int:
+    """Write the masks of ``listing`` into ``args.out``; return 1 if an image could not be read."""
+    crf = _crf_of(args.crf) if args.crf else None
+    model, model_config = load_segmenter(args.checkpoint)
+    device = make_device(args.device, threads=args.threads)
+    _claim(args.out, model_config.classes, listing.images)
+    errors: list[UserError] = []
+    names, paths = list(listing.images), list(listing.images.values())
+    masks = masks_of_images(
+        model.to(device),
+        paths,
+        scales=tuple(args.scales or [1.0]),
+        batch_size=args.batch_size,
+        precision=make_precision(args.precision, device),
+        crf=crf,
+        longest_side=args.longest_side or model_config.longest_side or None,
+        errors=errors,
+    )
+    with writing_behind() as write:
+        for position, mask in progress(masks, total=len(paths), what="masks", unit="image"):
+            file = f"{names[position]}.png"
+            write(partial(_save, args.out, file, paths[position], mask, model_config.classes))
+    for error in errors:
+        logger.error("%s", error)
+    for note in notes_on(listing):
+        logger.info("note: %s", note)
+    made = len(paths) - len(errors)
+    logger.info("%d of %d masks written to %s", made, len(paths), args.out)
+    return 1 if errors else 0
+
+
+def _crf_of(params: Path) -> Crf:
+    """The CRF of section ``evaluate`` in a params.yaml."""
+    file = read_params(params)
+    return crf_of(check(file.values, [file]).evaluate)
+
+
+def _save(
+    out: Path, file: str, image: Path, mask: UInt8[np.ndarray, "H W"], classes: tuple[str, ...]
+) -> None:
+    write_image(out / OVERLAYS / file, overlay(read_image(image), mask, classes))
+    write_mask(out / file, mask, num_classes=len(classes))
+
+
+def _claim(out: Path, classes: tuple[str, ...], images: dict[str, Path]) -> None:
+    """Write the table of classes, unless the folder holds other files than masks of these classes.
+
+    Only files of this program are ever overwritten.
+    """
+    buffer = io.StringIO()
+    writer = csv.writer(buffer, lineterminator="\n")
+    writer.writerow(["value", "class", "colour"])
+    colours = class_colours(len(classes))
+    for value, name in enumerate(class_names_with_background(classes)):
+        writer.writerow([value, name, "#" + colours[value].tobytes().hex()])
+    table = out / CLASSES
+    is_same = table.is_file() and table.read_text(encoding="utf-8") == buffer.getvalue()
+    if out.is_dir() and not is_same and any(not p.name.startswith(".") for p in out.iterdir()):
+        raise UserError(
+            f"{out}: expected a new or empty folder, or one with masks of the same classes; "
+            "choose another --out"
+        )
+    made = [folder / f"{name}.png" for name in images for folder in (out, out / OVERLAYS)]
+    taken = {target.resolve() for target in made if target.exists()}
+    for path in images.values():
+        if path.resolve() in taken:
+            raise UserError(f"{path}: a mask would overwrite this image; choose another --out")
+    write_text(table, buffer.getvalue())
