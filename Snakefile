@@ -373,6 +373,7 @@ rule evaluate:
         ],
         counts="results/seed{seed}/{method}/counts.csv",
         signs="results/seed{seed}/{method}/signs.json",
+        prediction="results/seed{seed}/{method}/prediction.json",
     log:
         "logs/seed{seed}/{method}/evaluate.log",
     benchmark:
@@ -389,7 +390,7 @@ rule evaluate:
         " --pseudo {input.pseudo} --cam_pseudo {input.cam_pseudo}"
         " --predictions {output.predictions}"
         " --manifest {output.manifest} --metrics {output.run_metrics} --plots {output.tables}"
-        " --counts {output.counts} --signs {output.signs}"
+        " --counts {output.counts} --signs {output.signs} --prediction {output.prediction}"
         " --log {log} {params.machine} {params.evaluate}"
 
 

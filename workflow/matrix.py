@@ -107,6 +107,7 @@ def graph(methods: list[str] = METHODS, seeds: tuple[int, ...] = (0,)) -> list[S
             segmenter = ["segmenter.pt", "segmenter_curve.csv"]
             add("train_seg", [*masks, f"{run}/cam/classifier.pt"], segmenter)
             made = ["predictions", "predictions.sha256", "counts.csv", "signs.json", *TABLES]
+            made += ["prediction.json"]
             maps += masks if maps else []
             if maps and method != "cam" and "cam" in methods:
                 maps += [f"{run}/cam/pseudo.sha256"]  # to compare

@@ -27,6 +27,7 @@ from recam.io.records import read_cut, read_metrics, read_signs, write_record
 from recam.io.result_tables import read_table
 from recam.io.scores import ScoredClasses, load_classes, load_scores, save_scores
 from recam.methods.lpcam import Prototypes
+from recam.pipeline.prediction_numbers import numbers_beside
 from recam.pipeline.prototypes import load_prototypes, save_prototypes
 
 FLIPS, CUTS = 300, 60
@@ -42,6 +43,7 @@ RUN = "results/seed0/recam"
 METRICS = {"seg": {"split": "val", "images": 2, "of": 2, "miou": 43.2, "threshold": 0.25}}
 CUT = {"background": 0.35, "threshold": 0.5, "margin": 0.05}
 SIGNS = {"values": {"ignored": 12.5}, "classes": {"unseen_classes": ["cat"]}}
+PREDICTION = {"scales": [1.0, 1.5], "crf": None, "longest_side": 320}
 PICTURE = np.arange(35, dtype=np.uint8).reshape(5, 7)
 
 
@@ -121,6 +123,10 @@ def curve(path):
     save_checkpoint(path.with_name("irn.pt"), tensors(), CONFIG, beside=[path])
 
 
+def read_numbers(path):
+    return numbers_beside(path.with_name("segmenter.pt"))
+
+
 def record(content, manifest="predictions.sha256"):
     return beside_list(lambda path: write_record(path, content), manifest)
 
@@ -138,6 +144,7 @@ KINDS = [
     Kind("cut.json", "make_pseudo", record(CUT, "pseudo.sha256"), read_cut),
     Kind("metrics.json", "evaluate", record(METRICS), read_metrics),
     Kind("signs.json", "evaluate", record(SIGNS), read_signs),
+    Kind("prediction.json", "evaluate", record(PREDICTION), read_numbers),
     *(
         Kind(f"{name}.csv", "evaluate", table(header, row), read_table)
         for name, header, row in [

@@ -99,6 +99,7 @@ def run(checkpoint, tmp_path, capsys):
             "out": tmp_path / "out",
             "device": "cpu",
             "threads": 1,
+            "scales": 1,
         } | options
         pairs = [word for name, value in options.items() for word in (f"--{name}", str(value))]
         code = predict.main([*map(str, arguments), *pairs])
@@ -398,7 +399,12 @@ def test_the_command_line_itself(checkpoint, folder, tmp_path):
         cwd=tmp_path,
     )
     assert (done.returncode, done.stdout) == (0, "")
-    assert done.stderr == "1 of 1 masks written to masks\n"
+    note, counted = done.stderr.splitlines()
+    assert note == (
+        f"note: one scale, 1.0, is used, as no prediction.json lies beside {checkpoint}; copy it "
+        "from the folder of the experiment, where evaluate writes it, or set --scales"
+    )
+    assert counted == "1 of 1 masks written to masks"
     assert read_mask(tmp_path / "masks/a.png").shape == (30, 40)
 
 

@@ -765,6 +765,7 @@ class _Experiment:
             "plots": [f / f"{name}.csv" for name in ("per_class", "thresholds", "confusion")],
             "counts": f / "counts.csv",
             "signs": f / "signs.json",
+            "prediction": f / "prediction.json",
         }
         return self.step("evaluate", paths, **changes)
 

@@ -14,9 +14,11 @@ from recam.catalogue.segmenters import load_segmenter
 from recam.core.errors import UserError
 from recam.core.labels import class_colours, class_names_with_background
 from recam.io.atomic import write_text
+from recam.io.checkpoints import ModelConfig
 from recam.io.images import read_image, write_image, write_mask
 from recam.io.listing import Listing, notes_on
 from recam.pipeline.overlays import overlay
+from recam.pipeline.prediction_numbers import FILE, PredictionNumbers, numbers_beside
 from recam.pipeline.segmentation import masks_of_images
 from recam.refine.crf_masks import Crf
 from recam.runtime.devices import make_device
@@ -37,6 +39,7 @@ def write_masks(args: argparse.Namespace, listing: Listing) -> int:
     """Write the masks of ``listing`` into ``args.out``; return 1 if an image could not be read."""
     crf = _crf_of(args.crf) if args.crf else None
     model, model_config = load_segmenter(args.checkpoint)
+    numbers = numbers_beside(args.checkpoint)
     device = make_device(args.device, threads=args.threads)
     _claim(args.out, model_config.classes, listing.images)
     errors: list[UserError] = []
@@ -44,24 +47,48 @@ def write_masks(args: argparse.Namespace, listing: Listing) -> int:
     masks = masks_of_images(
         model.to(device),
         paths,
-        scales=tuple(args.scales or [1.0]),
+        scales=_scales(args, numbers),
         batch_size=args.batch_size,
         precision=make_precision(args.precision, device),
-        crf=crf,
-        longest_side=args.longest_side or model_config.longest_side or None,
+        crf=crf or (numbers.crf if numbers else None),
+        longest_side=args.longest_side or _longest_side(model_config, numbers),
         errors=errors,
     )
     with writing_behind() as write:
         for position, mask in progress(masks, total=len(paths), what="masks", unit="image"):
             file = f"{names[position]}.png"
             write(partial(_save, args.out, file, paths[position], mask, model_config.classes))
+    return _report(args.out, listing, errors)
+
+
+def _report(out: Path, listing: Listing, errors: list[UserError]) -> int:
+    """Log unreadable images, what was left out and converted, and the count; the exit code."""
     for error in errors:
         logger.error("%s", error)
     for note in notes_on(listing):
         logger.info("note: %s", note)
-    made = len(paths) - len(errors)
-    logger.info("%d of %d masks written to %s", made, len(paths), args.out)
+    count = len(listing.images)
+    logger.info("%d of %d masks written to %s", count - len(errors), count, out)
     return 1 if errors else 0
+
+
+def _scales(args: argparse.Namespace, numbers: PredictionNumbers | None) -> tuple[float, ...]:
+    if args.scales:
+        return tuple(args.scales)
+    if numbers:
+        return numbers.scales
+    logger.info(
+        "note: one scale, 1.0, is used, as no %s lies beside %s; copy it from the folder of the "
+        "experiment, where evaluate writes it, or set --scales",
+        FILE,
+        args.checkpoint,
+    )
+    return (1.0,)
+
+
+def _longest_side(model_config: ModelConfig, numbers: PredictionNumbers | None) -> int | None:
+    """That of the images that trained or were scored; None if it is not known."""
+    return max(model_config.longest_side, numbers.longest_side if numbers else 0) or None
 
 
 def _crf_of(params: Path) -> Crf:

@@ -4,8 +4,12 @@ Masks are uint8 images: 0 background, 1..K the foreground classes, 255 ignored p
 else foreground classes are indices 0..K-1; only this file converts between the two.
 """
 
+from functools import cache
+
 import numpy as np
 from jaxtyping import Bool, Float, Integer, UInt8
+
+from recam.core.colours import distinct_colours
 
 BACKGROUND = 0
 IGNORE = 255
@@ -28,6 +32,8 @@ FEW_CLASSES = np.array(
     dtype=np.uint8,
 )
 GREY = 128
+# Pixels that became right and wrong, in pictures: no class has these colours.
+MARKS = np.array([(0, 229, 255), (255, 45, 45)], dtype=np.uint8)
 
 Mask = UInt8[np.ndarray, "H W"]
 Scores = Float[np.ndarray, "n H W"]  # one score map per present class, in [0, 1]
@@ -109,7 +115,7 @@ def palette() -> UInt8[np.ndarray, "256 3"]:
 
 
 def class_colours(num_classes: int) -> UInt8[np.ndarray, "256 3"]:
-    """The RGB colour of every mask id, for mask files and figures.
+    """The RGB colour of every mask id, for mask files.
 
     Up to ten classes have colours for colour-blind readers, a black background and grey ignored
     pixels. More classes have PASCAL VOC's colours.
@@ -118,4 +124,21 @@ def class_colours(num_classes: int) -> UInt8[np.ndarray, "256 3"]:
     if num_classes <= len(FEW_CLASSES):
         colours[mask_id(0) : mask_id(num_classes)] = FEW_CLASSES[:num_classes]
         colours[IGNORE] = GREY
+    return colours
+
+
+@cache
+def display_colours(num_classes: int) -> UInt8[np.ndarray, "256 3"]:
+    """The RGB colour of every mask id, for pictures, overlays and pages; read-only.
+
+    The background is black, and ignored pixels are grey. The first ten classes have colours for
+    colour-blind readers. Further classes have bright colours that are far apart in CIELAB, and a
+    class has the same colour whatever the number of classes.
+    """
+    colours = np.full((IGNORE + 1, 3), GREY, dtype=np.uint8)
+    colours[BACKGROUND] = 0
+    colours[mask_id(0) : mask_id(num_classes)] = distinct_colours(
+        FEW_CLASSES, avoided=MARKS, count=num_classes
+    )
+    colours.flags.writeable = False
     return colours

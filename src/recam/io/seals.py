@@ -32,7 +32,7 @@ LISTS = {
         ("metrics.json", "signs.json", "counts.csv", "per_class.csv", "thresholds.csv"),
         "predictions.sha256",
     ),
-    "confusion.csv": "predictions.sha256",
+    **dict.fromkeys(("confusion.csv", "prediction.json"), "predictions.sha256"),
 }
 
 

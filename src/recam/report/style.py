@@ -1,11 +1,12 @@
 """The style of all figures: sizes, and the name, colour and marker of each method.
 
-Class colours are those of mask files: ``labels.class_colours``.
+Class colours are in ``labels.display_colours``.
 """
 
 import colorsys
 from dataclasses import dataclass
 
+from recam.core.labels import MARKS
 from recam.report.fonts import families
 from recam.report.methods import parts_of
 
@@ -56,7 +57,7 @@ READOUTS = {
 STAGES = {"cams": "cams", "pseudo": "pseudo masks", "seg": "segmentation"}
 # Outcomes of an object's pixels, and changes of a pixel from one method to another.
 RIGHT, OTHER, MISSED, EXTRA = "#009E73", "#CC79A7", "#56B4E9", "#D55E00"
-BECAME_RIGHT, BECAME_WRONG = "#00E5FF", "#FF2D2D"  # no class has these colours
+BECAME_RIGHT, BECAME_WRONG = (f"#{bytes(mark).hex().upper()}" for mark in MARKS.tolist())
 
 
 def look_of(method: str) -> Look:
