@@ -8,6 +8,7 @@ from torch import nn
 from recam.catalogue.methods import make_classifier
 from recam.catalogue.segmenters import make_segmenter
 from recam.io.checkpoints import ModelConfig, save_checkpoint
+from recam.pipeline.prediction_numbers import PredictionNumbers
 
 CLASSES = ("cat", "dog", "hen")
 CONFIG = ModelConfig(
@@ -21,9 +22,14 @@ CONFIG = ModelConfig(
 SEGMENTER = replace(CONFIG, method="deeplab", rates=(1, 2))
 
 
-def write_segmenter(path, **numbers):
-    """A segmenter whose weights and statistics are drawn, so that its masks have all classes."""
-    config = replace(SEGMENTER, **numbers)
+def write_segmenter(path, *, longest_side=0, **numbers):
+    """A segmenter whose weights and statistics are drawn, so that its masks have all classes.
+
+    ``numbers`` of its predictions stand beside it, if there are any.
+    """
+    config = replace(SEGMENTER, longest_side=longest_side)
+    if numbers:
+        PredictionNumbers(**numbers).write(path.with_name("prediction.json"))
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         model = make_segmenter(config)

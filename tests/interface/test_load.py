@@ -13,7 +13,7 @@ import recam
 from recam import predict
 from recam.catalogue.methods import load_classifier
 from recam.core.errors import UserError
-from recam.core.labels import class_colours
+from recam.core.labels import display_colours
 from recam.interface.images import sources_of
 from recam.interface.networks import Classifier, Segmenter
 from recam.io.checkpoints import save_checkpoint
@@ -21,6 +21,8 @@ from recam.io.images import read_image
 from recam.methods.cam import peak_normalised
 from recam.models.backbones import backbone_of
 from recam.pipeline.inference import averaged_maps
+from recam.refine.crf import CrfKernels
+from recam.refine.crf_masks import Crf
 
 
 @pytest.fixture(scope="module")
@@ -89,7 +91,7 @@ def test_the_kind_of_a_checkpoint_decides(segmenter, classifier):
 
 def test_masks_are_those_of_the_command(segmenter, checkpoints, folder, tmp_path):
     words = ["--checkpoint", checkpoints / "segmenter.pt", "--out", tmp_path / "out"]
-    words += ["--scales", 1.0, 0.5, "--threads", 1, "--device", "cpu"]
+    words += ["--threads", 1, "--device", "cpu"]
     assert predict.main([str(word) for word in (folder, *words)]) == 0
     for path in sorted(folder.iterdir()):
         segmenter.predict(path).save(tmp_path / "mask.png")
@@ -113,6 +115,23 @@ def test_scales_change_the_probabilities(segmenter, folder):
     both = segmenter.predict(folder / "a.png", scales=[1.0, 0.5])
     assert np.array_equal(default.probabilities, both.probabilities)
     assert np.abs(default.probabilities - one.probabilities).max() > 1e-3
+
+
+def test_the_crf_beside_a_checkpoint_refines_the_mask(segmenter, folder, tmp_path):
+    kernels = CrfKernels(
+        gaussian_sxy=3.0,
+        gaussian_weight=3.0,
+        bilateral_sxy=10.0,
+        bilateral_srgb=5.0,
+        bilateral_weight=4.0,
+    )
+    path = write_segmenter(
+        tmp_path / "segmenter.pt", scales=(1.0, 0.5), crf=Crf(kernels=kernels, iterations=2)
+    )
+    refined = recam.load(path, device="cpu").predict(folder / "a.png")
+    assert np.array_equal(refined.probabilities.argmax(axis=0), refined.mask)
+    plain = segmenter.predict(folder / "a.png")
+    assert np.abs(refined.probabilities - plain.probabilities).max() > 0.01
 
 
 def test_a_shrunk_photograph_gets_a_mask_of_its_own_size(folder, tmp_path):
@@ -179,7 +198,7 @@ def test_overlays_show_classes_in_their_colours(segmenter, classifier, folder):
     maps = classifier.maps(folder / "a.png", ["dog"])
     row, column = np.unravel_index(maps.maps[0].argmax(), (30, 40))
     pixel = np.asarray(maps.overlay())[row, column].astype(int)
-    assert np.abs(pixel - class_colours(1)[1]).max() < 0.1 * 255
+    assert np.abs(pixel - display_colours(1)[1]).max() < 0.1 * 255
 
 
 @pytest.mark.parametrize(

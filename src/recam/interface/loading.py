@@ -10,6 +10,7 @@ from recam.catalogue.segmenters import SEGMENTERS, load_segmenter
 from recam.core.errors import UserError
 from recam.interface.networks import Classifier, Segmenter
 from recam.io.checkpoints import load_checkpoint
+from recam.pipeline.prediction_numbers import numbers_beside
 from recam.runtime.devices import make_device
 
 
@@ -25,7 +26,8 @@ def load(path: str | PathLike[str], *, device: str = "auto") -> Segmenter | Clas
     _, config = load_checkpoint(file)
     if config.method in SEGMENTERS:
         segmenter, config = load_segmenter(file)
-        return Segmenter(segmenter.to(make_device(device)), config, path=file)
+        on_device = segmenter.to(make_device(device))
+        return Segmenter(on_device, config, path=file, numbers=numbers_beside(file))
     if config.method in METHODS:
         classifier, classes = load_classifier(file)
         return Classifier(classifier.to(make_device(device)), classes, path=file)

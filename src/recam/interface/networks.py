@@ -20,6 +20,7 @@ from recam.methods.variant import Readout, Variant
 from recam.models import segmenters
 from recam.models.backbones import backbone_of
 from recam.pipeline.inference import Source, averaged, equal_size_batches
+from recam.pipeline.prediction_numbers import PredictionNumbers
 from recam.pipeline.segmentation import probabilities_of_images
 from recam.runtime.precision import autocast, make_precision
 from recam.runtime.progress import progress
@@ -32,12 +33,23 @@ class Segmenter:
     """A trained segmenter, from ``recam.load``.
 
     ``classes`` are the names of mask values, background first; ``scales`` those of ``predict``.
+    ``numbers`` are those that the experiment keeps beside the checkpoint, if there are any.
     """
 
-    def __init__(self, model: segmenters.Segmenter, config: ModelConfig, *, path: Path):
+    def __init__(
+        self,
+        model: segmenters.Segmenter,
+        config: ModelConfig,
+        *,
+        path: Path,
+        numbers: PredictionNumbers | None,
+    ):
         self.classes = class_names_with_background(config.classes)
-        self.scales = config.scales or BARE
-        self._model, self._longest_side, self._path = model, config.longest_side or None, path
+        self.scales = numbers.scales if numbers else BARE
+        self._model, self._path = model, path
+        self._crf = numbers.crf if numbers else None
+        largest = numbers.longest_side if numbers else 0
+        self._longest_side = max(config.longest_side, largest) or None
         self._precision = make_precision("auto", next(model.parameters()).device)
 
     @overload
@@ -69,8 +81,9 @@ class Segmenter:
 
         An image is a path, a Pillow image, a uint8 array (H, W, 3) or (H, W), or a tensor
         (3, H, W), uint8 or from 0 to 1. ``scales`` of the image are averaged, each with its mirror
-        image; by default they are those of the experiment that trained the segmenter. Images of one
-        size share a batch. Raises UserError for an image that cannot be read.
+        image; by default they are those of the experiment, from ``prediction.json`` beside the
+        checkpoint, and 1 without that file. Images of one size share a batch. Raises UserError for
+        an image that cannot be read.
         """
         sources = sources_of(listed(images))
         predictions = probabilities_of_images(
@@ -78,6 +91,7 @@ class Segmenter:
             sources,
             scales=checked_scales(self.scales if scales is None else scales),
             batch_size=batch_size,
+            crf=self._crf,
             longest_side=self._longest_side,
             precision=self._precision,
         )

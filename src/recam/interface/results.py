@@ -9,7 +9,7 @@ from jaxtyping import Float32, UInt8
 from PIL import Image
 from torch import Tensor
 
-from recam.core.labels import class_colours, top_class
+from recam.core.labels import display_colours, top_class
 from recam.io.images import read_image, write_mask
 from recam.models.segmenters import resized
 from recam.pipeline.inference import Source
@@ -72,7 +72,7 @@ def coloured(
     scores: Float32[np.ndarray, "H W"],
 ) -> UInt8[np.ndarray, "H W 3"]:
     """Pixels in the colours of their ids, with an opacity of 0.9 times the score."""
-    colours = class_colours(int(ids.max()))[ids]
+    colours = display_colours(int(ids.max()))[ids]
     grey = np.asarray(Image.fromarray(pixels).convert("L"))[..., None]
     opacity = 0.9 * scores[..., None]
     return np.round((1 - opacity) * 0.55 * grey + opacity * colours).astype(np.uint8)

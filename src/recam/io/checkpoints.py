@@ -43,7 +43,6 @@ class ModelConfig:
     rates: tuple[Annotated[int, Field(ge=1)], ...] = ()  # dilations of atrous branches; segmenters
     radius: Pixels = 0  # of pairs, in cells of 4 pixels; IRN
     longest_side: Pixels = 0  # of the largest training images, in pixels; segmenters
-    scales: tuple[float, ...] = ()  # of images, averaged in predictions; segmenters
 
 
 def save_checkpoint(
