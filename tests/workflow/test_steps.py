@@ -18,6 +18,7 @@ import yaml
 from filelock import FileLock
 from PIL import Image
 
+from recam import predict
 from recam.io.atomic import write_manifest
 from recam.io.images import read_mask, write_saliency
 from recam.io.scores import ScoredClasses, load_scores, save_scores
@@ -897,6 +898,20 @@ def test_a_crf_after_the_segmenter_changes_its_masks(run, data):
         masks.append(np.stack([read_mask(file) for file in files]))
     assert (masks[0] != masks[1]).any()
     assert (masks[0] == masks[2]).all()
+
+
+def test_predict_repeats_the_masks_that_were_scored(run, data):
+    experiment = _Experiment(run, data)
+    experiment.train()
+    scored, out = experiment.folder / "predictions", data.parent / "masks"
+    words = ["--checkpoint", str(experiment.folder / "segmenter.pt"), "--out", str(out)]
+    for crf in (False, True):
+        succeeded(experiment.evaluate(scales=[0.5, 1.5], crf=crf))
+        masks = {mask.name: mask.read_bytes() for mask in sorted(scored.glob("*.png"))}
+        images = [str(data / f"JPEGImages/{Path(name).stem}.*") for name in masks]
+        assert predict.main([*images, *words]) == 0
+        assert {mask.name: mask.read_bytes() for mask in out.glob("*.png")} == masks
+        assert any(len(np.unique(read_mask(mask))) > 1 for mask in scored.glob("*.png"))
 
 
 def test_insertion_and_deletion_are_scored_on_as_many_images_as_wanted(run, data):

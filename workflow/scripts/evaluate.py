@@ -13,9 +13,9 @@ from recam.pipeline.signs import signs_of_run
 from recam.runtime.distributed import is_first
 from recam.steps.command import fingerprint
 from recam.steps.evaluation import add_causal, load_splits, predict, pseudo_masks, write_scores
-from recam.steps.prediction import write_numbers
 from recam.steps.launch import distributed
 from recam.steps.paths import In, Optional, Out
+from recam.steps.prediction import write_numbers
 from recam.steps.sections.evaluate import Evaluate
 from recam.steps.sections.machine import Machine
 

@@ -115,6 +115,7 @@ def _claim(out: Path, classes: tuple[str, ...], images: dict[str, Path]) -> None
     colours = class_colours(len(classes))
     for value, name in enumerate(class_names_with_background(classes)):
         writer.writerow([value, name, "#" + colours[value].tobytes().hex()])
+    _check_names(images)
     table = out / CLASSES
     is_same = table.is_file() and table.read_text(encoding="utf-8") == buffer.getvalue()
     if out.is_dir() and not is_same and any(not p.name.startswith(".") for p in out.iterdir()):
@@ -128,3 +129,13 @@ def _claim(out: Path, classes: tuple[str, ...], images: dict[str, Path]) -> None
         if path.resolve() in taken:
             raise UserError(f"{path}: a mask would overwrite this image; choose another --out")
     write_text(table, buffer.getvalue())
+
+
+def _check_names(images: dict[str, Path]) -> None:
+    """Raise UserError for a mask in the folder of overlays."""
+    inside = [path for name, path in images.items() if Path(name).parts[:-1][:1] == (OVERLAYS,)]
+    if inside:
+        raise UserError(
+            f"{inside[0]}: masks would stand in {OVERLAYS}/, which holds the overlays; rename the "
+            "sub-folder, or predict it separately"
+        )

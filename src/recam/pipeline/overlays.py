@@ -3,22 +3,35 @@
 import math
 
 import numpy as np
-from jaxtyping import UInt8
-from PIL import Image, ImageDraw, ImageFont
+from jaxtyping import Bool, UInt8
+from PIL import Image, ImageDraw
 
-from recam.core.labels import BACKGROUND, class_colours, class_names_with_background
+from recam.core.labels import (
+    BACKGROUND,
+    FEW_CLASSES,
+    IGNORE,
+    class_names_with_background,
+    display_colours,
+)
 from recam.pipeline.inference import shrunk_size
+from recam.pipeline.typeface import typeset
 
 OVERLAY_SIDE = 1024  # longest side of an overlay, in pixels
 LINE, MARGIN = 20, 6  # of the legend, in pixels
-OPACITY = 0.75
+TEXT = 12  # pixels of the legend's font, and of the smallest name in a mask
+OPACITY, BRIGHTNESS = 0.75, 0.55  # of the mask, and of the image under it
+COARSE = 128  # pixels of the longest side where a place for a name is searched
+NAME_SIDE = 36  # pixels of the longest side for each pixel of a name's font
+
+Picture = UInt8[np.ndarray, "H W 3"]
 
 
 def overlay(
-    image: UInt8[np.ndarray, "H W 3"], mask: UInt8[np.ndarray, "H W"], classes: tuple[str, ...]
+    image: Picture, mask: UInt8[np.ndarray, "H W"], classes: tuple[str, ...]
 ) -> UInt8[np.ndarray, "h w 3"]:
-    """The mask in its colours over the grey image, with a legend of its classes below.
+    """The mask in bright colours over the grey image, outlined, with a legend of its classes below.
 
+    Where a colour alone does not tell the classes apart, above ten, names stand in the mask, too.
     Images longer than 1024 pixels are shrunk to that; the legend is as wide as the image.
     """
     height, width = shrunk_size(mask.shape, OVERLAY_SIDE)
@@ -26,25 +39,86 @@ def overlay(
         size = (width, height)
         image = np.array(Image.fromarray(image).resize(size, Image.Resampling.BICUBIC))
         mask = np.array(Image.fromarray(mask).resize(size, Image.Resampling.NEAREST))
-    colours = class_colours(len(classes))
-    grey = np.asarray(Image.fromarray(image).convert("L"), dtype=float)[..., None]
-    dimmed = np.broadcast_to(grey * 0.55, image.shape)
-    share = np.where(mask == BACKGROUND, 0.0, OPACITY)[..., None]
-    shown = np.round((1 - share) * dimmed + share * colours[mask]).astype(np.uint8)
-    present = [int(value) for value in np.unique(mask) if value != BACKGROUND]
+    present = [int(value) for value in np.unique(mask) if value not in (BACKGROUND, IGNORE)]
+    shown = _outlined(_coloured(image, mask, num_classes=len(classes)), mask)
+    if len(classes) > len(FEW_CLASSES):
+        shown = _named(shown, mask, present, classes)
     return np.concatenate([shown, _legend(present, classes, width=width)])
+
+
+def _coloured(image: Picture, mask: UInt8[np.ndarray, "H W"], *, num_classes: int) -> Picture:
+    grey = BRIGHTNESS * image.mean(axis=2, keepdims=True)
+    share = np.where(mask == BACKGROUND, 0.0, OPACITY)[..., None]
+    return np.round((1 - share) * grey + share * display_colours(num_classes)[mask]).astype(
+        np.uint8
+    )
+
+
+def _outlined(picture: Picture, mask: UInt8[np.ndarray, "H W"]) -> Picture:
+    """Black lines, a pixel wide, on the background side of each object, and between objects."""
+    edges = np.zeros(mask.shape, bool)
+    down, right = mask[1:] != mask[:-1], mask[:, 1:] != mask[:, :-1]
+    edges[:-1] |= down & (mask[1:] != BACKGROUND)
+    edges[1:] |= down & (mask[1:] == BACKGROUND)
+    edges[:, :-1] |= right & (mask[:, 1:] != BACKGROUND)
+    edges[:, 1:] |= right & (mask[:, 1:] == BACKGROUND)
+    result = picture.copy()
+    result[edges] = 0
+    return result
+
+
+def _named(
+    picture: Picture,
+    mask: UInt8[np.ndarray, "H W"],
+    values: list[int],
+    classes: tuple[str, ...],
+) -> Picture:
+    """The name of each value in the middle of its largest region, white with a black border."""
+    names = class_names_with_background(classes)
+    height, width = mask.shape
+    image = Image.fromarray(picture)
+    draw = ImageDraw.Draw(image)
+    for value in values:
+        text, font = typeset(names[value], max(TEXT, max(mask.shape) // NAME_SIDE))
+        left, top, right, bottom = draw.textbbox((0, 0), text, font=font, stroke_width=2)
+        row, column = _middle(mask == value)
+        x = min(max(column - (left + right) / 2, -left), width - right)
+        y = min(max(row - (top + bottom) / 2, -top), height - bottom)
+        draw.text((x, y), text, "white", font, stroke_width=2, stroke_fill="black")
+    return np.array(image)
+
+
+def _middle(region: Bool[np.ndarray, "H W"]) -> tuple[int, int]:
+    """A pixel of a region that is farthest from its border, to the accuracy of a coarse grid."""
+    step = math.ceil(max(region.shape) / COARSE)
+    grid = region[::step, ::step]
+    if not grid.any():
+        row, column = np.argwhere(region)[0]
+        return int(row), int(column)
+    while (smaller := _eroded(grid)).any():
+        grid = smaller
+    cells = np.argwhere(grid)
+    row, column = cells[len(cells) // 2] * step
+    return int(row), int(column)
+
+
+def _eroded(grid: Bool[np.ndarray, "h w"]) -> Bool[np.ndarray, "h w"]:
+    """The cells whose four neighbours belong to the region; none outside the grid does."""
+    padded = np.pad(grid, 1)
+    beside = padded[:-2, 1:-1] & padded[2:, 1:-1] & padded[1:-1, :-2] & padded[1:-1, 2:]
+    return grid & beside
 
 
 def _legend(
     values: list[int], classes: tuple[str, ...], *, width: int
 ) -> UInt8[np.ndarray, "h w 3"]:
     """A colour patch and the name of every value, black on white, in lines of ``width`` pixels."""
-    names, colours = class_names_with_background(classes), class_colours(len(classes))
-    font = ImageFont.load_default(12)
+    names, colours = class_names_with_background(classes), display_colours(len(classes))
+    entries = [(value, *typeset(names[value], TEXT)) for value in values]
     places: list[tuple[int, int]] = []
     x = y = MARGIN
-    for value in values:
-        length = LINE + math.ceil(font.getlength(names[value])) + 2 * MARGIN
+    for _, text, font in entries:
+        length = LINE + math.ceil(font.getlength(text)) + 2 * MARGIN
         if x > MARGIN and x + length > width:
             x, y = MARGIN, y + LINE
         places.append((x, y))
@@ -52,8 +126,8 @@ def _legend(
     height = y + LINE + MARGIN if values else 0
     image = Image.new("RGB", (width, height), "white")
     draw = ImageDraw.Draw(image)
-    for value, (left, top) in zip(values, places, strict=True):
+    for (value, text, font), (left, top) in zip(entries, places, strict=True):
         colour = tuple(int(part) for part in colours[value])
         draw.rectangle((left, top + 3, left + 12, top + 15), fill=colour, outline="black")
-        draw.text((left + LINE, top + 2), names[value], fill="black", font=font)
+        draw.text((left + LINE, top + 2), text, fill="black", font=font)
     return np.array(image)
