@@ -24,6 +24,7 @@ exclude_patterns = ["_build", "**/.ipynb_checkpoints"]
 myst_enable_extensions = ["colon_fence"]
 myst_heading_anchors = 3
 nb_execution_mode = "off"  # the notebooks hold their outputs; tests run them
+nb_merge_streams = True
 
 highlight_language = "text"
 
