@@ -9,8 +9,8 @@ from recam.runtime.loading import loading
 
 DESCRIPTION = """\
 List the errors, warnings and statistics of a data set: a folder of images with
-labels.csv, or PASCAL VOC's layout. Nothing in the folder changes. The exit code is 1
-if there are errors."""
+labels.csv, or PASCAL VOC's layout. Nothing in the folder changes. The exit code
+is 1 if there are errors."""
 EXAMPLE = "recam check my_photos --params params.yaml"
 
 

@@ -10,10 +10,10 @@ from recam.runtime.loading import loading
 
 PACKAGES = ("onnx", "onnxscript", "onnxruntime")
 DESCRIPTION = """\
-Write a trained segmenter as a self-contained ONNX file, for programs without PyTorch.
+Write a trained segmenter as one ONNX file, for programs without PyTorch.
 
-Input: "pixels", float32 (batch, 3, height, width), red, green and blue in [0, 1].
-Output: "probabilities", float32 (batch, classes, height, width), at one scale and
+Input "pixels": float32 (batch, 3, height, width), RGB in [0, 1].
+Output "probabilities": float32 (batch, classes, height, width), at one scale,
 without a mirror image. Batch, height and width are free. The metadata entry
 "classes" is a JSON list of the class names, background first."""
 EXAMPLE = "recam export --checkpoint results/seed0/recam/segmenter.pt --onnx segmenter.onnx"
@@ -24,13 +24,7 @@ logger = logging.getLogger(__name__)
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the checkpoint and the file to write."""
     add = parser.add_argument
-    add(
-        "--checkpoint",
-        type=Path,
-        required=True,
-        metavar="FILE",
-        help="trained segmenter, segmenter.pt",
-    )
+    add("--checkpoint", type=Path, required=True, metavar="FILE", help="segmenter.pt of train_seg")
     add("--onnx", type=Path, required=True, metavar="FILE", help="ONNX file to write")
 
 

@@ -21,21 +21,29 @@ LONGEST = 300  # characters of a message of argparse, which may list every choic
 
 
 class Command(NamedTuple):
-    """A subcommand: its module in this room, and its line in the list of subcommands."""
+    """A subcommand: its module in this room, its line in the list, and the extra it needs."""
 
     module: str
     line: str
+    extra: str = ""
 
 
 COMMANDS = {
     "predict": Command("predict", "write masks of images, with a trained segmenter"),
-    "export": Command("export", "write a trained segmenter as an ONNX file"),
-    "check": Command("check", "list the faults of a data set"),
-    "import": Command("importing", "make a data set from the files of another tool"),
-    "convert": Command("converting", "write masks in the format of another tool"),
-    "report": Command("report", "write the results of an experiment as one HTML page"),
+    "export": Command("export", "write a trained segmenter as an ONNX file", "onnx"),
+    "check": Command("check", "list the faults of a data set", "workflow"),
+    "import": Command("importing", "make a data set from the files of another tool", "exchange"),
+    "convert": Command("converting", "write masks in the format of another tool", "exchange"),
+    "report": Command("report", "write the results of an experiment as one HTML page", "report"),
 }
 USAGE = "usage: recam COMMAND [arguments]    recam COMMAND --help    recam --version"
+
+
+class _Help(argparse.RawDescriptionHelpFormatter):
+    """Help of 80 columns, whatever the terminal."""
+
+    def __init__(self, prog: str):
+        super().__init__(prog, max_help_position=22, width=80)
 
 
 class Parser(argparse.ArgumentParser):
@@ -70,7 +78,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _run(name: str, words: list[str]) -> int:
     command = import_module(f"recam.commands.{COMMANDS[name].module}")
     args = parser_of(name, command).parse_args(words)
-    return run_command(lambda: command.run(args), name=f"recam {name}")
+    return run_command(lambda: command.run(args), name=f"recam {name}", extra=COMMANDS[name].extra)
 
 
 def parser_of(name: str, command: ModuleType) -> Parser:
@@ -79,7 +87,7 @@ def parser_of(name: str, command: ModuleType) -> Parser:
         prog=f"recam {name}",
         description=command.DESCRIPTION,
         epilog=f"example:\n  {command.EXAMPLE}",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        formatter_class=_Help,
         allow_abbrev=False,
     )
     command.add_arguments(parser)
@@ -89,9 +97,9 @@ def parser_of(name: str, command: ModuleType) -> Parser:
 def _overview() -> str:
     lines = "\n".join(f"  {name:9}{command.line}" for name, command in COMMANDS.items())
     return (
-        f"{USAGE}\n\nClass re-activation maps (ReCAM, CVPR 2022): pixel masks from image-level "
-        f"labels.\n\n{lines}\n\nexample:\n"
-        "  recam predict --checkpoint results/seed0/recam/segmenter.pt holiday/ --out masks"
+        f"{USAGE}\n\nClass re-activation maps (ReCAM): pixel masks from image-level labels.\n\n"
+        f"{lines}\n\nexample:\n"
+        "  recam predict --checkpoint results/seed0/recam/segmenter.pt trip/ --out masks"
     )
 
 

