@@ -90,7 +90,7 @@ class Segmenter:
             self._model,
             sources,
             scales=checked_scales(self.scales if scales is None else scales),
-            batch_size=batch_size,
+            batch_size=_checked_batch_size(batch_size),
             crf=self._crf,
             longest_side=self._longest_side,
             precision=self._precision,
@@ -170,7 +170,7 @@ class Classifier:
             sources,
             scales=checked_scales(scales),
             readout=own_maps(self._model, combine=checked_combination(combine)),
-            batch_size=batch_size,
+            batch_size=_checked_batch_size(batch_size),
         )
         for one in progress(computed, total=len(sources), what="maps", unit="image"):
             position, maps, probabilities = one
@@ -228,6 +228,12 @@ def checked_combination(combine: str) -> str:
     if combine not in known:
         raise UserError(f"combine: expected one of {', '.join(known)}, got {combine}")
     return combine
+
+
+def _checked_batch_size(number: int) -> int:
+    if number < 1:
+        raise UserError(f"batch_size: expected at least 1, got {number}")
+    return number
 
 
 def _names_by_image(

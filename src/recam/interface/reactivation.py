@@ -33,7 +33,7 @@ from recam.methods.variant import Variant
 from recam.pipeline.inference import averaged
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Reactivated:
     """A re-activated classifier, and the given one as it was; both in evaluation mode."""
 

@@ -16,7 +16,7 @@ from recam.pipeline.inference import Source
 from recam.pipeline.overlays import overlay
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Prediction:
     """The mask of one image. ``classes`` are the N names of its values, background first."""
 
@@ -42,7 +42,7 @@ class Prediction:
         return Image.fromarray(overlay(pixels_of(self.image), self.mask, self.classes[1:]))
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class ImageMaps:
     """CAMs of one image: n maps of the named ``labels``, each in [0, 1] with a peak of 1.
 
