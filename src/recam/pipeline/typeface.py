@@ -1,8 +1,10 @@
 """Text in pictures that Pillow draws, in its own font or, if it is installed, in Noto Sans CJK."""
 
+from collections.abc import Iterable
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
+from typing import cast
 
 from PIL import ImageFont
 
@@ -37,4 +39,8 @@ def _wide(size: int) -> list[Font]:
 
 def _has(font: Font, character: str) -> bool:
     """Whether a font draws a character otherwise than one that it does not know."""
-    return character.isspace() or bytes(font.getmask(character)) != bytes(font.getmask(UNKNOWN))
+    return character.isspace() or _pixels(font, character) != _pixels(font, UNKNOWN)
+
+
+def _pixels(font: Font, character: str) -> list[int]:
+    return list(cast(Iterable[int], font.getmask(character)))
