@@ -1,10 +1,9 @@
 """Text in pictures that Pillow draws, in its own font or, if it is installed, in Noto Sans CJK."""
 
-from collections.abc import Iterable
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 from PIL import ImageFont
 
@@ -39,8 +38,8 @@ def _wide(size: int) -> list[Font]:
 
 def _has(font: Font, character: str) -> bool:
     """Whether a font draws a character otherwise than one that it does not know."""
-    return character.isspace() or _pixels(font, character) != _pixels(font, UNKNOWN)
+    return character.isspace() or _drawn(font, character) != _drawn(font, UNKNOWN)
 
 
-def _pixels(font: Font, character: str) -> list[int]:
-    return list(cast(Iterable[int], font.getmask(character)))
+def _drawn(font: Font, character: str) -> bytes:
+    return bytes(cast(Any, font.getmask(character)))
