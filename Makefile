@@ -17,7 +17,7 @@ endif
 HIDDEN := .*(_std|correct|_for_|oracle|threshold$$|split|images|\.of$$|\.cam\.|\.supervised\.|ratio).*|(data|results|src|workflow|Snakefile).*
 
 .DEFAULT_GOAL := install
-.PHONY: help install run report test check check-data matrix preset estimate schema dvc.yaml record adopt experiments generality variants campaign bench tables docs format clean
+.PHONY: help install run report test check check-style check-types check-graph check-pages package check-data matrix preset estimate schema dvc.yaml record adopt experiments generality variants campaign bench tables docs format clean
 
 help: ## list all targets
 	@grep -hE '^[a-z.-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -45,18 +45,31 @@ report: $(READY) ## one page of all results: results/report.html
 test: $(READY) ## all tests
 	pytest --numprocesses auto --maxprocesses 4 --dist worksteal
 
-check: $(READY) ## style, types, layers, the graph
+check: check-style check-types check-graph check-pages ## style, types, layers, the graph, pages
+
+check-style: $(READY)
 	ruff format --check .
 	ruff check .
-	pyright
 	lint-imports --no-logo
 	snakefmt --check Snakefile workflow/rules
+
+check-types: $(READY)
+	pyright
+
+check-graph: $(READY)
 	! snakemake --lint 2>&1 | grep '^ *\* ' | grep -v 'Specify a conda environment' # one environment serves all
 	@plan=$$(snakemake --dry-run 2>&1) || { echo "$$plan"; exit 1; }
 	python workflow/engines.py check
 	python workflow/params.py check
+
+check-pages: $(READY)
 	python docs/tables.py --check
 	$(MAKE) --no-print-directory docs
+
+package: $(READY) ## wheel and source archive in dist/, checked
+	rm -rf dist
+	python -m build --no-isolation
+	twine check --strict dist/*
 
 DATA ?= data
 

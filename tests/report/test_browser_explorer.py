@@ -266,6 +266,21 @@ def test_one_method_without_ground_truth_shows_shares(page, tmp_path):
         assert float(explorer.table()[name][0]) == pytest.approx(share, abs=0.06)
 
 
+def test_a_method_without_scores_has_cams_only_and_no_cut(page, tmp_path):
+    write_data(tmp_path)
+    write_run(tmp_path, "cam")
+    write_maps(tmp_path, "recam", "cams")
+    explorer = Explorer(page, tmp_path)
+    result, cut = (explorer.method(1).locator(name) for name in (".x-result", "[data-jump=cut]"))
+    assert "mIoU" in result.inner_text()
+    scored = explorer.scored("recam", "cams")
+    mask = seed_mask(scored.scores, scored.classes, threshold=0.5)
+    assert (explorer.mask(explorer.method(1)) == mask).all()
+    assert not cut.is_visible()
+    explorer.stage("scores")
+    assert result.inner_text() == "No maps of this image yet."
+
+
 def test_names_are_text_and_maps_that_are_not_made_yet_are_left_out(page, tmp_path):
     names = ("<img src=x onerror=alert(1)>", "</script><b>bold</b>", "hen")
     write_data(tmp_path, classes=names)

@@ -56,7 +56,7 @@ def main(paths: Paths, numbers: MakePseudo, machine: Machine) -> None:
         return
     log_used_pixels(folders.masks.partial, [file.stem for file in maps])
     write_record(paths.cut, cut.numbers())
-    refiner.draw(paths.picture, list(images.values()), folders)
+    refiner.draw(paths.picture, list(images.values()), folders, data=paths.data)
     folders.masks.finish()
     write_manifest(paths.manifest[0], [paths.masks, paths.cut])
     folders.scores.finish_with_manifest(paths.manifest[1])

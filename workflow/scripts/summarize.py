@@ -10,7 +10,7 @@ from _library import run
 
 from recam.io.atomic import write_text
 from recam.report import summary
-from recam.report.examples import draw_first, material_of
+from recam.report.examples import draw_overview, material_of
 from recam.report.trust import readings_of, trust_json, trust_text, verdict_words
 from recam.steps.paths import In, Out
 from recam.steps.sections.pictures import Summarize
@@ -51,7 +51,7 @@ def main(paths: Paths, numbers: Summarize) -> None:
     write_text(paths.table, f"{table}\n{trust_text(readings)}")
     write_text(paths.trust, trust_json(readings))
     material = material_of(runs, data=paths.data, truth=paths.truth)
-    draw_first(paths.picture, material, examples=numbers.examples)
+    draw_overview(paths.picture, material, examples=numbers.examples)
     for line in [*summary.miou_lines(metrics), *verdict_words(readings)]:
         logger.info(line)
 

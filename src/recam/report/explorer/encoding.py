@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from itertools import combinations
 
 import numpy as np
-from jaxtyping import UInt8
+from jaxtyping import Shaped, UInt8
 from PIL import Image
 
 from recam.core.errors import UserError
@@ -53,8 +53,8 @@ def shrunk(size: tuple[int, int], *, longest: int) -> tuple[int, int]:
 
 
 def sampled(
-    values: UInt8[np.ndarray, "n H W"], size: tuple[int, int]
-) -> UInt8[np.ndarray, "n h w"]:
+    values: Shaped[np.ndarray, "n H W"], size: tuple[int, int]
+) -> Shaped[np.ndarray, "n h w"]:
     """The values nearest to the pixel centres of a grid of ``size``: no value is made up."""
     rows, columns = (
         ((np.arange(new) + 0.5) * old / new).astype(np.int64)
@@ -72,7 +72,7 @@ def in_steps(scored: ScoredClasses) -> UInt8[np.ndarray, "n h w"]:
 def packed(values: UInt8[np.ndarray, "n h w"]) -> str:
     """Differences between a row and the one above, modulo 256, as zlib's stream in base64."""
     differences = np.diff(values, axis=1, prepend=np.uint8(0))
-    return base64.b64encode(zlib.compress(differences.tobytes(), 9)).decode()
+    return base64.b64encode(zlib.compress(differences.tobytes())).decode()
 
 
 def encoded_image(experiment: Experiment, image_id: str, *, longest: int) -> EncodedImage:
@@ -81,33 +81,46 @@ def encoded_image(experiment: Experiment, image_id: str, *, longest: int) -> Enc
     stored = image_size(path)
     size = shrunk(stored, longest=longest)
     truth = _truth(experiment, image_id, stored, size)
-    maps: dict[str, dict[str, EncodedMaps]] = {}
-    changes: dict[str, dict[str, float]] = {}
-    for stage, sources in experiment.sources.items():
-        loaded = {m: _loaded(experiment, s, image_id, size) for m, s in sources.items()}
-        there = {m: scored for m, scored in loaded.items() if scored}
-        masks = {m: _mask(scored, sources[m]) for m, scored in there.items()}
-        maps[stage] = {
-            method: EncodedMaps(
-                ids=[mask_id(int(index)) for index in scored.classes],
-                packed=packed(in_steps(scored)),
-                miou=_miou(truth, masks[method], experiment.num_ids),
-            )
-            for method, scored in there.items()
-        }
-        changes[stage] = {
-            f"{one} {other}": round(PERCENT * float((masks[one] != masks[other]).mean()), 2)
-            for one, other in combinations(masks, 2)
-        }
+    stages = {
+        stage: _encoded_stage(experiment, sources, image_id, truth=truth, size=size)
+        for stage, sources in experiment.sources.items()
+    }
     return EncodedImage(
         name=image_id,
         size=size,
         stored=stored,
         jpeg=_jpeg(resized(read_image(path, at_least=size), size, stored=stored)),
         truth=None if truth is None else packed(truth[None]),
-        maps=maps,
-        changes=changes,
+        maps={stage: maps for stage, (maps, _) in stages.items()},
+        changes={stage: changes for stage, (_, changes) in stages.items()},
     )
+
+
+def _encoded_stage(
+    experiment: Experiment,
+    sources: dict[str, Source],
+    image_id: str,
+    *,
+    truth: UInt8[np.ndarray, "h w"] | None,
+    size: tuple[int, int],
+) -> tuple[dict[str, EncodedMaps], dict[str, float]]:
+    """The maps by method, and the changes between the masks of two methods."""
+    loaded = {m: _loaded(experiment, source, image_id, size) for m, source in sources.items()}
+    there = {method: scored for method, scored in loaded.items() if scored}
+    masks = {method: _mask(scored, sources[method]) for method, scored in there.items()}
+    maps = {
+        method: EncodedMaps(
+            ids=[mask_id(int(index)) for index in scored.classes],
+            packed=packed(in_steps(scored)),
+            miou=_miou(truth, masks[method], experiment.num_ids),
+        )
+        for method, scored in there.items()
+    }
+    changes = {
+        f"{one} {other}": round(PERCENT * float((masks[one] != masks[other]).mean()), 2)
+        for one, other in combinations(masks, 2)
+    }
+    return maps, changes
 
 
 def _truth(
@@ -134,8 +147,8 @@ def _loaded(
             f"{path}: expected class indices below {len(experiment.classes)}, got "
             f"{scored.classes.max()}; make the maps again"
         )
-    steps = sampled(in_steps(scored), size)
-    scores = steps.astype(np.float32) / np.float32(SCORE_STEPS)
+    reduced = ScoredClasses(scores=sampled(scored.scores, size), classes=scored.classes)
+    scores = in_steps(reduced).astype(np.float32) / np.float32(SCORE_STEPS)
     return ScoredClasses(scores=scores, classes=scored.classes)
 
 

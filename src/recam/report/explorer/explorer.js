@@ -8,6 +8,7 @@
     section.querySelector("script[type='application/json']").textContent,
   );
   const part = (name) => section.querySelector(`[data-part="${name}"]`);
+  const MOST_SCORES = 3; // of a pixel, in words
   const isOn = (name) => part(name)?.checked;
   const imageView = viewOf(part("image"));
   const truthView = viewOf(part("truth"));
@@ -85,9 +86,11 @@
   }
 
   const mean = (found) => [...found.values()].reduce((sum, value) => sum + value, 0) / found.size;
+  const [isGain, isLoss] = [(value) => value >= 0.05, (value) => value <= -0.05]; // when rounded
   const fixed = (value) => (Number.isFinite(value) ? value.toFixed(1) : "–");
-  const signed = (value) => (value < 0 ? "−" : value >= 0 ? "+" : "") + fixed(Math.abs(value));
-  const tone = (value) => (value >= 0.05 ? "x-good" : value <= -0.05 ? "x-bad" : "");
+  const sign = (value) => (isGain(value) ? "+" : isLoss(value) ? "−" : "");
+  const signed = (value) => sign(value) + fixed(Math.abs(value));
+  const tone = (value) => (isGain(value) ? "x-good" : isLoss(value) ? "x-bad" : "");
   const scoreOf = (steps) => {
     const value = steps / head.steps;
     return value.toFixed(Math.abs(100 * value - Math.round(100 * value)) < 1e-6 ? 2 : 3);
@@ -129,6 +132,9 @@
       mask: null,
       numbers: null, // IoU by id, or shares of pixels without ground truth
     };
+    const titles = Object.entries(head.methods);
+    panel.select.append(...titles.map(([value, title]) => element("option", { value }, title)));
+    panel.select.value = panel.method;
     panel.select.addEventListener("change", () => {
       panel.method = panel.select.value;
       toCut(panel);
@@ -153,19 +159,8 @@
 
   // ---- methods and thresholds ----
 
-  const sourceOf = (panel) => head.sources[stage][panel.method];
-
-  /** Offer the methods of the stage; a panel keeps its method if that has maps of the stage. */
-  function offerMethods() {
-    const there = Object.keys(head.sources[stage]);
-    for (const panel of panels) {
-      if (!there.includes(panel.method)) [panel.method] = there;
-      const options = there.map((value) => element("option", { value }, head.methods[value]));
-      panel.select.replaceChildren(...options);
-      panel.select.value = panel.method;
-      toCut(panel);
-    }
-  }
+  /** The thresholds of a panel; a method without maps at this stage has none. */
+  const sourceOf = (panel) => head.sources[stage][panel.method] ?? {};
 
   function toCut(panel) {
     const source = sourceOf(panel);
@@ -173,7 +168,7 @@
     for (const name of ["cut", "oracle"]) {
       const mark = panel.figure.querySelector(`[data-mark="${name}"]`);
       const button = panel.figure.querySelector(`[data-jump="${name}"]`);
-      mark.hidden = button.hidden = source[name] === null;
+      mark.hidden = button.hidden = !Number.isFinite(source[name]);
       mark.style.setProperty("--at", source[name] / head.steps);
       button.textContent = `${name} ${scoreOf(source[name])}`;
     }
@@ -221,8 +216,8 @@
     const there = panels.filter((panel) => panel.maps);
     const known = there.flatMap(({ numbers, maps }) => [...numbers.keys(), ...maps.ids]);
     const ids = new Set([...known, ...(truth ?? [])].filter((id) => id !== head.ignored));
-    const sorted = [...ids].sort((one, other) => one - other);
-    const rows = sorted.map((id) => rowOf(toggleOf(id), there.map((p) => p.numbers.get(id))));
+    const cellsOf = (id) => there.map(({ numbers }) => numbers.get(id));
+    const rows = [...ids].sort((a, b) => a - b).map((id) => rowOf(toggleOf(id), cellsOf(id)));
     if (truth && there.length) {
       rows.unshift(rowOf("mean", there.map(({ numbers }) => mean(numbers))));
       rows[0].className = "x-mean";
@@ -263,9 +258,8 @@
   // ---- scores at a pixel ----
 
   function point(x, y) {
-    const [height, width] = shown.size;
     const inside = (value, length) => Math.min(length - 1, Math.max(0, Math.floor(value)));
-    pixel = [inside(x, width), inside(y, height)];
+    pixel = [inside(x, shown.size[1]), inside(y, shown.size[0])];
     drawReadouts();
   }
 
@@ -300,8 +294,8 @@
     if (truth) truthView.readout.textContent = nameOf(truth);
     for (const { maps, mask, readout } of panels) {
       const scores = maps?.ids.map((id, n) => [maps.values[n * mask.length + at], id]) ?? [];
-      scores.sort(([one], [other]) => other - one);
-      const words = scores.map(([steps, id]) => `${head.names[id]} ${scoreOf(steps)}`);
+      const best = scores.sort(([one], [other]) => other - one).slice(0, MOST_SCORES);
+      const words = best.map(([steps, id]) => `${head.names[id]} ${scoreOf(steps)}`);
       readout.textContent = maps ? `${words.join(", ")} → ${nameOf(mask)}` : "";
     }
   }
@@ -320,10 +314,11 @@
     const [[height, width], [rows, columns]] = [image.stored, image.size];
     for (const { base, stack } of views) {
       base.src = `data:image/jpeg;base64,${image.jpeg}`;
-      stack.style.aspectRatio = `${columns} / ${rows}`;
+      stack.style.setProperty("--x-ratio", columns / rows);
     }
     truthView.figure.hidden = !truth;
-    const reduced = height > rows || width > columns ? `, reduced to ${columns} × ${rows}` : "";
+    area.classList.toggle("x-no-truth", !truth);
+    const reduced = height + width > rows + columns ? `, reduced to ${columns} × ${rows}` : "";
     part("name").textContent = `${image.name}, ${width} × ${height} pixels${reduced}`;
     redraw();
     area.ariaBusy = "false";
@@ -346,7 +341,7 @@
     gain: [(image) => -gainOf(image), (image) => signed(gainOf(image))],
     loss: [gainOf, (image) => signed(gainOf(image))],
     failure: [lastMiou, (image) => fixed(lastMiou(image))],
-    change: [(image) => -changeOf(image), (image) => `${fixed(changeOf(image))} %`],
+    change: [(image) => -changeOf(image), (image) => fixed(changeOf(image)).replace(/\d$/, "$& %")],
     class: [firstId, (image) => head.names[firstId(image)] ?? "none"],
   };
 
@@ -359,8 +354,8 @@
     ranked.sort((one, other) => rank(one) - rank(other));
     for (const { card } of ranked) {
       card.text.textContent = textOf(card.image);
-      const isGain = name === "gain" || name === "loss";
-      card.text.className = `x-number ${isGain ? tone(gainOf(card.image)) : ""}`;
+      const toned = name === "gain" || name === "loss" ? tone(gainOf(card.image)) : "";
+      card.text.className = `x-number ${toned}`;
       card.input.setAttribute("aria-label", `${card.image.name} ${card.text.textContent}`);
     }
     part("gallery").replaceChildren(...ranked.map(({ card }) => card.label));
@@ -380,7 +375,7 @@
 
   function setStage({ target }) {
     stage = target.value;
-    offerMethods();
+    panels.forEach(toCut);
     sortGallery();
     show(shown);
   }
@@ -395,6 +390,6 @@
   section.querySelector(".x-stages").addEventListener("change", setStage);
   section.querySelector(".x-body").hidden = false;
   setOpacity();
-  offerMethods();
+  panels.forEach(toCut);
   showFirst();
 })();

@@ -94,6 +94,7 @@ def _rendered(experiment: Experiment, fitting: Fitting, random_seed: int) -> str
         script=(FOLDER / "explorer.js").read_text(encoding="utf-8"),
         content=safe_json(content),
         stages={stage: TITLES[stage] for stage in experiment.sources},
+        first_stage=_first_stage(experiment),
         count=len(fitting.images),
         total=len(experiment.ids()),
         random_seed=random_seed,
@@ -104,6 +105,13 @@ def _rendered(experiment: Experiment, fitting: Fitting, random_seed: int) -> str
         has_band=any(source.margin for source in sources),
         has_saliency=any(source.has_saliency for source in sources),
     )
+
+
+def _first_stage(experiment: Experiment) -> str:
+    """The latest stage with maps of both methods to begin with, or of any method."""
+    pair = set(pair_of(experiment.methods))
+    of_pair = [stage for stage, sources in experiment.sources.items() if pair <= set(sources)]
+    return (of_pair or list(experiment.sources))[-1]
 
 
 def safe_json(text: str) -> str:
