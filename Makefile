@@ -13,11 +13,8 @@ export TORCH_HOME ?= $(CURDIR)/.cache/torch
 export HF_HOME ?= $(CURDIR)/.cache/huggingface
 endif
 
-# Columns dropped from `dvc exp show`: other metrics, and checksums of files.
-HIDDEN := .*(_std|correct|_for_|oracle|threshold$$|split|images|\.of$$|\.cam\.|\.supervised\.|ratio).*|(data|results|src|workflow|Snakefile).*
-
 .DEFAULT_GOAL := install
-.PHONY: help install run report test check check-data matrix preset estimate schema dvc.yaml record adopt experiments generality variants campaign bench tables docs format clean
+.PHONY: help install run report test check check-style check-types check-graph check-pages package check-data matrix preset estimate schema dvc.yaml record adopt experiments plots generality variants campaign bench tables docs format clean
 
 help: ## list all targets
 	@grep -hE '^[a-z.-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -45,18 +42,31 @@ report: $(READY) ## one page of all results: results/report.html
 test: $(READY) ## all tests
 	pytest --numprocesses auto --maxprocesses 4 --dist worksteal
 
-check: $(READY) ## style, types, layers, the graph
+check: check-style check-types check-graph check-pages ## style, types, layers, the graph, pages
+
+check-style: $(READY)
 	ruff format --check .
 	ruff check .
-	pyright
 	lint-imports --no-logo
 	snakefmt --check Snakefile workflow/rules
+
+check-types: $(READY)
+	pyright
+
+check-graph: $(READY)
 	! snakemake --lint 2>&1 | grep '^ *\* ' | grep -v 'Specify a conda environment' # one environment serves all
 	@plan=$$(snakemake --dry-run 2>&1) || { echo "$$plan"; exit 1; }
 	python workflow/engines.py check
 	python workflow/params.py check
+
+check-pages: $(READY)
 	python docs/tables.py --check
 	$(MAKE) --no-print-directory docs
+
+package: $(READY) ## wheel and source archive in dist/, checked
+	rm -rf dist
+	python -m build --no-isolation
+	twine check --strict dist/*
 
 DATA ?= data
 
@@ -83,8 +93,11 @@ record: $(READY) ## record Snakemake's results in DVC, if the end of a run could
 adopt: $(READY) ## make Snakemake accept results that DVC made or restored
 	python workflow/engines.py adopt
 
-experiments: $(READY) ## table of DVC's experiments: changed parameters and mIoU of ReCAM
-	@COLUMNS=160 dvc exp show --no-pager --only-changed --drop 'Created|State|Executor|$(HIDDEN)'
+experiments: $(READY) ## table of DVC's experiments: mIoU, changed parameters, stale numbers
+	@python workflow/experiments.py
+
+plots: $(READY) ## DVC's plots without network: make plots, or make plots REVS=half-weight
+	@python workflow/plots.py $(REVS)
 
 generality: $(READY) ## one recipe on shapes, stamps and street: make generality STREET=folder
 	python workflow/generality.py $(if $(STREET),--source 'street=$(STREET)')

@@ -1,5 +1,6 @@
 """pyproject.toml, constraints.txt and environment.yml agree."""
 
+import json
 import re
 import tomllib
 from pathlib import Path
@@ -54,3 +55,30 @@ def test_the_table_of_packages_names_every_runtime_dependency():
     lines = [*PROJECT["dependencies"], *extras["workflow"], *extras["exchange"], *extras["smp"]]
     for name in (Requirement(line).name.lower() for line in lines):
         assert name == "recam" or name in table, name
+
+
+def test_the_hooks_before_a_push_are_the_parts_of_make_check():
+    (recipe,) = re.findall(r"^check: ([^#\n]+)", (ROOT / "Makefile").read_text(), re.MULTILINE)
+    (repo,) = yaml.safe_load((ROOT / ".pre-commit-config.yaml").read_text())["repos"]
+    pushed = [hook["entry"] for hook in repo["hooks"] if "pre-push" in hook["stages"]]
+    assert pushed == [f"make {part}" for part in recipe.split()]
+
+
+def test_ci_runs_on_every_supported_python():
+    workflow = yaml.safe_load((ROOT / ".github/workflows/ci.yml").read_text())
+    versions = workflow["jobs"]["check-and-test"]["strategy"]["matrix"]["python"]
+    supported = SpecifierSet(PROJECT["requires-python"])
+    assert versions == [f"3.{n}" for n in range(30) if f"3.{n}.99" in supported]
+
+
+def test_the_citation_is_of_this_version_and_names_the_paper():
+    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text())
+    assert citation["version"] == PROJECT["version"]
+    assert citation["references"][0]["url"].endswith("2203.00962")
+
+
+def test_the_container_and_make_agree_on_the_argument_for_torch():
+    arguments = re.findall(r"^ARG (\w+)", (ROOT / "Dockerfile").read_text(), re.MULTILINE)
+    settings = json.loads((ROOT / ".devcontainer/devcontainer.json").read_text())
+    assert set(settings["build"]["args"]) <= set(arguments)
+    assert "ifdef TORCH" in (ROOT / "Makefile").read_text()
