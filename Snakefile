@@ -414,6 +414,7 @@ rule summarize:
         pictured_manifests=[f"{folder}.sha256" for folder in PICTURED],
     output:
         metrics="results/metrics.json",
+        details="results/details.csv",
         table="results/summary.md",
         trust="results/trust.json",
         picture="results/picture.png",
@@ -429,7 +430,8 @@ rule summarize:
         summarize=section("summarize"),
     shell:
         "python workflow/scripts/summarize.py --data data --truth {input.truth} --runs {input.runs}"
-        " --metrics {output.metrics} --table {output.table} --trust {output.trust}"
+        " --metrics {output.metrics} --details {output.details} --table {output.table}"
+        " --trust {output.trust}"
         " --picture {output.picture}"
         " --plots {output.plots} --log {log} {params.summarize}"
 

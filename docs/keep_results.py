@@ -1,6 +1,6 @@
 """Keep the results of a finished run in docs/results/NAME, for the tables of the pages.
 
-After `make run`, `python docs/keep_results.py default --command "make run"` copies the metrics and
+After `make run`, `python docs/keep_results.py default --command "make run"` copies the numbers and
 the pictures of the pages, draws overview.png of the default, and writes run.json: commit, command,
 random seeds, time and memory. `make tables` then writes them into the pages.
 
@@ -21,12 +21,13 @@ import numpy as np
 import pandas as pd
 import yaml
 
-from recam.core.labels import class_colours, top_class
+from recam.core.labels import top_class
+from recam.data.coverage import covering_images, labels_of
 from recam.data.layout import CLASSES, IMAGES, LABELS, MASKS, find_image, read_classes, read_labels
 from recam.io.images import read_image, read_mask
 from recam.io.scores import load_scores
 from recam.report.charts import save
-from recam.report.grids import GridRow, draw_grid, shown_maps, shown_mask
+from recam.report.grids import Cell, GridRow, draw_grid, maps_cell
 from recam.report.variants import variants_figure
 
 STEPS = (
@@ -45,7 +46,7 @@ ROWS = 4
 # The results of several data sets, and the folder of their runs, with the CSVs to keep.
 TOGETHER = {"generality": ("results.csv",), VARIANTS: ("results.csv", "cost.csv")}
 FIGURE_CAPTION = "mIoU of each variant: mean and sample standard deviation over random seeds."
-CAPTION = "The first images that show two classes or more, random seed {}."
+CAPTION = "Images that show many classes, two or more each, whatever their scores. Random seed {}."
 
 
 def main() -> None:
@@ -65,7 +66,7 @@ def main() -> None:
             shutil.copy(out / name, folder)
         run = described_together(out, command=args.command, wall_s=args.wall_s)
     else:
-        for name in ("metrics.json", *PICTURES.get(args.name, PICTURE_OF_OTHERS)):
+        for name in ("details.csv", *PICTURES.get(args.name, PICTURE_OF_OTHERS)):
             shutil.copy(args.run / "results" / name, folder / Path(name).name)
         run = described(args.run, command=args.command, overlays=args.params, wall_s=args.wall_s)
     (folder / "run.json").write_text(json.dumps(run, indent=2) + "\n", encoding="utf-8")
@@ -160,36 +161,34 @@ def _git(folder: Path, *words: str) -> str:
 
 
 def draw_overview(path: Path, run: Path, *, random_seed: int) -> None:
-    """Image, ground truth, both methods' maps and ReCAM's segmentation, 1014 pixels wide."""
+    """Image, ground truth, both methods' maps and ReCAM's segmentation, 1042 pixels wide."""
     data, results = run / "data", run / "results" / f"seed{random_seed}"
     classes = read_classes(data / CLASSES)
     labels = read_labels(data / LABELS, classes)
     predicted = sorted(file.stem for file in (results / "recam/predictions").glob("*.png"))
-    shown = [
+    there = [
         image_id
         for image_id in predicted
         if labels.loc[image_id].sum() > 1 and (results / f"cam/cams/{image_id}.npz").is_file()
-    ][:ROWS]
-    rows = [GridRow(cells=_cells(data, results, i, len(classes))) for i in shown]
-    masks = [read_mask(data / MASKS / f"{image_id}.png") for image_id in shown]
-    ids = {int(value) for mask in masks for value in np.unique(mask)}
-    draw_grid(path, rows, classes, caption=CAPTION.format(random_seed), ids=ids)
+    ]
+    shown = covering_images(there, labels_of(there, labels), count=ROWS)
+    rows = [GridRow(cells=_cells(data, results, image_id, classes)) for image_id in shown]
+    draw_grid(path, rows, classes, caption=CAPTION.format(random_seed))
 
 
-def _cells(data: Path, results: Path, image_id: str, num_classes: int) -> dict[str, np.ndarray]:
+def _cells(data: Path, results: Path, image_id: str, classes: tuple[str, ...]) -> dict[str, Cell]:
     image = read_image(find_image(data / IMAGES, image_id))
-    colours = class_colours(num_classes)
 
-    def of_maps(method: str) -> np.ndarray:
+    def of_maps(method: str) -> Cell:
         cams = load_scores(results / method / "cams" / f"{image_id}.npz")
         ids, scores = top_class(cams.scores, cams.classes)
-        return shown_maps(image, ids, np.clip(scores, 0, 1), colours)
+        return maps_cell(image, ids, np.clip(scores, 0, 1), classes)
 
-    def of_mask(file: Path) -> np.ndarray:
-        return shown_mask(image, read_mask(file), colours)
+    def of_mask(file: Path) -> Cell:
+        return Cell(pixels=image, mask=read_mask(file))
 
     return {
-        "image": image,
+        "image": Cell(pixels=image),
         "ground truth": of_mask(data / MASKS / f"{image_id}.png"),
         "CAM": of_maps("cam"),
         "ReCAM": of_maps("recam"),

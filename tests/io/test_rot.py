@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from PIL import Image
 
 from recam.core.errors import UserError
 from recam.io.atomic import write_manifest, write_text
@@ -22,7 +23,7 @@ from recam.io.checkpoints import (
     save_checkpoint,
     save_state,
 )
-from recam.io.images import read_mask, read_saliency, write_mask, write_saliency
+from recam.io.images import read_image, read_mask, read_saliency, write_mask, write_saliency
 from recam.io.records import read_cut, read_metrics, read_signs, write_record
 from recam.io.result_tables import read_table
 from recam.io.scores import ScoredClasses, load_classes, load_scores, save_scores
@@ -186,3 +187,31 @@ def test_a_flipped_bit_or_a_cut_is_noticed_or_harmless(kind, tmp_path):
     assert not silent
     assert len(said) > FLIPS / 2
     assert [words for words in said if str(path) not in words or kind.step not in words] == []
+
+
+@pytest.fixture
+def photograph(tmp_path):
+    """A JPEG of a data set whose download step has listed its checksum."""
+    path = tmp_path / "data/JPEGImages/0042.jpg"
+    path.parent.mkdir(parents=True)
+    noise = np.random.default_rng(0).integers(256, size=(16, 24, 3), dtype=np.uint8)
+    Image.fromarray(noise).save(path)
+    write_manifest(tmp_path / "data/images.sha256", [path.parent])
+    return path
+
+
+def test_a_flipped_bit_in_a_jpeg_of_the_data_set_is_noticed(photograph):
+    content = bytearray(photograph.read_bytes())
+    assert read_image(photograph).shape == (16, 24, 3)
+    content[len(content) // 2] ^= 1  # Pillow decodes it without a word
+    photograph.write_bytes(content)
+    with pytest.raises(UserError) as caught:
+        read_image(photograph)
+    assert str(caught.value).startswith(f"{photograph}: its checksum differs from that in ")
+    assert "run download again" in str(caught.value)
+
+
+def test_an_image_elsewhere_or_beside_the_list_needs_no_checksum(photograph, tmp_path):
+    for other in (tmp_path / "0042.jpg", photograph.with_name("0043.jpg")):
+        other.write_bytes(photograph.read_bytes())
+        assert read_image(other).shape == (16, 24, 3)

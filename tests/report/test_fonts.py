@@ -3,10 +3,12 @@
 import numpy as np
 import pytest
 from matplotlib import rc_context
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from recam.report import fonts, grids
+from recam.report import fonts
 from recam.report.charts import short
+from recam.report.grids import Cell, GridRow, draw_grid
 from recam.report.style import RC
 
 NAMES = ("cat", "猫", "_cat", "$\\frac$ {x}", "a$b$c", "собака", "\U0010ffff", "🐈", "x" * 300)
@@ -26,15 +28,25 @@ def test_a_name_is_drawn_as_it_is_written(name):
 
 def test_a_legend_names_every_class(tmp_path):
     cell = np.zeros((4, 4, 3), np.uint8)
-    rows = [grids.GridRow(cells={"image": cell}, label="猫_1")]
-    ids = set(range(1, len(NAMES) + 1))
-    grids.draw_grid(tmp_path / "a.png", rows, NAMES, caption="$x_1$ of 猫", ids=ids)
+    shown = frozenset(range(1, len(NAMES) + 1))
+    rows = [GridRow(cells={"image": Cell(pixels=cell, shown=shown)}, label="猫_1")]
+    draw_grid(tmp_path / "a.png", rows, NAMES, caption="$x_1$ of 猫")
     assert (tmp_path / "a.png").stat().st_size > 0
 
 
-def test_names_that_begin_with_an_underscore_are_in_the_legend():
-    legend = Figure().legend(
-        handles=grids._patches(("_cat",), ids={1}, shows_change=False), labels=["name"]
-    )
-    fonts.name_entries(legend, ["_cat"])
-    assert [text.get_text() for text in legend.get_texts()] == ["_cat"]
+def test_the_width_of_a_text_is_that_of_the_canvas():
+    figure = Figure(dpi=150)
+    renderer = FigureCanvasAgg(figure).get_renderer()
+    with rc_context(dict(RC)):
+        for text in ("became right", "猫 カメラ", "собака", "_a$b$"):
+            box = figure.text(0, 0, text, size=7).get_window_extent(renderer)
+            assert fonts.text_width(text, size=7.0, dots=150) == pytest.approx(box.width, abs=1)
+
+
+def test_lines_are_as_long_as_fits():
+    words = "one two three four five"
+    width = round(fonts.text_width("one two three", size=7.0, dots=150))
+    lines = fonts.wrapped(words, width=width, size=7.0, dots=150)
+    assert lines == ["one two three", "four five"]
+    assert fonts.wrapped("a\nb", width=1, size=7.0, dots=150) == ["a", "b"]
+    assert fonts.wrapped("", width=1, size=7.0, dots=150) == [""]

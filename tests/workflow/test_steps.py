@@ -8,6 +8,7 @@ import json
 import logging
 import resource
 import runpy
+import shutil
 import sys
 from pathlib import Path
 
@@ -777,6 +778,7 @@ class _Experiment:
             "truth": self.truth,
             "runs": [self.folder / "metrics.json"],
             "metrics": r / "metrics.json",
+            "details": r / "details.csv",
             "table": r / "summary.md",
             "trust": r / "trust.json",
             "picture": r / "picture.png",
@@ -792,6 +794,7 @@ class _Experiment:
             assert code == 0, words
             said += words
         said += (self.results / "metrics.json").read_text()
+        said += (self.results / "details.csv").read_text()
         said += (self.results / "summary.md").read_text()
         assert "nan" not in said.lower()
         images = {}
@@ -800,6 +803,41 @@ class _Experiment:
             images[stage] = values["images"], values["of"]
         picture = np.asarray(Image.open(self.results / "picture.png"))
         return said, images, picture.shape[1]
+
+
+@pytest.mark.parametrize("watch", ["tensorboard", "dvclive"])
+def test_a_log_changes_no_byte_of_a_training(run, data, cam_paths, tmp_path, monkeypatch, watch):
+    pytest.importorskip(watch)
+    made = [cam_paths["checkpoint"], cam_paths["curve"]]
+
+    def trained():
+        code, words = run("train_cam", cam_paths, epochs=2, held_out=0.25)
+        assert code == 0, words
+        return [path.read_bytes() for path in made], words
+
+    monkeypatch.chdir(tmp_path)
+    without, _ = trained()
+    monkeypatch.setenv("RECAM_WATCH", watch)
+    made_with, said = trained()
+    assert made_with == without
+    assert "warning" not in said
+    folder = tmp_path / "logs/watch" / tmp_path.name / "out/train_cam"
+    assert any(file.is_file() for file in folder.rglob("*"))
+    shutil.rmtree(tmp_path / "logs")
+    (tmp_path / "logs").write_text("in the way")
+    made_with, said = trained()
+    assert made_with == without
+    assert said.count("the log of `watch` ends here, training goes on") == 1
+
+
+def test_a_step_without_snakemake_takes_its_log_from_params_yaml(
+    run, data, cam_paths, tmp_path, monkeypatch
+):
+    pytest.importorskip("tensorboard")
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "params.yaml").write_text("watch: tensorboard\n")
+    assert run("train_cam", cam_paths)[0] == 0
+    assert len(list(tmp_path.glob("logs/watch/*/out/train_cam/events.*"))) == 1
 
 
 def test_a_data_set_is_scored_on_all_some_or_none_of_its_images(run, data):

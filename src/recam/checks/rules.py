@@ -17,6 +17,7 @@ from recam.checks.inventory import (
     take_inventory,
 )
 from recam.checks.labels import unlearnable_labels
+from recam.checks.palettes import renumbered_palettes
 from recam.checks.report import (
     Fault,
     Report,
@@ -271,6 +272,7 @@ RULES = (
     _images,
     _masks,
     _black_and_white,
+    renumbered_palettes,
     _same,
     unlearnable_labels,
 )

@@ -19,6 +19,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from recam.io.atomic import replacing
+from recam.report.captions import Caption
 from recam.report.fonts import drawable
 from recam.report.methods import ordered
 from recam.report.style import DOTS, GREY, PAGE, RC, STAGES, look_of
@@ -37,15 +38,20 @@ in_style = mpl.rc_context(STYLE)
 
 @in_style
 def save(figure: Figure, path: Path, *, caption: str) -> None:
-    """Write a figure as PNG, with its caption below."""
+    """Write a figure as PNG, with its caption below and in its metadata."""
     size = STYLE["font.size"]
     text = textwrap.fill(drawable(caption), int(PAGE * 72 / (0.55 * size)))
     lines = len(text.splitlines()) - len(figure.get_supxlabel().splitlines())
     width, height = figure.get_size_inches()
     figure.set_size_inches(width, height + lines * 1.3 * size / 72)
-    figure.supxlabel(text, x=0.008, ha="left", fontsize=size, color=GREY)
+    label = figure.supxlabel(text, x=0.008, ha="left", fontsize=size, color=GREY)
+    figure.set_dpi(DOTS)
+    figure.draw_without_rendering()
+    below = Caption(text=caption, pixels=round(label.get_window_extent().y1))
+    figure.set_layout_engine("none")  # the layout is done
     with replacing(path) as temporary:
-        figure.savefig(temporary, format="png", dpi=DOTS, metadata={"Software": None})
+        metadata = {"Software": None, "Comment": below.as_text()}
+        figure.savefig(temporary, format="png", dpi=DOTS, metadata=metadata)
 
 
 @in_style

@@ -9,20 +9,15 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from recam.core.labels import class_colours, mask_id, seed_mask, top_class
-from recam.data.layout import CLASSES, IMAGES, find_image, read_classes
+from recam.core.labels import seed_mask, top_class
+from recam.core.overlays import shown_change
+from recam.data.coverage import covering_images, labels_of
+from recam.data.layout import CLASSES, IMAGES, LABELS, find_image, read_classes, read_labels
 from recam.io.images import read_image, read_mask
-from recam.io.scores import load_classes, load_scores
-from recam.report.grids import (
-    GridRow,
-    RGBImage,
-    draw_grid,
-    shown_change,
-    shown_maps,
-    shown_mask,
-)
+from recam.io.scores import load_scores
+from recam.report.grids import Cell, GridRow, draw_grid, maps_cell
 from recam.report.methods import before_and_after, ordered
-from recam.report.object_outcomes import image_mious
+from recam.report.selection import Group, groups_by_score, mious_of
 from recam.report.style import look_of
 from recam.report.summary import Run
 
@@ -31,9 +26,10 @@ LONGEST_NAME = 14
 MOST_COLUMNS = 12  # of a picture of all stages; with more, each stage has a row of its own
 FOLDERS = {"cams": "cams", "pseudo": "pseudo", "seg": "predictions"}
 TITLES = {"cams": "{} map", "pseudo": "{}\npseudo mask", "seg": "{}\nsegmentation"}
-LABELS = {"cams": "map", "pseudo": "pseudo mask", "seg": "segmentation"}
+NAMES = {"cams": "map", "pseudo": "pseudo mask", "seg": "segmentation"}
+CHOSEN = "Images that show many classes, whatever their scores."
 GROUND_TRUTH, CHANGE = "ground truth", "change from\n"
-Cells = dict[str, RGBImage | None]  # by column title; None if the file is missing
+Cells = dict[str, Cell | None]  # by column title; None if the file is missing
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,6 +39,7 @@ class Material:
     data: Path
     truth: Path  # folder of ground truth masks, which may be missing
     classes: tuple[str, ...]
+    labels: pd.DataFrame  # of all images; see recam.data.layout.read_labels
     runs: dict[str, Run]  # by method, in the order of the columns
     counts: pd.DataFrame | None = None  # of these runs; see recam.report.object_outcomes
 
@@ -56,6 +53,22 @@ class Material:
         folders = [run.folder / FOLDERS[stage] for run in self.runs.values()]
         return sorted({file.stem for folder in folders for file in folder.glob("*.[np]*")})
 
+    def common_ids(self) -> list[str]:
+        """Ids of the images that have every map and mask that the runs make, sorted.
+
+        Without such an image, of those with any map, or with any mask.
+        """
+        folders = [run.folder / name for run in self.runs.values() for name in FOLDERS.values()]
+        there = [{file.stem for file in folder.glob("*.[np]*")} for folder in folders]
+        common = set.intersection(*(ids for ids in there if ids)) if any(there) else set[str]()
+        return sorted(common) or self.ids("cams") or self.ids("seg")
+
+    def covering(self, ids: list[str], *, count: int) -> list[str]:
+        """At most ``count`` images of many classes, those with ground truth before the others."""
+        has_truth = [(self.truth / f"{image_id}.png").is_file() for image_id in ids]
+        ranks = np.logical_not(has_truth).astype(int)
+        return covering_images(ids, labels_of(ids, self.labels), count=count, ranks=ranks)
+
     def pair(self, stage: str) -> tuple[str, str] | None:
         """The methods before and after re-activation, if both have that stage."""
         there = [m for m, run in self.runs.items() if (run.folder / FOLDERS[stage]).is_dir()]
@@ -67,92 +80,47 @@ def material_of(
 ) -> Material:
     """The runs of the first random seed, in the order of ``methods.ordered``, with their counts."""
     first = runs[0].random_seed
+    classes = read_classes(data / CLASSES)
     of_first = {run.method: run for run in runs if run.random_seed == first}
     return Material(
         data=data,
         truth=truth,
-        classes=read_classes(data / CLASSES),
+        classes=classes,
+        labels=read_labels(data / LABELS, classes),
         runs={method: of_first[method] for method in ordered(of_first)},
         counts=None if counts is None else counts[counts["random_seed"] == first],
     )
 
 
-def draw_first(path: Path, material: Material, *, examples: int) -> None:
-    """The first images, not selected, through all stages."""
-    ids = (material.ids("cams") or material.ids("seg"))[:examples]
+def draw_overview(path: Path, material: Material, *, examples: int) -> None:
+    """Images of all classes through all stages, whatever their scores."""
+    ids = material.covering(material.common_ids(), count=examples)
     rows = _filled([_through_all_stages(material, image_id) for image_id in ids])
     if len(rows[0].cells) > MOST_COLUMNS:
         stages = [stage for stage in FOLDERS if material.ids(stage)]
         cells = [_of_methods(material, stage, image_id) for image_id in ids for stage in stages]
-        rows = _filled(cells, labels=[LABELS[stage] for stage in stages] * len(ids))
-    caption = f"The first images, not selected; random seed {material.random_seed}."
-    present = set[int]().union(*(_ids(material, stage, ids) for stage in FOLDERS))
-    draw_grid(path, rows, material.classes, caption=caption, ids=present)
+        rows = _filled(cells, labels=[NAMES[stage] for stage in stages] * len(ids))
+    caption = f"{CHOSEN} Random seed {material.random_seed}."
+    draw_grid(path, rows, material.classes, caption=caption)
 
 
 def draw_selected(folder: Path, material: Material, stage: str, *, examples: int) -> None:
-    """Grids of the largest gains by re-activation, typical images, the largest losses, failures.
-
-    The gains are those of ``before_and_after``. Without scores: the first images. Without such a
-    pair: the best, median and worst images of ReCAM, or of the first method.
-    """
-    mious = _image_mious(material.counts, stage)
-    rows = (
-        _sorted_groups(mious, examples)
+    """Grids of the groups of ``groups_by_score``; without scores, of images of all classes."""
+    mious = mious_of(material.counts, stage)
+    groups = (
+        groups_by_score(mious, material.labels, count=examples)
         if len(mious)
-        else {"1-first-images": (material.ids(stage)[:examples], "The first images; not scored.")}
+        else {"1-images": Group(material.covering(material.ids(stage), count=examples), CHOSEN)}
     )
-    for name, (ids, words) in rows.items():
-        cells = [_of_stage(material, stage, image_id) for image_id in ids]
+    for name, group in groups.items():
+        cells = [_of_stage(material, stage, image_id) for image_id in group.ids]
         draw_grid(
             folder / f"{name}.jpg",
-            _filled(cells, labels=[_label(image_id, mious) for image_id in ids]),
+            _filled(cells, labels=[_label(image_id, mious) for image_id in group.ids]),
             material.classes,
-            caption=f"{words} Random seed {material.random_seed}.",
-            ids=_ids(material, stage, ids),
+            caption=f"{group.words} Random seed {material.random_seed}.",
             shows_change=any(title.startswith(CHANGE) for row in cells for title in row),
         )
-
-
-def _image_mious(counts: pd.DataFrame | None, stage: str) -> pd.DataFrame:
-    """MIoU in percent, a row for each scored image, a column for each method."""
-    if counts is None or stage not in set(counts["stage"]):
-        return pd.DataFrame()
-    mious = image_mious(pd.DataFrame(counts[counts["stage"] == stage]))
-    return mious.pivot_table(index="image", columns="method", values="miou")
-
-
-def _sorted_groups(mious: pd.DataFrame, count: int) -> dict[str, tuple[list[str], str]]:
-    """File names, with their image ids and caption."""
-    methods = ordered(str(method) for method in mious)
-    pair = before_and_after(methods)
-    after = pair[1] if pair else "recam" if "recam" in methods else methods[0]
-    name = look_of(after).name
-    if pair:
-        value = (mious[after] - mious[pair[0]]).dropna().sort_values()
-        before = look_of(pair[0]).name
-        share, median = 100 * (value > 0).mean(), value.median()
-        names = ("1-largest-gains", "2-typical", "3-largest-losses")
-        words = (
-            f"Largest gains in mIoU of {name} over {before}.",
-            f"Gains closest to the median ({median:+.1f} mIoU). "
-            f"{name} gains in {share:.0f} % of the images.",
-            f"Largest losses in mIoU of {name} against {before}.",
-        )
-    else:
-        value = mious[after].dropna().sort_values()
-        names = ("1-best", "2-typical", "3-worst")
-        words = (
-            f"Highest mIoU of {name}.",
-            f"MIoU of {name} closest to the median ({value.median():.1f}).",
-            f"Lowest mIoU of {name}.",
-        )
-    ids = list(value.index)
-    middle = max(0, (len(ids) - count) // 2)
-    parts = (ids[: -count - 1 : -1], ids[middle : middle + count], ids[:count])
-    groups = {n: (part, word) for n, part, word in zip(names, parts, words, strict=True)}
-    failed = list(mious[after].dropna().sort_values().index)[:count]
-    return groups | {"4-failures": (failed, f"Lowest mIoU of {name}: selected failures.")}
 
 
 def _through_all_stages(material: Material, image_id: str) -> Cells:
@@ -178,31 +146,30 @@ def _of_stage(material: Material, stage: str, image_id: str) -> Cells:
         before, after = (_mask(material.runs[method], stage, image_id) for method in pair)
         if image is not None and before is not None and after is not None:
             title = CHANGE + " to ".join(look_of(method).name for method in pair)
-            cells[title] = shown_change(image, read_mask(truth), before, after)
+            change = shown_change(image.pixels, read_mask(truth), before, after)
+            cells[title] = Cell(pixels=change)
     return cells
 
 
 def _image_and_truth(material: Material, image_id: str) -> Cells:
     image = read_image(find_image(material.data / IMAGES, image_id))
     file = material.truth / f"{image_id}.png"
-    colours = class_colours(len(material.classes))
-    truth = shown_mask(image, read_mask(file), colours) if file.is_file() else None
-    return {"image": image, GROUND_TRUTH: truth}
+    truth = Cell(pixels=image, mask=read_mask(file)) if file.is_file() else None
+    return {"image": Cell(pixels=image), GROUND_TRUTH: truth}
 
 
 def _cells(material: Material, stage: str, image_id: str) -> Cells:
     """The map or mask of each method."""
     image = read_image(find_image(material.data / IMAGES, image_id))
-    colours = class_colours(len(material.classes))
-    draw: Callable[[Path], RGBImage]
+    draw: Callable[[Path], Cell]
 
-    def of_maps(file: Path) -> RGBImage:
+    def of_maps(file: Path) -> Cell:
         cams = load_scores(file)
         ids, scores = top_class(cams.scores, cams.classes)
-        return shown_maps(image, ids, np.clip(scores, 0, 1), colours)
+        return maps_cell(image, ids, np.clip(scores, 0, 1), material.classes)
 
-    def of_mask(file: Path) -> RGBImage:
-        return shown_mask(image, read_mask(file), colours)
+    def of_mask(file: Path) -> Cell:
+        return Cell(pixels=image, mask=read_mask(file))
 
     draw = of_maps if stage == "cams" else of_mask
     files = {method: _file(run, stage, image_id) for method, run in material.runs.items()}
@@ -239,22 +206,11 @@ def _label(image_id: str, mious: pd.DataFrame) -> str:
     return "\n".join([name, *shown])
 
 
-def _ids(material: Material, stage: str, image_ids: list[str]) -> set[int]:
-    """Mask ids in the images' ground truth, and in their maps or masks of that stage."""
-    runs = material.runs.values()
-    made = [_file(run, stage, image_id) for run in runs for image_id in image_ids]
-    truth = [material.truth / f"{image_id}.png" for image_id in image_ids]
-    masks = [file for file in (*truth, *made) if file.suffix == ".png" and file.is_file()]
-    maps = [file for file in made if file.suffix == ".npz" and file.is_file()]
-    ids = {int(value) for file in masks for value in np.unique(read_mask(file))}
-    return ids | {mask_id(int(index)) for file in maps for index in load_classes(file)}
-
-
 def _filled(rows: list[Cells], labels: list[str] | None = None) -> list[GridRow]:
     """Rows without the columns that are empty throughout; other empty cells are light grey."""
     present = [{title: c for title, c in cells.items() if c is not None} for cells in rows]
     titles = [title for title in rows[0] if any(title in cells for cells in present)]
-    greys = [np.full_like(cells["image"], LIGHT_GREY) for cells in present]
+    greys = [Cell(pixels=np.full_like(cells["image"].pixels, LIGHT_GREY)) for cells in present]
     return [
         GridRow(cells={title: cells.get(title, grey) for title in titles}, label=label)
         for cells, grey, label in zip(present, greys, labels or [""] * len(rows), strict=True)

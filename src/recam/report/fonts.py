@@ -6,8 +6,8 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from matplotlib import font_manager
+from matplotlib.backends.backend_agg import get_hinting_flag
 from matplotlib.ft2font import FT2Font
-from matplotlib.legend import Legend
 
 MAIN = "DejaVu Sans"  # ships with matplotlib, so figures are the same on every machine
 # Noto Sans CJK, for Chinese, Japanese and Korean.
@@ -38,10 +38,32 @@ def drawable(text: str) -> str:
     )
 
 
-def name_entries(legend: Legend, names: list[str]) -> None:
-    """Set the texts of a legend, which leaves out labels that begin with an underscore."""
-    for text, name in zip(legend.get_texts(), names, strict=True):
-        text.set_text(name)
+def text_width(text: str, *, size: float, dots: int) -> float:
+    """The width in pixels of one line of text of ``size`` points, with ``dots`` per inch."""
+    font = _font()
+    font.set_size(size, dots)
+    font.set_text(text, 0, flags=get_hinting_flag())  # hints change widths: those of the canvas
+    return font.get_width_height()[0] / 64
+
+
+def wrapped(text: str, *, width: int, size: float, dots: int) -> list[str]:
+    """Lines of at most ``width`` pixels, broken at spaces; a longer word has a line of its own."""
+    lines: list[str] = []
+    for paragraph in text.split("\n"):
+        line = ""
+        for word in paragraph.split(" "):
+            longer = f"{line} {word}" if line else word
+            if line and text_width(longer, size=size, dots=dots) > width:
+                lines.append(line)
+                longer = word
+            line = longer
+        lines.append(line)
+    return lines
+
+
+@cache
+def _font() -> FT2Font:
+    return font_manager.get_font([font_manager.findfont(family) for family in families()])
 
 
 @cache

@@ -1,84 +1,87 @@
 """Image grids: maps and masks over their images, a row an image, a column a method or stage."""
 
-import textwrap
-from collections.abc import Collection
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from jaxtyping import Float, UInt8
-from matplotlib import rc_context
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
-from matplotlib.patches import Patch
+from PIL import Image
 
-from recam.core.labels import BACKGROUND, IGNORE, class_colours, mask_id
-from recam.io.atomic import replacing
-from recam.report.fonts import drawable, name_entries
-from recam.report.style import BECAME_RIGHT, BECAME_WRONG, GREY, RC
+from recam.core.labels import FEW_CLASSES, display_colours, mask_id
+from recam.core.overlays import RGBImage, shown_maps, shown_mask
+from recam.core.regions import placed_names
+from recam.report.canvas import DOTS, LINE, POINT, Canvas, Text
+from recam.report.fonts import drawable, text_width, wrapped
+from recam.report.legends import draw_legend, legend_entries, shortened
+from recam.report.style import GREY
 
-CELL = 1.35  # inches; below: a name in the legend, a line of text, a row's label
-NAME, LINE, LABEL = 0.95, 0.16, 0.95
-DOTS = 150  # per inch: 200 pixels a cell
-JPEG_QUALITY = {"quality": 90, "subsampling": 0}  # half the size of a PNG, edges stay sharp
-NAMES_SHOWN = 24
-LONGEST_NAME = 24  # characters of a name in the legend
-STYLE: dict[Any, Any] = RC | {"figure.constrained_layout.use": False}  # cells are placed by hand
+# Pixels: the widest cell, the narrowest, the gap between two, the margin, the widest picture.
+CELL, NARROWEST, GAP, MARGIN, WIDEST = 202, 150, 6, 4, 2000
+TALLEST = 1.6  # height of a cell, in widths; taller images are drawn narrower
+# Points: sizes of text.
+TITLE, LABEL, SMALLEST_LABEL, CAPTION, NAME = 8.0, 7.5, 5.5, 7.5, 6.5
+LONGEST_NAME = 14  # characters of a name on a mask
+HALO = 4  # pixels, of both sides together
 
-RGBImage = UInt8[np.ndarray, "H W 3"]
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cell:
+    """An image, with the mask that is drawn over it, or with the ids that its pixels show."""
+
+    pixels: RGBImage
+    mask: UInt8[np.ndarray, "H W"] | None = None
+    shown: frozenset[int] = frozenset()
+
+    @property
+    def ids(self) -> frozenset[int]:
+        """The mask ids that occur in the cell."""
+        if self.mask is None:
+            return self.shown
+        return self.shown | {int(value) for value in np.unique(self.mask)}
+
+
+def maps_cell(
+    image: RGBImage,
+    ids: UInt8[np.ndarray, "H W"],
+    scores: Float[np.ndarray, "H W"],
+    classes: tuple[str, ...],
+) -> Cell:
+    """The top class of each pixel; classes that score 0 everywhere do not occur."""
+    pixels = shown_maps(image, ids, scores, display_colours(len(classes)))
+    return Cell(pixels=pixels, shown=frozenset(int(value) for value in np.unique(ids[scores > 0])))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GridRow:
-    """One image's cells by column title; the titles are the same in every row."""
+    """One image's cells by column title; the titles and sizes are the same in a row."""
 
-    cells: dict[str, RGBImage]
+    cells: dict[str, Cell]
     label: str = ""  # stands left of the row
 
-
-def shown_mask(
-    image: RGBImage, mask: UInt8[np.ndarray, "H W"], colours: UInt8[np.ndarray, "256 3"]
-) -> RGBImage:
-    """A mask in its class colours over the darkened grey image."""
-    opacity = np.where(mask == BACKGROUND, 0.0, 0.75)[..., None]
-    return _blend(_dimmed(image), colours[mask], opacity)
+    @property
+    def aspect(self) -> float:
+        """The height of the image, in widths."""
+        height, width = next(iter(self.cells.values())).pixels.shape[:2]
+        return height / width
 
 
-def shown_maps(
-    image: RGBImage,
-    ids: UInt8[np.ndarray, "H W"],
-    scores: Float[np.ndarray, "H W"],
-    colours: UInt8[np.ndarray, "256 3"],
-) -> RGBImage:
-    """Each pixel in the colour of its top class, with an opacity proportional to the score."""
-    return _blend(_dimmed(image), colours[ids], 0.9 * scores[..., None])
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Layout:
+    """The columns of a grid, in pixels; the titles in blocks that stand below each other."""
 
+    left: int
+    cell: int
+    blocks: list[list[str]]
 
-def shown_grey(values: Float[np.ndarray, "H W"]) -> RGBImage:
-    """Values from 0, black, to 1, white."""
-    return np.repeat(np.round(255 * values.clip(0, 1)).astype(np.uint8)[..., None], 3, axis=2)
+    @property
+    def width(self) -> int:
+        columns = max(len(block) for block in self.blocks)
+        return self.left + columns * (self.cell + GAP) - GAP + MARGIN
 
-
-def shown_change(
-    image: RGBImage,
-    truth: UInt8[np.ndarray, "H W"],
-    before: UInt8[np.ndarray, "H W"],
-    after: UInt8[np.ndarray, "H W"],
-) -> RGBImage:
-    """Pixels that are right in ``after`` only (BECAME_RIGHT) or in ``before`` only (BECAME_WRONG).
-
-    Pixels ignored in any of the three masks are not marked.
-    """
-    judged = (truth != IGNORE) & (before != IGNORE) & (after != IGNORE)
-    right_before, right_after = before == truth, after == truth
-    colours, opacity = np.zeros((*truth.shape, 3), np.uint8), np.zeros((*truth.shape, 1))
-    for hexadecimal, where in (
-        (BECAME_RIGHT, right_after & ~right_before & judged),
-        (BECAME_WRONG, right_before & ~right_after & judged),
-    ):
-        colours[where], opacity[where] = tuple(bytes.fromhex(hexadecimal[1:])), 0.85
-    return _blend(_dimmed(image), colours, opacity)
+    def column(self, number: int) -> int:
+        """The left end of a column."""
+        return self.left + number * (self.cell + GAP)
 
 
 def draw_grid(
@@ -87,102 +90,129 @@ def draw_grid(
     classes: tuple[str, ...],
     *,
     caption: str,
-    ids: Collection[int],
     shows_change: bool = False,
 ) -> None:
-    """Write the grid as PNG or JPEG, with a legend and a caption below.
+    """Write the grid as PNG or JPEG, at most 2000 pixels wide, with legend and caption below.
 
-    ``ids`` are the mask ids that occur; the legend names them, the background excepted.
+    Each row is as tall as its image in the width of a column. The legend names the classes that
+    occur. With more than ten classes, large regions of masks bear their names.
     """
-    patches = _patches(classes, ids=ids, shows_change=shows_change)
-    left = LABEL if any(row.label for row in rows) else 0.01
-    width = left + CELL * len(rows[0].cells)
-    columns = max(1, min(len(patches), int(width / NAME)))
-    words = textwrap.wrap(drawable(caption), int(16 * width))
-    below = 0.3 + LINE * (-(-len(patches) // columns) + len(words))
-    height = CELL * len(rows) + 0.4 + below
-    with rc_context(STYLE):
-        figure = Figure(figsize=(width, height), dpi=DOTS, layout=None)
-        _draw_rows(figure, rows)
-        bottom, top = below / height, 1 - 0.4 / height
-        figure.subplots_adjust(left=left / width, right=0.995, bottom=bottom, top=top)
-        if patches:  # an empty legend is an error in matplotlib
-            _draw_legend(figure, patches, columns, bottom=(0.1 + LINE * len(words)) / height)
-        text = "\n".join(words)
-        figure.text(0.5, 0.06 / height, text, ha="center", va="bottom", fontsize=7.5, color=GREY)
-        _write(figure, path)
+    layout = _layout(rows)
+    canvas = Canvas(layout.width)
+    y = MARGIN
+    for titles in layout.blocks:
+        y = _draw_titles(canvas, layout, titles, y)
+        for row in rows:
+            y = _draw_row(canvas, layout, row, titles, y=y, classes=classes)
+    ids = frozenset[int]().union(*(cell.ids for row in rows for cell in row.cells.values()))
+    y = draw_legend(canvas, legend_entries(classes, ids=ids, shows_change=shows_change), y)
+    y += GAP
+    for line in wrapped(
+        drawable(caption), width=canvas.width - 4 * MARGIN, size=CAPTION, dots=DOTS
+    ):
+        y += round(LINE * CAPTION * POINT)
+        canvas.texts.append(Text(canvas.width / 2, float(y), line, CAPTION, colour=GREY))
+    canvas.save(path, height=y + round(LINE * CAPTION * POINT))
 
 
-def _draw_legend(figure: Figure, patches: list[Patch], columns: int, *, bottom: float) -> None:
-    legend = figure.legend(
-        handles=patches,
-        labels=["name"] * len(patches),
-        loc="lower center",
-        ncols=columns,
-        fontsize=7,
-        bbox_to_anchor=(0.5, bottom),
-        handlelength=1.2,
-        columnspacing=1.2,
-    )
-    name_entries(legend, [str(patch.get_label()) for patch in patches])
-
-
-def _draw_rows(figure: Figure, rows: list[GridRow]) -> None:
+def _layout(rows: list[GridRow]) -> _Layout:
+    labels = [line for row in rows for line in drawable(row.label).split("\n")]
+    widest = max(text_width(line, size=LABEL, dots=DOTS) for line in labels)
+    left = MARGIN + (round(widest) + 2 * GAP if widest else 0)
     titles = list(rows[0].cells)
-    cells = figure.subplots(
-        len(rows), len(titles), squeeze=False, gridspec_kw={"wspace": 0.04, "hspace": 0.04}
-    )
-    for line, row in zip(cells, rows, strict=True):
-        _draw_row(list(line), row)
-    for axis, title in zip(cells[0], titles, strict=True):
-        axis.set_title(title, fontsize=8, loc="center", fontweight="normal")
+    most = max(2, (WIDEST - left - MARGIN + GAP) // (NARROWEST + GAP))
+    blocks = [titles] if len(titles) <= most else list(_blocks(titles, most))
+    columns = max(len(block) for block in blocks)
+    cell = min(CELL, (WIDEST - left - MARGIN + GAP) // columns - GAP)
+    return _Layout(left=left, cell=cell, blocks=blocks)
 
 
-def _draw_row(axes: list[Axes], row: GridRow) -> None:
-    for axis, cell in zip(axes, row.cells.values(), strict=True):
-        axis.imshow(cell, interpolation="nearest")
-        axis.set_axis_off()
-    place: dict[str, Any] = {"transform": axes[0].transAxes, "ha": "right", "va": "center"}
-    axes[0].text(-0.05, 0.5, drawable(row.label), fontsize=7.5, linespacing=1.5, **place)
+def _blocks(titles: list[str], most: int) -> Iterable[list[str]]:
+    """The first title, the image, followed by a part of the others; parts of about equal size."""
+    others = titles[1:]
+    parts = -(-len(others) // (most - 1))
+    for part in np.array_split(np.arange(len(others)), parts):
+        yield [titles[0], *(others[number] for number in part)]
 
 
-def _write(figure: Figure, path: Path) -> None:
-    is_jpeg = path.suffix == ".jpg"
-    how: dict[str, Any] = (
-        {"format": "jpeg", "pil_kwargs": JPEG_QUALITY} if is_jpeg else {"format": "png"}
-    )
-    with replacing(path) as temporary:
-        figure.savefig(temporary, metadata=None if is_jpeg else {"Software": None}, **how)
+def _draw_titles(canvas: Canvas, layout: _Layout, titles: list[str], y: int) -> int:
+    """Titles above the columns, at the bottom of their band; returns its lower end."""
+    lines = [wrapped(drawable(title), width=layout.cell, size=TITLE, dots=DOTS) for title in titles]
+    step = round(LINE * TITLE * POINT)
+    bottom = y + step * max(map(len, lines)) + GAP
+    for column, words in enumerate(lines):
+        middle = layout.column(column) + layout.cell / 2
+        for number, line in enumerate(reversed(words)):
+            canvas.texts.append(Text(middle, bottom - GAP - (number + 0.5) * step, line, TITLE))
+    return bottom
 
 
-def _patches(classes: tuple[str, ...], *, ids: Collection[int], shows_change: bool) -> list[Patch]:
-    colours = class_colours(len(classes)) / 255
-    patches = [
-        Patch(facecolor=colours[mask_id(i)], edgecolor="black", linewidth=0.4, label=_short(name))
+def _draw_row(
+    canvas: Canvas,
+    layout: _Layout,
+    row: GridRow,
+    titles: list[str],
+    *,
+    y: int,
+    classes: tuple[str, ...],
+) -> int:
+    """The cells of one row and its label; returns the top of the next row."""
+    aspect = min(row.aspect, TALLEST)
+    height = max(1, round(layout.cell * aspect))
+    width = max(1, round(height / row.aspect)) if row.aspect > TALLEST else layout.cell
+    tall = max(height, _draw_label(canvas, layout, row, y=y, height=height))
+    for column, title in enumerate(titles):
+        x = layout.column(column) + (layout.cell - width) // 2
+        cell = row.cells[title]
+        _draw_cell(canvas, cell, (x, y + (tall - height) // 2), (width, height), classes)
+    return y + tall + GAP
+
+
+def _draw_label(canvas: Canvas, layout: _Layout, row: GridRow, *, y: int, height: int) -> int:
+    """The lines left of a row, as large as fits its height; returns the height that they need."""
+    if not row.label:
+        return 0
+    lines = drawable(row.label).split("\n")
+    size = min(LABEL, max(SMALLEST_LABEL, height / (LINE * POINT * len(lines))))
+    step = LINE * size * POINT
+    needed = round(step * len(lines))
+    first = y + max(0, height - needed) / 2 + step / 2
+    for number, line in enumerate(lines):
+        place = (float(layout.left - GAP), first + number * step)
+        canvas.texts.append(Text(*place, line, size, align="right"))
+    return needed
+
+
+def _draw_cell(
+    canvas: Canvas,
+    cell: Cell,
+    place: tuple[int, int],
+    size: tuple[int, int],
+    classes: tuple[str, ...],
+) -> None:
+    pixels = np.asarray(Image.fromarray(cell.pixels).resize(size, Image.Resampling.BICUBIC))
+    if cell.mask is None:
+        canvas.images.append((*place, pixels))
+        return
+    mask = np.asarray(Image.fromarray(cell.mask).resize(size, Image.Resampling.NEAREST))
+    canvas.images.append((*place, shown_mask(pixels, mask, display_colours(len(classes)))))
+    if len(classes) > len(FEW_CLASSES):
+        _write_names(canvas, mask, place, classes)
+
+
+def _write_names(
+    canvas: Canvas,
+    mask: UInt8[np.ndarray, "H W"],
+    place: tuple[int, int],
+    classes: tuple[str, ...],
+) -> None:
+    occur = {int(value) for value in np.unique(mask)}
+    names = {
+        mask_id(i): shortened(name, LONGEST_NAME)
         for i, name in enumerate(classes)
-        if mask_id(i) in ids
-    ][:NAMES_SHOWN]
-    if IGNORE in ids:
-        patches.append(Patch(facecolor=colours[IGNORE], label="ignored"))
-    if shows_change:
-        patches += [
-            Patch(facecolor=BECAME_RIGHT, label="became right"),
-            Patch(facecolor=BECAME_WRONG, label="became wrong"),
-        ]
-    return patches
-
-
-def _short(name: str) -> str:
-    """A class name, with its end elided if it is too long for the legend."""
-    return drawable(name if len(name) <= LONGEST_NAME else f"{name[: LONGEST_NAME - 1]}…")
-
-
-def _dimmed(image: RGBImage) -> Float[np.ndarray, "H W 3"]:
-    grey = image.mean(axis=2, keepdims=True)
-    return np.repeat(0.55 * grey, 3, axis=2)
-
-
-def _blend(
-    under: Float[np.ndarray, "H W 3"], over: RGBImage, opacity: Float[np.ndarray, "H W 1"]
-) -> RGBImage:
-    return np.round((1 - opacity) * under + opacity * over).astype(np.uint8)
+        if mask_id(i) in occur
+    }
+    widths = {v: text_width(name, size=NAME, dots=DOTS) + HALO for v, name in names.items()}
+    for value, (x, y) in placed_names(mask, widths, height=LINE * NAME * POINT).items():
+        where = (place[0] + x, place[1] + y)
+        canvas.texts.append(Text(*where, names[value], NAME, colour="white", has_halo=True))

@@ -56,21 +56,30 @@ def provenance(
 ) -> str:
     """An HTML page of code version, package versions, checksums and parameters.
 
-    ``code`` names the commit and uncommitted changes.
+    ``code`` names the commit and uncommitted changes. ``data`` and ``results`` lie in one folder.
     """
-    sections = {
-        "Code": code,
-        "Versions": _versions(),
-        "Data and results": _checksums(data, results),
-    }
+    sections = origins(code=code, data=data, results=results)
     page = "".join(f"<h2>{title}</h2>{_table(rows)}" for title, rows in sections.items())
-    numbers = yaml.safe_dump(dict(params), sort_keys=False, default_flow_style=None, width=100)
-    page += f"<h2>Parameters (params.yaml)</h2><pre>{escape(numbers)}</pre>"
+    page += f"<h2>Parameters (params.yaml)</h2><pre>{escape(parameters_text(params))}</pre>"
     return (
         '<!doctype html><html lang="en"><head><meta charset="utf-8"><title>Provenance</title>'
         f'<meta name="viewport" content="width=device-width"><style>{STYLE}</style></head>'
         f"<body>{page}</body></html>\n"
     )
+
+
+def origins(*, code: Mapping[str, str], data: Path, results: Path) -> dict[str, Mapping[str, str]]:
+    """Tables of names and values by title: code, package versions, and checksums of files."""
+    return {
+        "Code": code,
+        "Versions": _versions(),
+        "Data and results": _checksums(data, results),
+    }
+
+
+def parameters_text(params: Mapping[str, object]) -> str:
+    """The parameters as YAML, a line for each section where it fits."""
+    return yaml.safe_dump(dict(params), sort_keys=False, default_flow_style=None, width=100)
 
 
 def _benchmark(file: Path) -> tuple[float, float]:
@@ -102,8 +111,11 @@ def _versions() -> dict[str, str]:
 def _checksums(data: Path, results: Path) -> dict[str, str]:
     files = [*sorted(data.glob("*.sha256")), data / "labels.csv"]
     lists = sorted(results.glob("seed*/*/*.sha256"))
-    shown = {str(file): sha256(file) for file in files if file.is_file()}
-    return shown | {f"{file} (SHA-256 of the list)": sha256(file)[:SHORT] for file in lists}
+    root = data.parent
+    shown = {str(file.relative_to(root)): sha256(file) for file in files if file.is_file()}
+    return shown | {
+        f"{file.relative_to(root)} (SHA-256 of the list)": sha256(file)[:SHORT] for file in lists
+    }
 
 
 def _table(rows: Mapping[str, str]) -> str:

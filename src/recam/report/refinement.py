@@ -8,21 +8,15 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from recam.core.labels import class_colours, top_class
+from recam.core.labels import top_class
+from recam.core.overlays import RGBImage, shown_grey
 from recam.data.loading import pixels_of
 from recam.io.images import read_image, read_mask
 from recam.io.scores import load_scores
 from recam.refine.affinities import STRIDE
 from recam.refine.irn import Irn, edges_of
 from recam.refine.random_walk import Walk, random_walk
-from recam.report.grids import (
-    GridRow,
-    RGBImage,
-    draw_grid,
-    shown_grey,
-    shown_maps,
-    shown_mask,
-)
+from recam.report.grids import Cell, GridRow, draw_grid, maps_cell
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,27 +37,23 @@ def draw(
     walk: Walk,
 ) -> None:
     """A row for each image; with an IRN also its edges and a walk from the peak of the cams."""
-    colours = class_colours(len(classes))
-    rows, present = [], set[int]()
+    rows: list[GridRow] = []
     for file in images:
         image = read_image(file)
-        cells = {"image": image}
+        cells = {"image": Cell(pixels=image)}
         for title, folder in shown.maps.items():
             scored = load_scores(folder / f"{file.stem}.npz")
             ids, best = top_class(scored.scores, scored.classes)
-            present |= {int(value) for value in np.unique(ids)}
-            cells[title] = shown_maps(image, ids, best, colours)
+            cells[title] = maps_cell(image, ids, best, classes)
             if irn and len(cells) == 2:  # after the cams, where the walk starts
                 cells |= _walked_cells(irn, image, best, walk)
         for title, folder in shown.masks.items():
-            mask = read_mask(folder / f"{file.stem}.png")
-            present |= {int(value) for value in np.unique(mask)}
-            cells[title] = shown_mask(image, mask, colours)
+            cells[title] = Cell(pixels=image, mask=read_mask(folder / f"{file.stem}.png"))
         rows.append(GridRow(cells=cells))
-    draw_grid(path, rows, classes, caption="The first images, not selected.", ids=present)
+    draw_grid(path, rows, classes, caption="Images that show many classes.")
 
 
-def _walked_cells(irn: Irn, image: RGBImage, best: np.ndarray, walk: Walk) -> dict[str, RGBImage]:
+def _walked_cells(irn: Irn, image: RGBImage, best: np.ndarray, walk: Walk) -> dict[str, Cell]:
     device = next(irn.parameters()).device
     with torch.inference_mode():
         edges = edges_of(irn, pixels_of([image], device))
@@ -74,8 +64,8 @@ def _walked_cells(irn: Irn, image: RGBImage, best: np.ndarray, walk: Walk) -> di
     return {"edges": _grey(edges[None], image), "walk from\nthe peak": _grey(reached, image)}
 
 
-def _grey(grid: Tensor, image: RGBImage) -> RGBImage:
+def _grey(grid: Tensor, image: RGBImage) -> Cell:
     height, width = image.shape[:2]
     fine = functional.interpolate(grid, scale_factor=float(STRIDE), mode="nearest")
     values = fine[0, 0, :height, :width].cpu().numpy()
-    return shown_grey(values / max(values.max(), np.finfo(np.float32).tiny))
+    return Cell(pixels=shown_grey(values / max(values.max(), np.finfo(np.float32).tiny)))

@@ -6,6 +6,7 @@ from pathlib import Path
 from recam.catalogue.methods import load_classifier
 from recam.catalogue.segmenters import load_segmenter
 from recam.checks.experiment import log_small_images
+from recam.data.coverage import covering_images
 from recam.data.layout import WeakSplit, load_weak_split, require_classes
 from recam.io.atomic import write_text
 from recam.io.records import write_record
@@ -67,7 +68,8 @@ def predict(
     device = make_device(machine.device, threads=machine.threads)
     images = dict(zip(seg_split.ids, seg_split.images, strict=True))
     training = dict(zip(maps_split.ids, maps_split.images, strict=True))
-    images |= {i: training[i] for i in (*maps_split.ids[: numbers.examples], *compared)}
+    pictured = covering_images(maps_split.ids, maps_split.labels, count=numbers.examples)
+    images |= {i: training[i] for i in (*pictured, *compared)}
     model.to(device)
     write_predictions(
         model,

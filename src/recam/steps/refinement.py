@@ -13,8 +13,17 @@ from recam.catalogue.names import REFINERS, needs_irn
 from recam.catalogue.refiners import RefinerNumbers, bytes_of_walk, make_irn, make_propagator
 from recam.core.errors import UserError
 from recam.core.labels import IGNORE
-from recam.data.layout import IMAGES, find_image, require_classes
-from recam.io.atomic import require_listed
+from recam.data.coverage import covering_images, labels_of
+from recam.data.layout import (
+    CLASSES,
+    IMAGES,
+    LABELS,
+    find_image,
+    read_classes,
+    read_labels,
+    require_classes,
+)
+from recam.io.atomic import require_listed, write_manifest
 from recam.io.checkpoints import load_network
 from recam.io.images import read_mask
 from recam.io.resumable import ResumableFolder
@@ -70,6 +79,14 @@ class Folders:
             scores=ResumableFolder(scores, key=key),
             masks=ResumableFolder(masks, key=key),
         )
+
+    def finish(self, *, cut: Path, manifests: list[Path]) -> None:
+        """Finish the folders, with one list of the masks and ``cut`` and one of the scores."""
+        of_masks, of_scores = manifests
+        self.masks.finish()
+        write_manifest(of_masks, [self.masks.path, cut])
+        self.scores.finish_with_manifest(of_scores)
+        self.propagated.drop()
 
 
 class Refinement:
@@ -163,8 +180,8 @@ class Refinement:
         for _ in in_threads(work, batches, what="pseudo masks"):
             pass
 
-    def draw(self, path: Path, images: list[Path], folders: Folders) -> None:
-        """Draw some images on their way from cams to masks."""
+    def draw(self, path: Path, images: list[Path], folders: Folders, *, data: Path) -> None:
+        """Draw some images, which show many classes, on their way from cams to masks."""
         stages = {"cams": folders.cams}
         if self.parts.propagation != "none":
             stages[f"{self.parts.propagation.upper()}'s maps"] = folders.propagated.partial
@@ -174,7 +191,7 @@ class Refinement:
             stages.pop("after CRF", None)
             stages["after saliency"] = folders.scores.partial
         shown = Shown(maps=stages, masks={"pseudo mask": folders.masks.partial})
-        pictured = images[: self.numbers.examples]
+        pictured = _covering(images, data, count=self.numbers.examples)
         draw(path, pictured, self.classes, shown=shown, irn=self.irn, walk=self.walk)
 
 
@@ -182,6 +199,12 @@ def log_used_pixels(masks: Path, names: Iterable[str]) -> None:
     """Log the share of pixels that are not ignored."""
     used = [(read_mask(masks / f"{name}.png") != IGNORE).mean() for name in names]
     logger.info("%d masks, %.1f %% of their pixels to train on", len(used), 100 * np.mean(used))
+
+
+def _covering(images: list[Path], data: Path, *, count: int) -> list[Path]:
+    files = {file.stem: file for file in images}
+    labels = labels_of(list(files), read_labels(data / LABELS, read_classes(data / CLASSES)))
+    return [files[i] for i in covering_images(list(files), labels, count=count)]
 
 
 def _saliency(numbers: MakePseudo, folder: Path) -> Saliency:
