@@ -3,7 +3,7 @@
 import math
 
 import numpy as np
-from jaxtyping import Bool, UInt8
+from jaxtyping import UInt8
 from PIL import Image, ImageDraw
 
 from recam.core.labels import (
@@ -13,14 +13,14 @@ from recam.core.labels import (
     class_names_with_background,
     display_colours,
 )
+from recam.core.overlays import shown_mask
+from recam.core.regions import inner_point
 from recam.pipeline.inference import shrunk_size
 from recam.pipeline.typeface import typeset
 
 OVERLAY_SIDE = 1024  # longest side of an overlay, in pixels
 LINE, MARGIN = 20, 6  # of the legend, in pixels
 TEXT = 12  # pixels of the legend's font, and of the smallest name in a mask
-OPACITY, BRIGHTNESS = 0.75, 0.55  # of the mask, and of the image under it
-COARSE = 128  # pixels of the longest side where a place for a name is searched
 NAME_SIDE = 36  # pixels of the longest side for each pixel of a name's font
 
 Picture = UInt8[np.ndarray, "H W 3"]
@@ -40,31 +40,10 @@ def overlay(
         image = np.array(Image.fromarray(image).resize(size, Image.Resampling.BICUBIC))
         mask = np.array(Image.fromarray(mask).resize(size, Image.Resampling.NEAREST))
     present = [int(value) for value in np.unique(mask) if value not in (BACKGROUND, IGNORE)]
-    shown = _outlined(_coloured(image, mask, num_classes=len(classes)), mask)
+    shown = shown_mask(image, mask, display_colours(len(classes)))
     if len(classes) > len(FEW_CLASSES):
         shown = _named(shown, mask, present, classes)
     return np.concatenate([shown, _legend(present, classes, width=width)])
-
-
-def _coloured(image: Picture, mask: UInt8[np.ndarray, "H W"], *, num_classes: int) -> Picture:
-    grey = BRIGHTNESS * image.mean(axis=2, keepdims=True)
-    share = np.where(mask == BACKGROUND, 0.0, OPACITY)[..., None]
-    return np.round((1 - share) * grey + share * display_colours(num_classes)[mask]).astype(
-        np.uint8
-    )
-
-
-def _outlined(picture: Picture, mask: UInt8[np.ndarray, "H W"]) -> Picture:
-    """Black lines, a pixel wide, on the background side of each object, and between objects."""
-    edges = np.zeros(mask.shape, bool)
-    down, right = mask[1:] != mask[:-1], mask[:, 1:] != mask[:, :-1]
-    edges[:-1] |= down & (mask[1:] != BACKGROUND)
-    edges[1:] |= down & (mask[1:] == BACKGROUND)
-    edges[:, :-1] |= right & (mask[:, 1:] != BACKGROUND)
-    edges[:, 1:] |= right & (mask[:, 1:] == BACKGROUND)
-    result = picture.copy()
-    result[edges] = 0
-    return result
 
 
 def _named(
@@ -81,32 +60,11 @@ def _named(
     for value in values:
         text, font = typeset(names[value], max(TEXT, max(mask.shape) // NAME_SIDE))
         left, top, right, bottom = draw.textbbox((0, 0), text, font=font, stroke_width=2)
-        row, column = _middle(mask == value)
+        row, column, _ = inner_point(mask == value)
         x = min(max(column - (left + right) / 2, -left), width - right)
         y = min(max(row - (top + bottom) / 2, -top), height - bottom)
         draw.text((x, y), text, "white", font, stroke_width=2, stroke_fill="black")
     return np.array(image)
-
-
-def _middle(region: Bool[np.ndarray, "H W"]) -> tuple[int, int]:
-    """A pixel of a region that is farthest from its border, to the accuracy of a coarse grid."""
-    step = math.ceil(max(region.shape) / COARSE)
-    grid = region[::step, ::step]
-    if not grid.any():
-        row, column = np.argwhere(region)[0]
-        return int(row), int(column)
-    while (smaller := _eroded(grid)).any():
-        grid = smaller
-    cells = np.argwhere(grid)
-    row, column = cells[len(cells) // 2] * step
-    return int(row), int(column)
-
-
-def _eroded(grid: Bool[np.ndarray, "h w"]) -> Bool[np.ndarray, "h w"]:
-    """The cells whose four neighbours belong to the region; none outside the grid does."""
-    padded = np.pad(grid, 1)
-    beside = padded[:-2, 1:-1] & padded[2:, 1:-1] & padded[1:-1, :-2] & padded[1:-1, 2:]
-    return grid & beside
 
 
 def _legend(
