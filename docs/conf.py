@@ -45,7 +45,7 @@ def write_reference() -> None:
     """Write a page for each room of the package; modules outside rooms join the commands."""
     rooms = sorted(path.parent for path in PACKAGE.glob("*/__init__.py"))
     pages = {room.name: sorted(room.glob("[!_]*.py")) for room in rooms}
-    pages.setdefault("commands", []).extend(sorted(PACKAGE.glob("[!_]*.py")))
+    pages["commands"] += sorted(PACKAGE.glob("[!_]*.py"))
     REFERENCE.mkdir(exist_ok=True)
     for old in REFERENCE.glob("*.rst"):
         old.unlink()

@@ -42,13 +42,13 @@ class PlotsError(Exception):
 def template() -> str:
     """DVC's template of a page, with Vega, Vega-Lite and Vega-Embed in it (1 MB)."""
     try:
-        import vl_convert  # noqa: PLC0415 # pyright: ignore[reportMissingImports] optional
+        import vl_convert  # noqa: PLC0415 # optional
     except ImportError:
         raise PlotsError(
             f"plots: expected the package {PACKAGE}, which contains Vega; run `pip install"
             f" {PACKAGE}`, then again"
         ) from None
-    return PAGE % vl_convert.javascript_bundle(vl_version=VEGA_LITE)
+    return PAGE % vl_convert.javascript_bundle(vl_version=VEGA_LITE)  # pyright: ignore[reportCallIssue] default missing in its stub
 
 
 def draw(revisions: list[str]) -> Path:

@@ -5,10 +5,14 @@ import json
 
 from recam.report.details import compared, details_of, metrics_of, write_results
 
-CAMS = {"split": "train", "images": 9, "of": 10, "miou": 40.0, "miou_std": 1.5, "threshold": 0.48}
-CAMS |= {"oracle_miou": 41.25, "oracle_miou_std": 0.5, "pointing": 50.5}
-SEG = {"split": "val", "images": 4, "of": 4, "miou": 60.0, "miou_std": 2.0, "correct": 80.0}
-SEG |= {"ratio_to_supervised": 0.75, "ratio_to_supervised_std": 0.25}
+CAMS = {
+    **{"split": "train", "images": 9, "of": 10, "miou": 40.0, "miou_std": 1.5, "threshold": 0.48},
+    **{"oracle_miou": 41.25, "oracle_miou_std": 0.5, "pointing": 50.5},
+}
+SEG = {
+    **{"split": "val", "images": 4, "of": 4, "miou": 60.0, "miou_std": 2.0, "correct": 80.0},
+    **{"ratio_to_supervised": 0.75, "ratio_to_supervised_std": 0.25},
+}
 METRICS = {"cams": {"cam": CAMS}, "pseudo": {}, "seg": {"cam": SEG, "supervised": SEG}}
 
 

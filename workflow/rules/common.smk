@@ -105,7 +105,11 @@ def check_params():
         is_here = workflow.nodes is None  # jobs of a cluster run on other machines
         for error in [*machine_errors(numbers.machine, gpus_here())] * is_here:
             raise WorkflowError(error)
-        for error in [*name_errors(numbers), *watch_errors(numbers.watch), *weights_errors(numbers)]:
+        for error in [
+            *name_errors(numbers),
+            *watch_errors(numbers.watch),
+            *weights_errors(numbers),
+        ]:
             raise WorkflowError(error)
         os.environ[WATCH] = numbers.watch  # no argument of a step: a change must rerun nothing
         return numbers

@@ -16,7 +16,7 @@ Input "pixels": float32 (batch, 3, height, width), RGB in [0, 1].
 Output "probabilities": float32 (batch, classes, height, width), at one scale,
 without a mirror image. Batch, height and width are free. The metadata entry
 "classes" is a JSON list of the class names, background first."""
-EXAMPLE = "recam export --checkpoint results/seed0/recam/segmenter.pt --onnx segmenter.onnx"
+EXAMPLE = "recam export --checkpoint segmenter.pt --onnx segmenter.onnx"
 
 logger = logging.getLogger(__name__)
 

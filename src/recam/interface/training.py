@@ -12,7 +12,7 @@ from torch.optim.lr_scheduler import LambdaLR
 from recam.core.errors import UserError
 from recam.interface.batches import pair_of, present_of
 from recam.methods.recam import ReCam
-from recam.pipeline.training import POLYNOMIAL_POWER
+from recam.pipeline.optimizer import POLYNOMIAL_POWER
 from recam.runtime.progress import progress
 
 Batches = Iterable[Sequence[Tensor]]

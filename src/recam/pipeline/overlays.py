@@ -14,13 +14,14 @@ from recam.core.labels import (
     display_colours,
 )
 from recam.core.overlays import shown_mask
-from recam.core.regions import inner_point
+from recam.core.regions import placed_names
 from recam.pipeline.inference import shrunk_size
 from recam.pipeline.typeface import typeset
 
 OVERLAY_SIDE = 1024  # longest side of an overlay, in pixels
 LINE, MARGIN = 20, 6  # of the legend, in pixels
 TEXT = 12  # pixels of the legend's font, and of the smallest name in a mask
+HALO = 2  # pixels around a name
 NAME_SIDE = 36  # pixels of the longest side for each pixel of a name's font
 
 Picture = UInt8[np.ndarray, "H W 3"]
@@ -52,18 +53,18 @@ def _named(
     values: list[int],
     classes: tuple[str, ...],
 ) -> Picture:
-    """The name of each value in the middle of its largest region, white with a black border."""
+    """The name of each value whose region has room for it, white with a black border."""
     names = class_names_with_background(classes)
-    height, width = mask.shape
+    size = max(TEXT, max(mask.shape) // NAME_SIDE)
+    texts = {value: typeset(names[value], size) for value in values}
+    widths = {value: font.getlength(text) + 2 * HALO for value, (text, font) in texts.items()}
     image = Image.fromarray(picture)
     draw = ImageDraw.Draw(image)
-    for value in values:
-        text, font = typeset(names[value], max(TEXT, max(mask.shape) // NAME_SIDE))
-        left, top, right, bottom = draw.textbbox((0, 0), text, font=font, stroke_width=2)
-        row, column, _ = inner_point(mask == value)
-        x = min(max(column - (left + right) / 2, -left), width - right)
-        y = min(max(row - (top + bottom) / 2, -top), height - bottom)
-        draw.text((x, y), text, "white", font, stroke_width=2, stroke_fill="black")
+    for value, (x, y) in placed_names(mask, widths, height=1.2 * size).items():
+        text, font = texts[value]
+        left, top, right, bottom = draw.textbbox((0, 0), text, font=font)
+        corner = (x - (left + right) / 2, y - (top + bottom) / 2)
+        draw.text(corner, text, "white", font, stroke_width=HALO, stroke_fill="black")
     return np.array(image)
 
 

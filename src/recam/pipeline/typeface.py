@@ -3,6 +3,7 @@
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any, cast
 
 from PIL import ImageFont
 
@@ -37,4 +38,8 @@ def _wide(size: int) -> list[Font]:
 
 def _has(font: Font, character: str) -> bool:
     """Whether a font draws a character otherwise than one that it does not know."""
-    return character.isspace() or bytes(font.getmask(character)) != bytes(font.getmask(UNKNOWN))
+    return character.isspace() or _drawn(font, character) != _drawn(font, UNKNOWN)
+
+
+def _drawn(font: Font, character: str) -> bytes:
+    return bytes(cast(Any, font.getmask(character)))
