@@ -13,11 +13,8 @@ export TORCH_HOME ?= $(CURDIR)/.cache/torch
 export HF_HOME ?= $(CURDIR)/.cache/huggingface
 endif
 
-# Columns dropped from `dvc exp show`: other metrics, and checksums of files.
-HIDDEN := .*(_std|correct|_for_|oracle|threshold$$|split|images|\.of$$|\.cam\.|\.supervised\.|ratio).*|(data|results|src|workflow|Snakefile).*
-
 .DEFAULT_GOAL := install
-.PHONY: help install run report test check check-style check-types check-graph check-pages package check-data matrix preset estimate schema dvc.yaml record adopt experiments generality variants campaign bench tables docs format clean
+.PHONY: help install run report test check check-style check-types check-graph check-pages package check-data matrix preset estimate schema dvc.yaml record adopt experiments plots generality variants campaign bench tables docs format clean
 
 help: ## list all targets
 	@grep -hE '^[a-z.-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -96,8 +93,11 @@ record: $(READY) ## record Snakemake's results in DVC, if the end of a run could
 adopt: $(READY) ## make Snakemake accept results that DVC made or restored
 	python workflow/engines.py adopt
 
-experiments: $(READY) ## table of DVC's experiments: changed parameters and mIoU of ReCAM
-	@COLUMNS=160 dvc exp show --no-pager --only-changed --drop 'Created|State|Executor|$(HIDDEN)'
+experiments: $(READY) ## table of DVC's experiments: mIoU, changed parameters, stale numbers
+	@python workflow/experiments.py
+
+plots: $(READY) ## DVC's plots without network: make plots, or make plots REVS=half-weight
+	@python workflow/plots.py $(REVS)
 
 generality: $(READY) ## one recipe on shapes, stamps and street: make generality STREET=folder
 	python workflow/generality.py $(if $(STREET),--source 'street=$(STREET)')

@@ -373,6 +373,7 @@ rule evaluate:
         ],
         counts="results/seed{seed}/{method}/counts.csv",
         signs="results/seed{seed}/{method}/signs.json",
+        prediction="results/seed{seed}/{method}/prediction.json",
     log:
         "logs/seed{seed}/{method}/evaluate.log",
     benchmark:
@@ -389,7 +390,7 @@ rule evaluate:
         " --pseudo {input.pseudo} --cam_pseudo {input.cam_pseudo}"
         " --predictions {output.predictions}"
         " --manifest {output.manifest} --metrics {output.run_metrics} --plots {output.tables}"
-        " --counts {output.counts} --signs {output.signs}"
+        " --counts {output.counts} --signs {output.signs} --prediction {output.prediction}"
         " --log {log} {params.machine} {params.evaluate}"
 
 
@@ -413,6 +414,7 @@ rule summarize:
         pictured_manifests=[f"{folder}.sha256" for folder in PICTURED],
     output:
         metrics="results/metrics.json",
+        details="results/details.csv",
         table="results/summary.md",
         trust="results/trust.json",
         picture="results/picture.png",
@@ -428,7 +430,8 @@ rule summarize:
         summarize=section("summarize"),
     shell:
         "python workflow/scripts/summarize.py --data data --truth {input.truth} --runs {input.runs}"
-        " --metrics {output.metrics} --table {output.table} --trust {output.trust}"
+        " --metrics {output.metrics} --details {output.details} --table {output.table}"
+        " --trust {output.trust}"
         " --picture {output.picture}"
         " --plots {output.plots} --log {log} {params.summarize}"
 

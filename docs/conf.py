@@ -18,11 +18,13 @@ sys.path.insert(0, str(PACKAGE.parent))
 
 project = "ReCAM"
 author = "The ReCAM reproducible experiment authors"
-extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.viewcode"]
-exclude_patterns = ["_build"]
+extensions = ["myst_nb", "sphinx.ext.autodoc", "sphinx.ext.viewcode"]
+exclude_patterns = ["_build", "**/.ipynb_checkpoints"]
 
 myst_enable_extensions = ["colon_fence"]
 myst_heading_anchors = 3
+nb_execution_mode = "off"  # the notebooks hold their outputs; tests run them
+nb_merge_streams = True
 
 highlight_language = "text"
 
@@ -40,10 +42,10 @@ python_maximum_signature_line_length = 88
 
 
 def write_reference() -> None:
-    """Write a page for each room of the package, and one for its commands."""
+    """Write a page for each room of the package; modules outside rooms join the commands."""
     rooms = sorted(path.parent for path in PACKAGE.glob("*/__init__.py"))
     pages = {room.name: sorted(room.glob("[!_]*.py")) for room in rooms}
-    pages["commands"] = sorted(PACKAGE.glob("[!_]*.py"))
+    pages["commands"] += sorted(PACKAGE.glob("[!_]*.py"))
     REFERENCE.mkdir(exist_ok=True)
     for old in REFERENCE.glob("*.rst"):
         old.unlink()

@@ -1,6 +1,6 @@
 """Keep the results of a finished run in docs/results/NAME, for the tables of the pages.
 
-After `make run`, `python docs/keep_results.py default --command "make run"` copies the metrics and
+After `make run`, `python docs/keep_results.py default --command "make run"` copies the numbers and
 the pictures of the pages, draws overview.png of the default, and writes run.json: commit, command,
 random seeds, time and memory. `make tables` then writes them into the pages.
 
@@ -66,7 +66,7 @@ def main() -> None:
             shutil.copy(out / name, folder)
         run = described_together(out, command=args.command, wall_s=args.wall_s)
     else:
-        for name in ("metrics.json", *PICTURES.get(args.name, PICTURE_OF_OTHERS)):
+        for name in ("details.csv", *PICTURES.get(args.name, PICTURE_OF_OTHERS)):
             shutil.copy(args.run / "results" / name, folder / Path(name).name)
         run = described(args.run, command=args.command, overlays=args.params, wall_s=args.wall_s)
     (folder / "run.json").write_text(json.dumps(run, indent=2) + "\n", encoding="utf-8")

@@ -14,10 +14,11 @@ import pandas as pd
 from graph import GRAPH, drawn
 from parameters import parameters_table
 
+from recam.report.details import metrics_of
 from recam.report.generality import generality_table
 from recam.report.signs import SIGNS
 from recam.report.style import STAGES, look_of
-from recam.report.summary import results_table, table_of
+from recam.report.summary import Metrics, results_table, table_of
 from recam.report.variants import short_table, variants_table
 
 ROOT = Path(__file__).parents[1]
@@ -65,8 +66,8 @@ def _printed(name: str) -> str:
     return f"```text\n{_results(name)}```\n"
 
 
-def _metrics(name: str) -> dict:
-    return json.loads((RESULTS / name / "metrics.json").read_text(encoding="utf-8"))
+def _metrics(name: str) -> Metrics:
+    return metrics_of(RESULTS / name / "details.csv")
 
 
 def _run(name: str) -> dict:

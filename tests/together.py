@@ -20,7 +20,8 @@ from recam.data.loading import LabelledImages, MaskedImages, training_batches
 from recam.io.checkpoints import ModelConfig
 from recam.models.backbones import backbone_of, freeze_batch_norm
 from recam.models.initialisation import seeded_initialisation
-from recam.pipeline.training import Recipe, train
+from recam.pipeline.optimizer import Recipe
+from recam.pipeline.training import train
 from recam.runtime.devices import make_device
 from recam.runtime.distributed import is_first, process_group
 

@@ -18,19 +18,25 @@ import yaml
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "src"))  # a copy uses its own library
 
-from jobs import GraphError, InexpressibleError, Job, load_jobs
+from recam.runtime.loading import begin_loading, end_loading
 
-from recam.core.disk import disk_sentence
-from recam.core.errors import UserError
-from recam.io.atomic import write_text
-from recam.io.receipts import altered
-from recam.steps.code import code_file
+begin_loading()  # the imports of Snakemake take seconds
+
+from jobs import GraphError, InexpressibleError, Job, load_jobs  # noqa: E402
+
+from recam.core.disk import disk_sentence  # noqa: E402
+from recam.core.errors import UserError  # noqa: E402
+from recam.io.atomic import write_text  # noqa: E402
+from recam.io.receipts import altered  # noqa: E402
+from recam.steps.code import code_file  # noqa: E402
+
+end_loading()
 
 DVC_YAML = Path("dvc.yaml")
 PLOTS = Path("workflow/plots.yaml")
 HEADER = "# Written from the Snakefile by `make dvc.yaml`: change the Snakefile, not this file.\n"
 # Names of outputs in the Snakefile: Git keeps these small text files, DVC's cache all others.
-KEPT_BY_GIT = ("metrics", "plots")
+KEPT_BY_GIT = ("metrics", "plots", "details")
 # Links to the user's original files: DVC must not copy them. `cache: false` alone is not enough:
 # the run cache stores every output that is not persistent.
 LINKED = "linked"
@@ -44,6 +50,7 @@ REMEDIES = {
     "is not a git repository": "run `git init`",
     "not inside of a DVC repository": "run `git checkout .dvc`, or `dvc init` to start afresh",
     "merge conflict": "choose a side: `git checkout --ours dvc.lock`, or `--theirs`",
+    "dvc.lock'": "restore it with `git checkout dvc.lock`, or delete it; results are kept",
     "acquire lock": "wait for the other dvc process, or stop it",
 }
 

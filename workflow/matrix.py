@@ -17,39 +17,38 @@ Snakemake deviates from the expected steps for two reasons:
 """
 
 import argparse
-import contextlib
-import importlib
 import json
 import multiprocessing
 import os
 import re
-import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext, redirect_stdout
+from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from dataclasses import dataclass
-from functools import cache, partial
+from functools import cache
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
-import dvc.cli
-import snakemake.cli
 import yaml
+from matrix_changes import (
+    Change,
+    another_shape,
+    checked_out,
+    deleted,
+    params_replaced,
+    replaced,
+    touched,
+)
+from matrix_engines import dvc_next, snakemake_next, warm_up
+from matrix_graph import ALL, GRAPH, Jobs, Step, graph, jobs_of, shown, with_followers
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 
 import experiment
-from experiment import BIN, METHODS, ROOT
-
-WEAK = ["data/labels.csv", "data/classes.txt", "data/images.sha256"]
-TRUTH = ["data/SegmentationClass.sha256"]
-CHECK = [f"data/check/{f}" for f in ("report.md", "classes.csv", "cooccurrence.csv", "faults.csv")]
-TABLES = ["metrics.json", "per_class.csv", "thresholds.csv", "confusion.csv"]
-FIGURES = ["answer.html", "maps", "pseudo", "segmentation", "curves", "errors"]
-SUMMARY = [*TABLES, "curves.csv", "summary.md", "trust.json", "picture.png"]
+from experiment import METHODS, ROOT
 
 # Modules that a step imports only if it needs them.
 LATER = {"train_irn": "recam.steps.irn"}
@@ -59,99 +58,6 @@ SPARED = {"machine.threads": "train_cam"}
 SHARED_NUMBERS = {"make_pseudo.refiner": ["train_irn", "make_pseudo"]}
 
 LINE = "{:<48} {:<46} {:<36} {:<5} {}"  # of the table
-
-Jobs = frozenset[str]
-Change = Callable[[Path], AbstractContextManager[None]]
-
-
-@dataclass(frozen=True)
-class Step:
-    """One job of the graph; ``reads`` leaves folders out."""
-
-    name: str
-    script: str
-    reads: tuple[str, ...]
-    makes: tuple[str, ...]
-
-
-def graph(methods: list[str] = METHODS, seeds: tuple[int, ...] = (0,)) -> list[Step]:
-    """The experiment by hand: files that each job reads and makes."""
-    folders = ["JPEGImages", "ImageSets", "SegmentationClass"]
-    downloaded = [f"data/{folder}" for folder in folders] + WEAK + TRUTH + CHECK
-    steps = [Step("download", "download", (), tuple(downloaded))]
-    summed: list[str] = []
-    for seed in seeds:
-        run = f"results/seed{seed}"
-        for method in ["cam", *[m for m in methods if m != "cam"]]:
-            here = f"{run}/{method}"
-            add = partial(_add, steps, seed, method)
-            classifier = ["classifier.pt", "classifier_curve.csv"]
-            if method == "cam":
-                add("train_cam", [], classifier)
-            if method in ("recam", "control"):
-                add("train_recam", [f"{run}/cam/classifier.pt"], classifier)
-            if method not in methods:
-                continue
-            maps, masks = [], TRUTH
-            if method != "supervised":
-                add("make_cams", [f"{here}/classifier.pt"], ["cams", "cams.sha256"])
-                add("train_irn", [f"{here}/cams.sha256"], ["irn.pt", "irn_curve.csv"])
-                made = ["pseudo", "scores", "pseudo.sha256", "scores.sha256"]
-                made += ["cut.json", "pseudo.png"]
-                add("make_pseudo", [f"{here}/cams.sha256", f"{here}/irn.pt"], made)
-                masks = [f"{here}/pseudo.sha256"]
-                maps = ["classifier.pt", "cams.sha256", "scores.sha256", "cut.json"]
-                maps = [f"{here}/{file}" for file in maps]
-                summed += [f"{here}/classifier_curve.csv", f"{here}/irn_curve.csv"]
-                summed += [] if seed else [f"{here}/cams.sha256", f"{here}/pseudo.sha256"]
-            segmenter = ["segmenter.pt", "segmenter_curve.csv"]
-            add("train_seg", [*masks, f"{run}/cam/classifier.pt"], segmenter)
-            made = ["predictions", "predictions.sha256", "counts.csv", "signs.json", *TABLES]
-            maps += masks if maps else []
-            if maps and method != "cam" and "cam" in methods:
-                maps += [f"{run}/cam/pseudo.sha256"]  # to compare
-            add("evaluate", [*TRUTH, f"{here}/segmenter.pt", *maps], made)
-            summed += [f"{here}/{file}" for file in [*TABLES, "signs.json", "segmenter_curve.csv"]]
-            summed += [] if seed else [f"{here}/predictions.sha256"]
-    return [*steps, *_last(summed)]
-
-
-def _last(summed: list[str]) -> list[Step]:
-    """The steps that combine all runs."""
-    makes = tuple(f"results/{file}" for file in SUMMARY)
-    last = Step("summarize", "summarize", tuple(WEAK + TRUTH + summed), makes)
-    drawn = [file for file in summed if not file.endswith("per_class.csv")]
-    drawn += [f"{Path(file).parent}/counts.csv" for file in summed if "metrics.json" in file]
-    figures = tuple(f"results/figures/{part}" for part in FIGURES)
-    reads = (*WEAK, *TRUTH, *drawn, "results/picture.png")
-    return [last, Step("draw", "draw", reads, figures)]
-
-
-def _add(
-    steps: list[Step], seed: int, method: str, script: str, reads: list[str], makes: list[str]
-) -> None:
-    name = f"{script}-seed{seed}" + f"-{method}"
-    made = tuple(f"results/seed{seed}/{method}/{file}" for file in makes)
-    steps.append(Step(name, script, tuple(WEAK + reads), made))
-
-
-GRAPH = graph()
-ALL: Jobs = frozenset(step.name for step in GRAPH)
-
-
-def jobs_of(*scripts: str) -> Jobs:
-    """All jobs of these scripts."""
-    return frozenset(step.name for step in GRAPH if step.script in scripts)
-
-
-def with_followers(first: Iterable[str], steps: Iterable[Step] = GRAPH) -> Jobs:
-    """The jobs ``first`` and all jobs that use their outputs, directly or indirectly."""
-    jobs, size = set(first), -1
-    while size != len(jobs):
-        size = len(jobs)
-        made = {file for step in steps if step.name in jobs for file in step.makes}
-        jobs |= {step.name for step in steps if not made.isdisjoint(step.reads)}
-    return frozenset(jobs)
 
 
 @dataclass(frozen=True)
@@ -163,111 +69,6 @@ class Case:
     should: Jobs
     snakemake: Jobs | None = None  # if it differs from ``should``
     note: str = ""
-
-
-# --- changes and their undoing ---
-
-
-@contextmanager
-def set_aside(path: Path) -> Iterator[Path]:
-    """Move a file or folder away and back; its times stay, by which engines recognise it."""
-    parent = path.parent.stat()
-    with tempfile.TemporaryDirectory(dir=path.parents[len(path.parents) - 2]) as folder:
-        away = Path(folder, path.name)
-        path.rename(away)
-        try:
-            yield away
-        finally:
-            if path.is_dir():
-                shutil.rmtree(path)
-            path.unlink(missing_ok=True)
-            away.rename(path)
-            os.utime(path.parent, ns=(parent.st_atime_ns, parent.st_mtime_ns))
-
-
-def replaced(name: str, text: Callable[[bytes], bytes]) -> Change:
-    """Other content of a file, or of the first file of a folder."""
-
-    @contextmanager
-    def change(folder: Path) -> Iterator[None]:
-        path = folder / name
-        if path.is_dir():
-            path = min(p for p in path.rglob("*") if p.is_file() and p.name[0] != ".")
-        with set_aside(path) as away:
-            path.write_bytes(text(away.read_bytes()))
-            yield
-
-    return change
-
-
-def params_replaced(edit: Callable[[dict], object]) -> Change:
-    """params.yaml with other numbers."""
-
-    def text(old: bytes) -> bytes:
-        params = yaml.safe_load(old)
-        edit(params)
-        return yaml.safe_dump(params, sort_keys=False).encode()
-
-    return replaced("params.yaml", text)
-
-
-def another_shape(edit: Callable[[dict], object]) -> Change:
-    """Other replicates or methods, and a rewritten dvc.yaml."""
-
-    @contextmanager
-    def change(folder: Path) -> Iterator[None]:
-        with replaced("dvc.yaml", bytes)(folder), params_replaced(edit)(folder):
-            written = experiment.engines(folder, "write")
-            assert not written.returncode, written.stdout
-            yield
-
-    return change
-
-
-def deleted(name: str) -> Change:
-    """A deleted output."""
-
-    @contextmanager
-    def change(folder: Path) -> Iterator[None]:
-        with set_aside(folder / name):
-            yield
-
-    return change
-
-
-def touched(name: str) -> Change:
-    """A new time of a file, or of all files in a folder, with the same content."""
-
-    @contextmanager
-    def change(folder: Path) -> Iterator[None]:
-        path = folder / name
-        files = [path, *(path.rglob("*") if path.is_dir() else [])]
-        times = {file: file.stat() for file in files}
-        for file in files:
-            os.utime(file)
-        yield
-        for file, stat in reversed(times.items()):
-            os.utime(file, ns=(stat.st_atime_ns, stat.st_mtime_ns))
-
-    return change
-
-
-def checked_out(name: str) -> Change:
-    """A lost output that DVC restored, or git if git keeps it."""
-
-    @contextmanager
-    def change(folder: Path) -> Iterator[None]:
-        with set_aside(folder / name):
-            by_git = name == "results/metrics.json" or re.fullmatch(r"results/[^/]*\.csv", name)
-            words = ["git", "checkout", "--", name] if by_git else [BIN / "dvc", "checkout", name]
-            done = experiment.command(folder, *words)
-            assert not done.returncode, done.stdout
-            yield
-
-    return change
-
-
-# --- the cases ---
 
 
 def cases(*, sample: bool = False) -> Iterator[Case]:
@@ -305,6 +106,8 @@ def _parameters() -> Iterator[Case]:
             users = with_network if section == "machine" else SHARED_NUMBERS.get(key, [section])
             should = with_followers(jobs_of(*users) - jobs_of(SPARED.get(key, "")))
             yield Case(f"params {key}", params_replaced(edit), should)
+    log = params_replaced(lambda p: p.update(watch="tensorboard"))
+    yield Case("params watch", log, frozenset())
     more = {step.name for step in graph(seeds=(0, 1))} - ALL | {"summarize", "draw"}
     change = another_shape(lambda p: p.update(random_seeds=[0, 1]))
     yield Case("params random_seeds", change, frozenset(more))
@@ -399,116 +202,6 @@ def _output(step: Step, path: str) -> Iterator[Case]:
     yield Case(f"{path} checked out", checked_out(path), frozenset())
 
 
-# --- the engines' answers ---
-
-
-def snakemake_next(folder: Path) -> Jobs:
-    """The jobs of `snakemake --dry-run`."""
-    printed = _printed(_ask_snakemake, folder)
-    jobs = set()
-    for block in printed.split("\nrule ")[1:]:
-        rule = block.split(":")[0]
-        wildcards = re.search(r"^ *wildcards: (.*)$", block.split("\n\n")[0], re.MULTILINE)
-        values = dict(w.split("=") for w in wildcards[1].split(", ")) if wildcards else {}
-        parts = [rule, *[f"seed{values['seed']}" for _ in "1" if "seed" in values]]
-        jobs.add("-".join([*parts, *[values["method"] for _ in "1" if "method" in values]]))
-    return frozenset(jobs - {"all"})
-
-
-def dvc_next(folder: Path) -> Jobs:
-    """The stages that `dvc repro` would run, from `dvc status`."""
-    printed = _printed(_ask_dvc, folder)
-    changed = json.loads(printed.splitlines()[-1])
-    changed.pop("check_graph", None)  # the stage that checks dvc.yaml
-    stages = yaml.safe_load((folder / "dvc.yaml").read_text())["stages"]
-    steps = [
-        Step(name, "", tuple(stage["deps"]), tuple(_paths(stage))) for name, stage in stages.items()
-    ]
-    maker = {path: step.name for step in steps for path in step.makes}
-    restored = {name for name, reasons in changed.items() if _only_outputs(reasons)}
-    run = {
-        name
-        for name, reasons in changed.items()
-        if name not in restored
-        and not _files(reasons) <= {p for p in maker if maker[p] in restored}
-    }
-    return with_followers(run, steps) | restored
-
-
-def _paths(stage: dict) -> Iterator[str]:
-    for entry in [*stage.get("outs", []), *stage.get("metrics", [])]:
-        yield entry if isinstance(entry, str) else next(iter(entry))
-
-
-def _only_outputs(reasons: list) -> bool:
-    return all(isinstance(reason, dict) and set(reason) == {"changed outs"} for reason in reasons)
-
-
-def _files(reasons: list) -> set[str]:
-    """Changes of a stage other than its outputs: paths, or the command."""
-    found = set()
-    for reason in reasons:
-        if isinstance(reason, str):
-            found.add(reason)
-        else:
-            found |= set(reason.get("changed deps", {}))
-    return found
-
-
-def _ask_snakemake() -> None:
-    snakemake.cli.main(["--dry-run", "--cores", "1", "--quiet", "host"])
-
-
-def _ask_dvc() -> None:
-    sys.exit(dvc.cli.main(["status", "--json"]))
-
-
-def _printed(call: Callable[[], object], folder: Path) -> str:
-    """The output of a command that ends with sys.exit, run in a fork of this process."""
-    with tempfile.TemporaryFile() as file:
-        child = os.fork()
-        if not child:
-            os.chdir(folder)
-            os.dup2(file.fileno(), 1)
-            os.dup2(file.fileno(), 2)
-            code = 1
-            try:
-                with redirect_stdout(os.fdopen(1, "w", closefd=False)):
-                    call()
-                code = 0
-            except SystemExit as end:
-                code = end.code or 0
-            finally:
-                sys.stdout.flush()
-                sys.stderr.flush()
-                os._exit(code if isinstance(code, int) else 1)
-        _, status = os.waitpid(child, 0)
-        file.seek(0)
-        printed = file.read().decode()
-    if status:
-        raise RuntimeError(printed[-1000:])
-    return printed
-
-
-def warm_up(folder: Path) -> None:
-    """Import the engines' modules here, so that the forks need not import them again.
-
-    The engines do not run here: a fork of a process with threads may hang forever.
-    """
-    for ask in (_ask_snakemake, _ask_dvc):
-        names = _printed(lambda ask=ask: _names_of_modules(ask), folder).splitlines()[-1].split()
-        for name in names:
-            with contextlib.suppress(Exception):
-                importlib.import_module(name)
-
-
-def _names_of_modules(ask: Callable[[], None]) -> None:
-    with contextlib.suppress(SystemExit):
-        ask()
-    mine = ("recam", "imports")  # belong to the copy of the experiment
-    print("\n", *[name for name in sys.modules if name.split(".")[0] not in mine])
-
-
 # --- the table ---
 
 
@@ -549,29 +242,6 @@ def _row_by_number(number: int) -> tuple[bool, str]:
 
 
 _mine: dict[str, Any] = {}  # in a worker: its copy of the experiment, and the cases
-
-
-def shown(jobs: Jobs) -> str:
-    """Jobs in short form: the first ones, and an arrow for all that follow from them."""
-    if jobs == ALL:
-        return "everything"
-    made = {file for step in GRAPH if step.name in jobs for file in step.makes}
-    following = {step.name for step in GRAPH if not made.isdisjoint(step.reads)}
-    first = frozenset(jobs - following)
-    arrow = with_followers(first) == jobs and jobs != first
-    return (_gathered(first) + " ->") if arrow else _gathered(jobs)
-
-
-def _gathered(jobs: Jobs) -> str:
-    """Jobs by script, with the runs in brackets unless it is all of them."""
-    words = []
-    for script in dict.fromkeys(step.script for step in GRAPH):
-        mine = sorted(job for job in jobs if job.split("-")[0] == script)
-        runs = ", ".join(job.removeprefix(f"{script}-").replace("-", "/") for job in mine)
-        words += (
-            [script if jobs_of(script) == frozenset(mine) else f"{script}({runs})"] if mine else []
-        )
-    return " ".join(words) or "-"
 
 
 def main() -> int:

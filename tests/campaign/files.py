@@ -37,8 +37,8 @@ READERS = {
         " --cut {run}/cut.json --pseudo {run}/pseudo --predictions {run}/predictions"
         " --manifest {run}/predictions.sha256 --metrics {run}/metrics.json --plots"
         " {run}/per_class.csv {run}/thresholds.csv {run}/confusion.csv --counts {run}/counts.csv"
-        " --signs {run}/signs.json",
-        made=("predictions.sha256", "metrics.json", "counts.csv", "signs.json"),
+        " --signs {run}/signs.json --prediction {run}/prediction.json",
+        made=("predictions.sha256", "metrics.json", "counts.csv", "signs.json", "prediction.json"),
     ),
     "cams": Reader(
         step="make_pseudo",

@@ -166,8 +166,11 @@ def _animated(made: Picture) -> None:
 
 
 def _transparent(made: Picture) -> None:
+    """Half transparent pixels are seen on white; an invisible image is meant to be seen."""
     alpha = np.full((HEIGHT, WIDTH, 1), made.scene.random.choice([0, 128]), np.uint8)
     made.content = saved(Image.fromarray(np.concatenate([made.pixels, alpha], 2)), "PNG")
+    opacity = alpha / 255 if alpha.any() else 1
+    made.pixels = np.rint(made.pixels * opacity + 255 * (1 - opacity)).astype(np.uint8)
 
 
 def _tiny(made: Picture) -> None:

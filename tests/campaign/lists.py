@@ -254,7 +254,7 @@ OF_SPLITS: dict[str, Callable[[Lines], None]] = {
     "flag": _each(lambda line: f"{line}  1"),
     "flag -1": _each(lambda line: f"{line} -1"),
     "upper case": _each(str.upper),
-    "unknown id": _inserted("nowhere", "../p00", "p00.gif", accepted=False),
+    "unknown id": _inserted("nowhere", "../nowhere", "nowhere.gif", accepted=False),
     "in both splits": _in_both,
     "other name": _other_name,
     "file of macOS": _beside("._train.txt", "._val.txt", ".DS_Store"),

@@ -123,14 +123,14 @@ def program_of(name: str) -> Callable[[], Any]:
     return {
         "predict": predict.main,
         "export": export.main,
-        "params": lambda: run_command(lambda: read_numbers(Path(sys.argv[1])), stopped=""),
+        "params": lambda: run_command(lambda: read_numbers(Path(sys.argv[1])), name=name),
         "images": _images,
     }[name]
 
 
 def _parse(module: ModuleType) -> int:
     """Read a step's command line, and print its numbers; return the exit code."""
-    return run_command(lambda: print(parse(module.main).numbers()) or 0, stopped="")
+    return run_command(lambda: print(parse(module.main).numbers()) or 0, name="parse")
 
 
 def _images() -> None:
@@ -143,7 +143,7 @@ def _images() -> None:
         np.savez(PIXELS, **pixels)
         return 0
 
-    sys.exit(run_command(read, stopped=""))
+    sys.exit(run_command(read, name="images"))
 
 
 def limit_file_size(size: int) -> None:

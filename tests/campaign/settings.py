@@ -128,9 +128,8 @@ def _twice(scene: Scene, lines: list[str], place: int) -> bool | None:
 def _misspelt(scene: Scene, lines: list[str], place: int) -> bool | None:
     name = lines[place].strip().partition(":")[0]
     k = scene.random.randrange(len(name))
-    lines[place] = lines[place].replace(
-        name, name[:k] + scene.random.choice("xz") + name[k + 1 :], 1
-    )
+    letter = scene.random.choice([letter for letter in "xz" if letter != name[k]])
+    lines[place] = lines[place].replace(name, name[:k] + letter + name[k + 1 :], 1)
     return False
 
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as stn
 from PIL import Image
 
-from recam.checks import rules
+from recam.checks import palettes, rules
 from recam.checks.labels import FEW_IMAGES
 from recam.checks.report import cooccurrence_table, write_report
 from recam.core.errors import UserError
@@ -399,6 +399,36 @@ def test_a_class_of_the_mask_that_is_not_in_the_labels_gives_a_warning(clean):
     assert findings(clean, severity="warning") == {
         ("SegmentationClass/2007_000035.png", words, "cat")
     }
+
+
+def paletted(root, image_id, colours):
+    """Give a mask of ``paint`` a palette, in the order of its ids."""
+    path = root / f"SegmentationClass/{image_id}.png"
+    with Image.open(path) as mask:
+        mask.putpalette([channel for colour in colours for channel in colour])
+        mask.save(path)
+
+
+BLACK, RED, GREEN, OLIVE = (0, 0, 0), (128, 0, 0), (0, 128, 0), (128, 128, 0)
+
+
+def test_a_palette_in_another_order_gives_a_warning(clean):
+    paletted(clean, NEW, [BLACK, GREEN, RED, OLIVE])  # PASCAL VOC's colours, of which two changed
+    (warning,) = findings(clean, severity="warning")
+    assert warning[:2] == (f"SegmentationClass/{NEW}.png", palettes.RENUMBERED)
+    assert "id 1 has the colour of id 2, id 2 has the colour of id 1" in warning[2]
+
+
+def test_palettes_that_agree_give_no_warning(clean):
+    shown = [image_id for image_id in IDS if (clean / f"SegmentationClass/{image_id}.png").exists()]
+    for image_id in (*shown, NEW):
+        paletted(clean, image_id, [BLACK, GREEN, RED, OLIVE])
+    assert findings(clean, severity="warning") == set()
+
+
+def test_a_palette_of_one_colour_gives_no_warning(clean):
+    paletted(clean, NEW, [BLACK, BLACK, BLACK, BLACK])
+    assert findings(clean, severity="warning") == set()
 
 
 @pytest.mark.parametrize(("ids", "found"), [([], "0"), ([255, 255], "0 and 255")])

@@ -14,6 +14,7 @@ from recam.core.names import (
     reason_no_class,
     reason_no_id,
     reason_no_name,
+    reason_unfit,
     spelling,
 )
 
@@ -114,6 +115,18 @@ def test_names_of_no_file_are_no_ids(text):
     assert reason_no_id(text)
 
 
-def test_a_comment_is_no_class_and_a_name_with_a_number_sign_is_one():
-    assert reason_no_class("# label:color_rgb:parts:actions") == "is a comment, no class"
-    assert reason_no_class("#1") == ""
+def test_a_comment_is_no_class_and_a_name_with_a_number_sign_or_a_stroke_is_one():
+    for line in ("# label:color_rgb:parts:actions", "// a list", "/* a list */", "<!-- a list -->"):
+        assert reason_no_class(line) == "is a comment, no class"
+    assert [reason_no_class(name) for name in ("#1", "a//b", "/", "<b>x</b>")] == [""] * 4
+
+
+def test_a_control_character_is_never_dropped_from_a_name():
+    assert clean_name("dog\x0e") != clean_name("dog")
+    assert reason_unfit("dog\x0e") == "has a control character"
+
+
+def test_a_name_is_no_longer_than_the_name_of_a_file():
+    assert reason_unfit("x" * 200) == ""
+    for long in ("x" * 201, "\u00e9" * 101):
+        assert reason_unfit(long) == reason_no_id(long) == "is longer than 200 bytes"

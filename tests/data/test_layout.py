@@ -96,6 +96,12 @@ def test_text_in_another_encoding_is_refused(voc, name):
     assert words.startswith(f"{voc / name}: line 1: expected text in UTF-8, got another encoding")
 
 
+def test_a_class_with_a_control_character_is_refused(voc):
+    (voc / "classes.txt").write_bytes(b"cat\ndog\x0e\nhen\n")
+    words = refusal(load_weak_split, voc, "train")
+    assert words.startswith(f"{voc / 'classes.txt'}: line 2: 'dog\\x0e' has a control character")
+
+
 def test_an_id_that_reads_like_a_missing_value_is_an_id(voc):
     rewrite(voc / "labels.csv", "0042", "NA")
     (voc / "JPEGImages/0042.png").rename(voc / "JPEGImages/NA.png")

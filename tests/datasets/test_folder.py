@@ -220,6 +220,25 @@ def save_turned(path, orientation):
     Image.fromarray(pixels).save(path, exif=exif, quality=100, subsampling=0)
 
 
+def test_a_line_of_text_in_place_of_an_id_or_a_class_is_shortened(photos):
+    table = "id,labels\nIMG_1,cat\n0042,\n2007_000032,\n"
+    (photos / "labels.csv").write_text(f"{table}{'x' * 5000},cat\n")
+    words = refusal(photos)
+    assert len(words.replace(str(photos), "")) < 300
+    assert "no image file for xxx" in words
+    (photos / "labels.csv").write_text(table.replace("cat", "x" * 5000, 1))
+    words = refusal(photos)
+    assert len(words.replace(str(photos), "")) < 300
+    assert "is longer than 200 bytes" in words
+
+
+def test_a_cell_may_list_many_classes(photos):
+    names = [f"class of number {number}" for number in range(30)]
+    table = f"id,labels\nIMG_1,{';'.join(names)}\n0042,\n2007_000032,\n"
+    (photos / "labels.csv").write_text(table)
+    assert collect(photos).classes == tuple(sorted(names))
+
+
 @pytest.mark.parametrize(
     ("orientation", "white"),  # side that is white after rotation
     [(3, "right"), (6, "top"), (8, "bottom"), (2, "right")],

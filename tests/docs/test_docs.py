@@ -37,6 +37,7 @@ PROSE = {
 }
 CODE = {page: re.findall(r"`([^`]+)`", text) for page, text in PROSE.items()}
 LOG = "docs/log.md"  # its commands belong to the commits beside them
+SESSION = "docs/python.md"  # its blocks are one program: tests/interface/test_python_page.py
 PROGRAM = r"(\$ )?(make|snakemake|dvc|python|cp|pip) "
 COMMANDS = [
     (page, re.split(r"\s+#", command.removeprefix("$ "))[0].strip())
@@ -51,7 +52,10 @@ COMMANDS = [
 FOLDERS = "src|workflow|presets|profiles|benchmarks|examples|tests|docs|.ci|.dvc"
 # Outputs, and patterns of names.
 MADE = re.compile(r"docs/(_build|results/NAME)/?|.*(NAME|\{|\*|\.\.\.)")
-ROOMS = "core|runtime|io|methods|models|refine|data|datasets|checks|pipeline|report|catalogue|steps"
+ROOMS = (
+    "core|runtime|io|methods|models|refine|data|datasets|checks|pipeline|report|catalogue|interface"
+    "|steps"
+)
 
 
 def words_of(program):
@@ -174,7 +178,12 @@ def test_links_within_the_project_lead_somewhere(page):
 
 
 @pytest.mark.parametrize(
-    "block", [pytest.param(text, id=page) for page, kind, text in BLOCKS if kind == "python"]
+    "block",
+    [
+        pytest.param(text, id=page)
+        for page, kind, text in BLOCKS
+        if kind == "python" and page != SESSION
+    ],
 )
 def test_python_blocks_run(block, tmp_path, monkeypatch):
     file = tmp_path / "block.py"

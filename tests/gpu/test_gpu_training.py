@@ -10,7 +10,8 @@ from experiment import ROOT
 from together import KINDS, made, trained, write_noise
 
 from recam.catalogue.methods import make_classifier
-from recam.pipeline.training import Recipe, train
+from recam.pipeline.optimizer import Recipe
+from recam.pipeline.training import train
 
 pytestmark = pytest.mark.gpu
 

@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from PIL import Image
 
 from recam.core.errors import UserError
 from recam.io.atomic import write_manifest, write_text
@@ -22,11 +23,12 @@ from recam.io.checkpoints import (
     save_checkpoint,
     save_state,
 )
-from recam.io.images import read_mask, read_saliency, write_mask, write_saliency
+from recam.io.images import read_image, read_mask, read_saliency, write_mask, write_saliency
 from recam.io.records import read_cut, read_metrics, read_signs, write_record
 from recam.io.result_tables import read_table
 from recam.io.scores import ScoredClasses, load_classes, load_scores, save_scores
 from recam.methods.lpcam import Prototypes
+from recam.pipeline.prediction_numbers import numbers_beside
 from recam.pipeline.prototypes import load_prototypes, save_prototypes
 
 FLIPS, CUTS = 300, 60
@@ -42,6 +44,7 @@ RUN = "results/seed0/recam"
 METRICS = {"seg": {"split": "val", "images": 2, "of": 2, "miou": 43.2, "threshold": 0.25}}
 CUT = {"background": 0.35, "threshold": 0.5, "margin": 0.05}
 SIGNS = {"values": {"ignored": 12.5}, "classes": {"unseen_classes": ["cat"]}}
+PREDICTION = {"scales": [1.0, 1.5], "crf": None, "longest_side": 320}
 PICTURE = np.arange(35, dtype=np.uint8).reshape(5, 7)
 
 
@@ -121,6 +124,10 @@ def curve(path):
     save_checkpoint(path.with_name("irn.pt"), tensors(), CONFIG, beside=[path])
 
 
+def read_numbers(path):
+    return numbers_beside(path.with_name("segmenter.pt"))
+
+
 def record(content, manifest="predictions.sha256"):
     return beside_list(lambda path: write_record(path, content), manifest)
 
@@ -138,6 +145,7 @@ KINDS = [
     Kind("cut.json", "make_pseudo", record(CUT, "pseudo.sha256"), read_cut),
     Kind("metrics.json", "evaluate", record(METRICS), read_metrics),
     Kind("signs.json", "evaluate", record(SIGNS), read_signs),
+    Kind("prediction.json", "evaluate", record(PREDICTION), read_numbers),
     *(
         Kind(f"{name}.csv", "evaluate", table(header, row), read_table)
         for name, header, row in [
@@ -179,3 +187,31 @@ def test_a_flipped_bit_or_a_cut_is_noticed_or_harmless(kind, tmp_path):
     assert not silent
     assert len(said) > FLIPS / 2
     assert [words for words in said if str(path) not in words or kind.step not in words] == []
+
+
+@pytest.fixture
+def photograph(tmp_path):
+    """A JPEG of a data set whose download step has listed its checksum."""
+    path = tmp_path / "data/JPEGImages/0042.jpg"
+    path.parent.mkdir(parents=True)
+    noise = np.random.default_rng(0).integers(256, size=(16, 24, 3), dtype=np.uint8)
+    Image.fromarray(noise).save(path)
+    write_manifest(tmp_path / "data/images.sha256", [path.parent])
+    return path
+
+
+def test_a_flipped_bit_in_a_jpeg_of_the_data_set_is_noticed(photograph):
+    content = bytearray(photograph.read_bytes())
+    assert read_image(photograph).shape == (16, 24, 3)
+    content[len(content) // 2] ^= 1  # Pillow decodes it without a word
+    photograph.write_bytes(content)
+    with pytest.raises(UserError) as caught:
+        read_image(photograph)
+    assert str(caught.value).startswith(f"{photograph}: its checksum differs from that in ")
+    assert "run download again" in str(caught.value)
+
+
+def test_an_image_elsewhere_or_beside_the_list_needs_no_checksum(photograph, tmp_path):
+    for other in (tmp_path / "0042.jpg", photograph.with_name("0043.jpg")):
+        other.write_bytes(photograph.read_bytes())
+        assert read_image(other).shape == (16, 24, 3)

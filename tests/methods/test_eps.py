@@ -7,7 +7,7 @@ from torch import nn
 from recam.methods.cam import multilabel_loss, project
 from recam.methods.eps import BALANCE, OVERLAP, Eps, is_object, saliency_loss
 from recam.methods.recam import COMBINATIONS, ReCam
-from recam.pipeline.training import parameter_groups
+from recam.pipeline.optimizer import parameter_groups
 from recam.pipeline.warmup import WarmUp, warm_up
 
 CLASSES, CHANNELS = 2, 4

@@ -21,7 +21,7 @@ from recam.methods.seam import (
     spread,
 )
 from recam.models.backbones import Backbone
-from recam.pipeline.training import parameter_groups
+from recam.pipeline.optimizer import parameter_groups
 from recam.pipeline.warmup import WarmUp, warm_up
 
 CLASSES = 2

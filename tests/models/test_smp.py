@@ -17,7 +17,7 @@ from recam.models.backbones import TimmBackbone, TorchvisionResNet, backbone_of
 from recam.models.initialisation import seeded_initialisation
 from recam.models.smp import ARCHITECTURES, OUTPUT_STRIDES, SmpSegmenter
 from recam.models.weights import load_backbone, load_weights
-from recam.pipeline.training import parameter_groups
+from recam.pipeline.optimizer import parameter_groups
 
 LITE = "tf_efficientnet_lite0"
 SWIN = "swin_tiny_patch4_window7_224"

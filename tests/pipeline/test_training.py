@@ -10,15 +10,8 @@ from torch.nn import functional
 
 from recam.core.errors import UserError
 from recam.io.checkpoints import load_state
-from recam.pipeline.training import (
-    Callbacks,
-    EpochLoss,
-    Recipe,
-    epochs_done,
-    parameter_groups,
-    train,
-    write_curve,
-)
+from recam.pipeline.optimizer import Recipe, parameter_groups
+from recam.pipeline.training import Callbacks, EpochLoss, epochs_done, train, write_curve
 
 CPU = torch.device("cpu")
 EPOCHS, STEPS = 4, 3

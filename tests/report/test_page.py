@@ -14,6 +14,7 @@ from explorer_runs import write_data
 from page_runs import CAPTION, NASTY, experiment, write_figures, write_pseudo, write_run
 from PIL import Image
 
+from recam.commands.main import main
 from recam.core.errors import UserError
 from recam.report import charts
 from recam.report.captions import Caption, caption_of
@@ -201,6 +202,14 @@ def test_before_any_run_there_is_no_page(tmp_path):
     assert not (tmp_path / "page.html").exists()
 
 
+def test_the_command_needs_the_folder_of_an_experiment(tmp_path, capsys):
+    with pytest.raises(SystemExit) as ended:
+        main(["report", "--experiment", str(tmp_path)])
+    assert ended.value.code == 2
+    words = f"expected the folder of an experiment, with params.yaml, got {tmp_path}"
+    assert words in capsys.readouterr().err
+
+
 # The chart
 
 
@@ -215,7 +224,7 @@ def test_marks_lie_on_the_axis_and_whiskers_reach_one_deviation():
     assert (cam.whisker, cam.seeds) == (None, ())
     per_point = (panel.ticks[1][0] - panel.ticks[0][0]) / 10
     assert recam.x - cam.x == pytest.approx(12 * per_point, abs=0.2)
-    low, high = recam.whisker or (0, 0)
+    low, high = recam.whisker or (0.0, 0.0)
     assert high - low == pytest.approx(2 * 8**0.5 * per_point, abs=0.2)
     assert panel.left == panel.ticks[0][0]
 

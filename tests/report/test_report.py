@@ -96,7 +96,7 @@ def test_the_first_page_of_the_viewer_links_only_pages_that_are_there(
     categories = [SimpleNamespace(name=name) for name in sorted(present)]
     targets = "".join(f"\n.. _{name}: javascript:show" for name in sorted(present))
     rst = Environment(autoescape=False).from_string(text).render(categories=categories)  # noqa: S701
-    html = publish_parts(f"{rst}\n{targets}\n", writer="html")["html_body"]  # pyright: ignore
+    html = publish_parts(f"{rst}\n{targets}\n", writer="html").get("html_body", "")
     assert "<p>the answer</p>" in html
     assert "system-message" not in html
     assert set(re.findall(r'<a class="reference external"[^>]*>([^<]+)<', html)) == present

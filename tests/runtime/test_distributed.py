@@ -123,12 +123,16 @@ def train(step, tmp_path):
     return partial(step, "train_cam", method="cam", random_seed=0, min_steps=0, **paths)
 
 
-def test_a_step_starts_its_processes_itself_and_reports_and_logs_once(train, tmp_path):
+def test_a_step_starts_its_processes_itself_and_reports_and_logs_once(train, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("RECAM_WATCH", "tensorboard")
     run = train(frozen_batch_norm=True)
     assert run.returncode == 0, run.stdout
     assert run.stdout.count("epoch 1/1: bce") == run.stdout.count("done in") == 1
     assert (tmp_path / "out/cam.log").read_text() == run.stdout
     assert (tmp_path / "out/cam.pt").is_file()
+    pytest.importorskip("tensorboard")
+    assert len(list(tmp_path.glob("logs/watch/*/out/train_cam/events.*"))) == 1
 
 
 def test_an_error_of_all_processes_is_reported_once(train, tmp_path):

@@ -3,10 +3,12 @@
 from pathlib import Path
 
 import pytest
+import timm
 import yaml
 from experiment import ROOT
 
-from recam.steps.networks import network_errors
+from recam.catalogue.names import networks_of_timm
+from recam.steps.networks import name_errors, network_errors
 from recam.steps.params import check, merged
 from recam.steps.preflight import (
     DataFacts,
@@ -14,6 +16,7 @@ from recam.steps.preflight import (
     facts_of_layout,
     machine_errors,
     warnings_of,
+    watch_errors,
     weights_errors,
 )
 from recam.steps.sections.machine import Machine
@@ -140,3 +143,30 @@ def test_a_segmenter_starts_from_a_classifier_of_its_backbone_alone():
 def test_an_unknown_backbone_is_found_before_the_first_step(backbone, words):
     errors = list(network_errors(numbers(train_cam={"backbone": backbone})))
     assert [words in error for error in errors] == ([True] if words else [])
+
+
+@pytest.mark.parametrize("section", ["train_cam", "train_seg"])
+def test_a_name_that_timm_lacks_is_found_in_a_dry_run(section):
+    (error,) = name_errors(numbers(**{section: {"backbone": "mobilnetv3_large_100"}}))
+    assert error.startswith(f"{section}: backbone: there is no 'mobilnetv3_large_100'")
+    assert "mobilenetv3_large_100" in error
+    assert list(name_errors(numbers(**{section: {"backbone": "mobilenetv3_large_100"}}))) == []
+
+
+def test_the_network_of_irn_is_checked_where_irn_is_used():
+    irn = {"train_irn": {"backbone": "no_such_net"}}
+    assert list(name_errors(numbers(**irn, make_pseudo={"refiner": "pamr"}))) == []
+    assert len(list(name_errors(numbers(**irn, make_pseudo={"refiner": "irn"})))) == 1
+
+
+def test_names_in_the_source_of_timm_are_those_that_it_lists():
+    assert networks_of_timm() == set(timm.list_models())
+
+
+def test_the_package_of_a_log_must_be_there():
+    assert watch_errors("none") == []
+    assert watch_errors("json") == []  # any package that is there
+    assert watch_errors("no_such_package") == [
+        "watch: expected the package no_such_package, which is not installed; run "
+        "`pip install 'recam[watch]'`, or set watch: none"
+    ]

@@ -113,6 +113,15 @@ def test_a_number_changed_for_dvc_is_adopted_and_the_next_by_snakemake_recorded(
     assert idle(tree)
 
 
+def test_the_log_of_trainings_reruns_nothing_in_either_engine(tree):
+    params = yaml.safe_load((tree / "params.yaml").read_text())
+    experiment.write_params(tree, params | {"watch": "tensorboard"})
+    assert IDLE in snakemake(tree, "--dry-run").stdout
+    run = dvc(tree, "repro").stdout
+    assert re.findall(r"^Running stage '(.*)'", run, re.MULTILINE) == ["check_graph"]
+    assert idle(tree)
+
+
 def test_a_comment_reruns_nothing_in_either_engine(tree):
     for name in ("workflow/scripts/evaluate.py", "src/recam/core/errors.py"):
         path = tree / name
@@ -182,7 +191,7 @@ def test_plots_are_drawn_from_a_run(tree):
 def test_an_altered_output_is_not_recorded(tree):
     """Snakemake does not compare outputs; committing all steps would accept this one."""
     path = tree / "results/metrics.json"
-    path.write_text(path.read_text().replace("train", "val"))
+    path.write_text(path.read_text().replace("miou", "moiu"))
     assert IDLE in snakemake(tree, "--dry-run").stdout
     assert "not up to date: summarize" in engines(tree, "record").stdout
     assert stale(tree) == ["summarize"]
@@ -227,6 +236,30 @@ def test_code_with_an_older_time_is_seen(tree):
     assert "not up to date: summarize" in engines(tree, "record").stdout
     assert "to be run: summarize" in engines(tree, "adopt").stdout
     assert IDLE not in snakemake(tree, "--dry-run").stdout
+
+
+def test_code_that_was_edited_during_a_run_is_not_recorded(tree):
+    """Neither while the edit stands nor, since the step ran with it, after it is undone."""
+    change(tree, "summarize", examples=1)
+    script = tree / "workflow/scripts/draw.py"
+    before = script.read_text()
+    with subprocess.Popen(
+        [BIN / "snakemake", "--cores", "1"],
+        cwd=tree,
+        env=experiment.environment(),
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+    ) as run:
+        lines = iter(run.stdout.readline, "")
+        next(line for line in lines if "Execute" in line)  # summarize has begun, draw follows
+        script.write_text(before + "\n_unused = 0\n")
+        said = "".join(lines)
+    assert "steps recorded in dvc.lock: 1; not up to date: draw" in said
+    script.write_text(before)
+    words = "draw ran with code that was changed during the run; delete results/figures"
+    assert words in engines(tree, "record").stdout
+    assert stale(tree) == ["draw"]
 
 
 def test_a_replaced_file_of_weights_is_seen_by_both_engines(tree):
@@ -473,6 +506,16 @@ def test_a_merge_conflict_in_the_lock_is_reported(tree, verb):
     assert run.returncode == 1
     assert "'./dvc.lock' is invalid (possible merge conflicts)" in run.stdout
     assert "`git checkout --ours dvc.lock`" in run.stdout
+    assert run.stdout.count("\n") == 1
+
+
+@pytest.mark.parametrize("content", [b"", b"\xf7\0"])
+def test_a_damaged_lock_is_one_sentence_with_a_remedy(tree, content):
+    (tree / "dvc.lock").write_bytes(content)
+    run = engines(tree, "record")
+    assert run.returncode == 1
+    assert "dvc.lock'" in run.stdout
+    assert "restore it with `git checkout dvc.lock`, or delete it" in run.stdout
     assert run.stdout.count("\n") == 1
 
 

@@ -51,7 +51,9 @@ def test_conda_users_get_the_same_packages_under_the_same_constraints():
 def test_the_table_of_packages_names_every_runtime_dependency():
     page = (ROOT / "docs/how_it_works.md").read_text().lower()
     table = page.split("## packages")[1].split("extras:")[0]
-    for line in PROJECT["dependencies"]:
+    extras = PROJECT["optional-dependencies"]
+    lines = [*PROJECT["dependencies"], *extras["workflow"], *extras["exchange"], *extras["smp"]]
+    for line in lines:
         assert Requirement(line).name.lower() in table, line
 
 

@@ -19,13 +19,14 @@ from torch import nn
 
 from recam import export, predict
 from recam.catalogue.segmenters import load_segmenter, make_segmenter
-from recam.core.labels import class_colours
 from recam.io.checkpoints import ModelConfig, load_checkpoint, save_checkpoint
 from recam.io.images import read_image, read_mask
 from recam.models.backbones import Backbone, backbone_of
 from recam.models.deeplabv2 import DeepLabV2
 from recam.models.segmenters import Segmenter, resized
 from recam.pipeline.inference import averaged_maps
+from recam.pipeline.onnx_files import export as export_onnx
+from recam.pipeline.prediction_numbers import PredictionNumbers
 
 CLASSES = ("cat", "guinea pig", "dog, wet")
 PARAMS = Path(__file__).parents[2] / "params.yaml"
@@ -97,8 +98,10 @@ def run(checkpoint, tmp_path, capsys):
             "out": tmp_path / "out",
             "device": "cpu",
             "threads": 1,
+            "scales": 1,
         } | options
-        pairs = [word for name, value in options.items() for word in (f"--{name}", str(value))]
+        given = {name: value for name, value in options.items() if value is not None}
+        pairs = [word for name, value in given.items() for word in (f"--{name}", str(value))]
         code = predict.main([*map(str, arguments), *pairs])
         return code, capsys.readouterr().err.splitlines()
 
@@ -159,8 +162,8 @@ def test_files_that_are_not_read_and_conversions_are_named(run, folder):
         (folder / name).write_bytes(b"")
     Image.new("RGBA", (40, 30)).save(folder / "e.png")
     _, said = run(folder)
-    assert [line.partition(f"{folder}/")[2] for line in said[:-1]] == [
-        ".DS_Store, and 1 more",
+    assert [line.rpartition(f"{folder}/")[2] for line in said[:-1]] == [
+        "._a.png, and 1 more",
         "f.heic, and 1 more",
         "e.png",
     ]
@@ -185,28 +188,6 @@ def test_the_table_names_values_and_the_colours_of_masks(run, folder, tmp_path):
         assert image.getpalette()[3:12] == [230, 159, 0, 86, 180, 233, 0, 158, 115]
 
 
-def test_the_overlay_shows_the_mask_in_its_colours():
-    image = np.full((30, 50, 3), 100, dtype=np.uint8)
-    mask = np.zeros((30, 50), dtype=np.uint8)
-    mask[5:15, 10:30], mask[20:25] = 1, 3
-    shown = predict.overlay(image, mask, CLASSES)
-    colours = class_colours(3)
-    assert shown.shape[1] == 50
-    assert np.isin(shown[:30][mask == 0], (0, 55)).all()  # outlines, and the darkened image
-    for value in (1, 3):
-        expected = np.round(0.25 * 55 + 0.75 * colours[value].astype(float))
-        assert (shown[:30][mask == value] == expected).all()
-    below = shown[30:].reshape(-1, 3).tolist()
-    assert colours[1].tolist() in below
-    assert colours[3].tolist() in below
-    assert colours[2].tolist() not in below
-
-
-def test_an_overlay_without_any_class_has_no_legend():
-    image = np.full((8, 9, 3), 100, dtype=np.uint8)
-    assert predict.overlay(image, np.zeros((8, 9), np.uint8), CLASSES).shape == (8, 9, 3)
-
-
 def test_a_large_image_is_shown_small_and_keeps_its_mask_large(run, tmp_path):
     Image.new("RGB", (2048, 100), "red").save(tmp_path / "wide.png")
     assert run(tmp_path / "wide.png", longest_side=64)[0] == 0
@@ -219,7 +200,7 @@ def test_the_network_sees_images_as_large_as_it_was_trained_with(checkpoint, tmp
     tensors, described = load_checkpoint(checkpoint)
     trained = tmp_path / "trained.pt"
     save_checkpoint(trained, tensors, replace(described, longest_side=20))
-    masks = []
+    made = []
     for out, file, more in (
         ("default", trained, []),
         ("20", checkpoint, ["--longest_side", "20"]),
@@ -227,9 +208,9 @@ def test_the_network_sees_images_as_large_as_it_was_trained_with(checkpoint, tmp
     ):
         words = [str(folder / "a.png"), "--checkpoint", str(file), "--out", str(tmp_path / out)]
         assert predict.main([*words, *more]) == 0
-        masks.append(read_mask(tmp_path / out / "a.png"))
-    assert (masks[0] == masks[1]).all()
-    assert (masks[0] != masks[2]).any()
+        made.append(read_mask(tmp_path / out / "a.png"))
+    assert (made[0] == made[1]).all()
+    assert (made[0] != made[2]).any()
 
 
 def test_the_crf_changes_masks(run, folder, tmp_path):
@@ -288,6 +269,35 @@ def test_an_image_given_twice_is_done_once(run, folder, tmp_path):
     assert (code, said) == (0, [f"5 of 5 masks written to {tmp_path / 'out'}"])
 
 
+def test_masks_of_a_pattern_keep_their_folders(run, tmp_path):
+    names = ["a/frame1", "b/frame2", "b/frame10", "frame3"]
+    for name in names:
+        (tmp_path / "in" / name).parent.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (40, 30)).save(tmp_path / f"in/{name}.jpg")
+    assert run(tmp_path / "in/**/*.jpg")[0] == 0
+    for folder in (tmp_path / "out", tmp_path / "out/overlays"):
+        assert all((folder / f"{name}.png").is_file() for name in names)
+
+
+def test_numbers_beside_the_checkpoint_are_used_unless_others_are_given(
+    run, folder, checkpoint, tmp_path
+):
+    beside = tmp_path / "trained/segmenter.pt"
+    beside.parent.mkdir()
+    shutil.copy(checkpoint, beside)
+    PredictionNumbers(scales=(0.5,), longest_side=90).write(beside.with_name("prediction.json"))
+    made = []
+    for out, numbers in {
+        "beside": {"checkpoint": beside, "scales": None},
+        "given": {"scales": 0.5},
+        "other": {"checkpoint": beside, "scales": 1},
+    }.items():
+        assert run(folder / "e.png", out=tmp_path / out, **numbers)[0] == 0
+        made.append(read_mask(tmp_path / out / "e.png"))
+    assert (made[0] == made[1]).all()
+    assert (made[0] != made[2]).any()
+
+
 class TestRefusals:
     """Each is one sentence, and changes no file."""
 
@@ -321,12 +331,28 @@ class TestRefusals:
         refused(tmp_path / "out/overlays", words="a mask would overwrite this image")
 
     def test_nothing_there(self, refused, tmp_path):
-        refused(tmp_path / "nowhere", words="nowhere: not found; pass images or folders")
+        refused(tmp_path / "nowhere", words="nowhere: not found; pass images, folders")
 
     def test_a_folder_without_images(self, refused, tmp_path):
         (tmp_path / "empty").mkdir()
         (tmp_path / "empty/._a.png").write_text("a Mac's note")
         refused(tmp_path / "empty", words="empty: expected images ending in .jpg")
+
+    def test_a_video(self, refused, tmp_path):
+        (tmp_path / "clip.MP4").write_bytes(b"")
+        words = "clip.MP4: expected an image, got a video; make images of one: ffmpeg -i clip.mp4"
+        refused(tmp_path / "clip.MP4", words=words)
+
+    def test_masks_in_the_place_of_overlays(self, refused, folder):
+        shutil.copytree(folder, folder / "overlays")
+        words = "masks would stand in overlays/, which holds the overlays; rename the sub-folder"
+        refused(folder / "*/*.png", words=words)
+
+    def test_damaged_numbers_beside_the_checkpoint(self, refused, folder, checkpoint, tmp_path):
+        shutil.copy(checkpoint, tmp_path / "c.pt")
+        (tmp_path / "prediction.json").write_text('{"scales": [9]}')
+        words = "prediction.json: scales.0: Input should be less than or equal to 4, got 9"
+        refused(folder, checkpoint=tmp_path / "c.pt", words=words)
 
     def test_no_checkpoint(self, refused, folder):
         refused(folder, checkpoint="nowhere.pt", words="nowhere.pt: not found")
@@ -365,14 +391,17 @@ class TestRefusals:
         paths = ["--checkpoint", str(checkpoint), "--onnx", str(tmp_path / "s.onnx")]
         assert export.main(paths) == 1
         (said,) = capsys.readouterr().err.splitlines()
-        assert "onnxscript is not installed" in said
-        assert "pip install 'recam[onnx]'" in said
+        assert said == (
+            "recam export needs the package onnxscript, which is not installed; "
+            "run pip install 'recam[onnx]'"
+        )
 
     @pytest.mark.parametrize(
         ("option", "value", "words"),
         [
-            ("--scales", "0", "expected a number above 0, got 0"),
-            ("--scales", "nan", "expected a number above 0, got nan"),
+            ("--scales", "0", "expected a number above 0, at most 4, got 0"),
+            ("--scales", "nan", "expected a number above 0, at most 4, got nan"),
+            ("--scales", "1e9", "expected a number above 0, at most 4, got 1e9"),
             ("--batch_size", "0", "expected a whole number of at least 1, got 0"),
             ("--longest_side", "x", "expected a whole number of at least 1, got x"),
         ],
@@ -393,7 +422,12 @@ def test_the_command_line_itself(checkpoint, folder, tmp_path):
         cwd=tmp_path,
     )
     assert (done.returncode, done.stdout) == (0, "")
-    assert done.stderr == "1 of 1 masks written to masks\n"
+    note, counted = done.stderr.splitlines()
+    assert note == (
+        f"note: one scale, 1.0, is used, as no prediction.json lies beside {checkpoint}; copy it "
+        "from the folder of the experiment, where evaluate writes it, or set --scales"
+    )
+    assert counted == "1 of 1 masks written to masks"
     assert read_mask(tmp_path / "masks/a.png").shape == (30, 40)
 
 
@@ -489,6 +523,6 @@ def test_every_kind_of_segmenter_is_exported(tmp_path, kind):
     else:
         segmenter = SameSegmenter().eval()
     path = tmp_path / "s.onnx"
-    export.export(path, segmenter, CLASSES)
+    export_onnx(path, segmenter, CLASSES)
     backbone = segmenter.backbone
     assert_same_probabilities(path, segmenter, mean=backbone.mean, std=backbone.std)

@@ -8,6 +8,7 @@ import json
 import logging
 import resource
 import runpy
+import shutil
 import sys
 from pathlib import Path
 
@@ -18,6 +19,7 @@ import yaml
 from filelock import FileLock
 from PIL import Image
 
+from recam import predict
 from recam.io.atomic import write_manifest
 from recam.io.images import read_mask, write_saliency
 from recam.io.scores import ScoredClasses, load_scores, save_scores
@@ -765,6 +767,7 @@ class _Experiment:
             "plots": [f / f"{name}.csv" for name in ("per_class", "thresholds", "confusion")],
             "counts": f / "counts.csv",
             "signs": f / "signs.json",
+            "prediction": f / "prediction.json",
         }
         return self.step("evaluate", paths, **changes)
 
@@ -775,6 +778,7 @@ class _Experiment:
             "truth": self.truth,
             "runs": [self.folder / "metrics.json"],
             "metrics": r / "metrics.json",
+            "details": r / "details.csv",
             "table": r / "summary.md",
             "trust": r / "trust.json",
             "picture": r / "picture.png",
@@ -790,6 +794,7 @@ class _Experiment:
             assert code == 0, words
             said += words
         said += (self.results / "metrics.json").read_text()
+        said += (self.results / "details.csv").read_text()
         said += (self.results / "summary.md").read_text()
         assert "nan" not in said.lower()
         images = {}
@@ -798,6 +803,41 @@ class _Experiment:
             images[stage] = values["images"], values["of"]
         picture = np.asarray(Image.open(self.results / "picture.png"))
         return said, images, picture.shape[1]
+
+
+@pytest.mark.parametrize("watch", ["tensorboard", "dvclive"])
+def test_a_log_changes_no_byte_of_a_training(run, data, cam_paths, tmp_path, monkeypatch, watch):
+    pytest.importorskip(watch)
+    made = [cam_paths["checkpoint"], cam_paths["curve"]]
+
+    def trained():
+        code, words = run("train_cam", cam_paths, epochs=2, held_out=0.25)
+        assert code == 0, words
+        return [path.read_bytes() for path in made], words
+
+    monkeypatch.chdir(tmp_path)
+    without, _ = trained()
+    monkeypatch.setenv("RECAM_WATCH", watch)
+    made_with, said = trained()
+    assert made_with == without
+    assert "warning" not in said
+    folder = tmp_path / "logs/watch" / tmp_path.name / "out/train_cam"
+    assert any(file.is_file() for file in folder.rglob("*"))
+    shutil.rmtree(tmp_path / "logs")
+    (tmp_path / "logs").write_text("in the way")
+    made_with, said = trained()
+    assert made_with == without
+    assert said.count("the log of `watch` ends here, training goes on") == 1
+
+
+def test_a_step_without_snakemake_takes_its_log_from_params_yaml(
+    run, data, cam_paths, tmp_path, monkeypatch
+):
+    pytest.importorskip("tensorboard")
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "params.yaml").write_text("watch: tensorboard\n")
+    assert run("train_cam", cam_paths)[0] == 0
+    assert len(list(tmp_path.glob("logs/watch/*/out/train_cam/events.*"))) == 1
 
 
 def test_a_data_set_is_scored_on_all_some_or_none_of_its_images(run, data):
@@ -896,6 +936,20 @@ def test_a_crf_after_the_segmenter_changes_its_masks(run, data):
         masks.append(np.stack([read_mask(file) for file in files]))
     assert (masks[0] != masks[1]).any()
     assert (masks[0] == masks[2]).all()
+
+
+def test_predict_repeats_the_masks_that_were_scored(run, data):
+    experiment = _Experiment(run, data)
+    experiment.train()
+    scored, out = experiment.folder / "predictions", data.parent / "masks"
+    words = ["--checkpoint", str(experiment.folder / "segmenter.pt"), "--out", str(out)]
+    for crf in (False, True):
+        succeeded(experiment.evaluate(scales=[0.5, 1.5], crf=crf))
+        masks = {mask.name: mask.read_bytes() for mask in sorted(scored.glob("*.png"))}
+        images = [str(data / f"JPEGImages/{Path(name).stem}.*") for name in masks]
+        assert predict.main([*images, *words]) == 0
+        assert {mask.name: mask.read_bytes() for mask in out.glob("*.png")} == masks
+        assert any(len(np.unique(read_mask(mask))) > 1 for mask in scored.glob("*.png"))
 
 
 def test_insertion_and_deletion_are_scored_on_as_many_images_as_wanted(run, data):

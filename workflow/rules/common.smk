@@ -15,6 +15,10 @@ from snakemake.exceptions import WorkflowError
 # This project's own modules, also in a copy of it.
 sys.path[:0] = [os.path.join(workflow.basedir, folder) for folder in ("src", "workflow")]
 
+import interrupts
+
+interrupts.end_quietly()  # before imports that take a second
+
 import previous
 from records import damaged_records
 from recam.catalogue import names
@@ -25,7 +29,9 @@ from recam.io.atomic import sha256
 from recam.runtime.gpus import gpus_here
 from recam.steps import params as experiment
 from recam.steps.code import write_code
-from recam.steps.preflight import machine_errors, weights_errors
+from recam.steps.command import WATCH
+from recam.steps.networks import name_errors, network_errors
+from recam.steps.preflight import machine_errors, watch_errors, weights_errors
 from recam.steps.sections.shared import file_of_weights
 from recam.steps.yaml_files import read_params
 
@@ -67,8 +73,9 @@ def check_place():
                 "make that folder, mount its disk, or remove the link" if is_link else "move it"
             )
             raise WorkflowError(f"{name}: expected a folder, got {got}; {remedy}")
-    for error in damaged_records():
-        raise WorkflowError(error)
+    with one_sentence():
+        for error in damaged_records():
+            raise WorkflowError(error)
 
 
 @contextmanager
@@ -98,15 +105,18 @@ def check_params():
         is_here = workflow.nodes is None  # jobs of a cluster run on other machines
         for error in [*machine_errors(numbers.machine, gpus_here())] * is_here:
             raise WorkflowError(error)
-        for error in weights_errors(numbers):
+        for error in [
+            *name_errors(numbers),
+            *watch_errors(numbers.watch),
+            *weights_errors(numbers),
+        ]:
             raise WorkflowError(error)
+        os.environ[WATCH] = numbers.watch  # no argument of a step: a change must rerun nothing
         return numbers
 
 
 def check_networks(numbers):
     """Refuse a backbone without the output stride, before the first step deletes its outputs."""
-    from recam.steps.networks import network_errors
-
     for error in network_errors(numbers):
         raise WorkflowError(error)
 
@@ -342,7 +352,8 @@ def words_on_error():
 def record_in_dvc():
     """Record the results of this run in DVC; an error there does not fail the run."""
     try:
-        numbers_are_saved = config == read_params(Path("params.yaml")).values
+        saved = read_params(Path("params.yaml")).values
+        numbers_are_saved = config | {"watch": ""} == saved | {"watch": ""}  # it changes no result
         if workflow.touch:
             print("DVC: nothing recorded: --touch makes nothing.")
         elif not numbers_are_saved:

@@ -9,13 +9,12 @@ from typing import Annotated
 from _library import run
 
 from recam.catalogue.datasets import Made, Sources, fill
-from recam.checks.report import Fault, write_report
+from recam.checks.report import write_report
 from recam.checks.rules import check_data
 from recam.core.errors import UserError
-from recam.data.layout import CHECKSUMS, MASKS, SALIENCY, WEAK_PARTS
-from recam.datasets.collection import settle_links
-from recam.io.atomic import beside, replace_with, write_manifest
-from recam.steps.own_folder import warnings_of_folder
+from recam.io.atomic import beside
+from recam.steps.data_set import settle
+from recam.steps.own_folder import warnings_of_source
 from recam.steps.paths import Out
 from recam.steps.sections.download import OF_MADE, OF_REAL, Download
 
@@ -43,7 +42,7 @@ def main(paths: Paths, numbers: Download) -> None:
     originals = data / "originals" / numbers.dataset
     of_real = {name: getattr(numbers, name) for name in OF_REAL}
     fill(new, numbers.dataset, Sources(originals=originals, **of_real), made)
-    report = check_data(new, more=_of_folder(numbers))
+    report = check_data(new, more=warnings_of_source(numbers))
     folder = rejected if report.errors else paths.check[0].parent
     write_report(report, folder)
     for line in report.warning_lines():
@@ -52,23 +51,7 @@ def main(paths: Paths, numbers: Download) -> None:
     if report.errors:
         words = f"{report.errors[0]}; fix or remove it; {rejected}/report.md lists all faults"
         raise UserError(words)
-    others = [part for part in (MASKS, SALIENCY) if (new / part).is_dir()]
-    for part in (*WEAK_PARTS, *others):
-        settle_links(new / part, data / part)
-        replace_with(data / part, new / part)
-    shutil.rmtree(new)
-    for part in others:
-        write_manifest(data / f"{part}.sha256", [data / part])
-    write_manifest(data / CHECKSUMS, [data / part for part in WEAK_PARTS])
-
-
-def _of_folder(numbers: Download) -> list[Fault]:
-    """Warnings about the files of the user's folder, if the data come from one."""
-    if numbers.dataset != "folder":
-        return []
-    return warnings_of_folder(
-        numbers.source, longest_side=numbers.longest_side, saliency=numbers.saliency
-    )
+    settle(new, data)
 
 
 if __name__ == "__main__":

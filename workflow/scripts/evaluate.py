@@ -15,6 +15,7 @@ from recam.steps.command import fingerprint
 from recam.steps.evaluation import add_causal, load_splits, predict, pseudo_masks, write_scores
 from recam.steps.launch import distributed
 from recam.steps.paths import In, Optional, Out
+from recam.steps.prediction import write_numbers
 from recam.steps.sections.evaluate import Evaluate
 from recam.steps.sections.machine import Machine
 
@@ -33,6 +34,7 @@ class Paths:
     pseudo: Annotated[Path | None, Optional("folder of pseudo masks")]
     cam_pseudo: Annotated[Path | None, Optional("folder of CAM's pseudo masks, to compare")]
     predictions: Annotated[Path, Out("folder of predicted masks, palette PNG")]
+    prediction: Annotated[Path, Out("JSON of the numbers of a prediction, for other images")]
     manifest: Annotated[Path, Out("checksums of the predictions and of the tables")]
     metrics: Annotated[Path, Out("JSON of mIoU and shares of errors, in percent")]
     plots: Annotated[list[Path], Out("IoU by class, mIoU by threshold, confusion", count=3)]
@@ -57,8 +59,9 @@ def main(paths: Paths, numbers: Evaluate, machine: Machine) -> None:
     add_causal(found, paths.classifier, paths.cams, numbers, machine, splits["maps_split"])
     classes = splits["seg_split"].classes
     write_scores(found, classes, paths.metrics, tables=paths.plots, counts=paths.counts)
+    write_numbers(paths.prediction, numbers, splits["seg_split"])
     signs_of_run(paths.predictions, pseudo, **splits).write(paths.signs)
-    tables = [paths.metrics, *paths.plots, paths.counts, paths.signs]
+    tables = [paths.metrics, *paths.plots, paths.counts, paths.signs, paths.prediction]
     write_manifest(paths.manifest, [paths.predictions, *tables])
 
 

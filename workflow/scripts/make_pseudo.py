@@ -7,7 +7,6 @@ from typing import Annotated
 from _library import run
 
 from recam.data.layout import CLASSES, read_classes
-from recam.io.atomic import write_manifest
 from recam.io.records import write_record
 from recam.runtime.devices import make_device
 from recam.runtime.distributed import is_first_after_all
@@ -40,12 +39,7 @@ def main(paths: Paths, numbers: MakePseudo, machine: Machine) -> None:
     classes = read_classes(paths.data / CLASSES)
     device = make_device(machine.device, threads=machine.threads)
     refiner = Refinement(numbers, paths.irn, classes, device, saliency=paths.saliency_maps)
-    inputs = (
-        paths.data,
-        paths.cams,
-        paths.irn,
-        *([paths.saliency_maps] if paths.saliency_maps else []),
-    )
+    inputs = (paths.data, paths.cams, paths.irn, *filter(None, [paths.saliency_maps]))
     key = fingerprint(paths, numbers, machine, inputs=inputs)
     folders = Folders.begun(paths.cams, paths.scores, paths.masks, key=key)
     images = images_of_cams(paths.cams, paths.data)
@@ -57,10 +51,7 @@ def main(paths: Paths, numbers: MakePseudo, machine: Machine) -> None:
     log_used_pixels(folders.masks.partial, [file.stem for file in maps])
     write_record(paths.cut, cut.numbers())
     refiner.draw(paths.picture, list(images.values()), folders, data=paths.data)
-    folders.masks.finish()
-    write_manifest(paths.manifest[0], [paths.masks, paths.cut])
-    folders.scores.finish_with_manifest(paths.manifest[1])
-    folders.propagated.drop()
+    folders.finish(cut=paths.cut, manifests=paths.manifest)
 
 
 if __name__ == "__main__":

@@ -6,6 +6,8 @@ since an import of that file would import PyTorch, for seconds in every call of 
 
 import ast
 import difflib
+import importlib.util
+import re
 from collections.abc import Collection, Iterable
 from itertools import product, starmap
 from pathlib import Path
@@ -16,6 +18,9 @@ from recam.core.errors import UserError
 ROOM = Path(__file__).parent
 PLAIN = "cam"  # the training that a method's name leaves out before a re-activation
 WITH_CRF = "+crf"  # after the name of a propagation: a CRF refines its maps
+
+
+_TIMM_NETWORK = re.compile(rb"^@register_model\s+def (\w+)\(", re.MULTILINE)
 
 
 class Parts(NamedTuple):
@@ -84,6 +89,7 @@ REAL = names_in("datasets", "REAL")
 # Backbones known to have every output stride; others are networks of timm.
 LISTED = (*names_in("backbones", "BACKBONES"), "tf_efficientnet_lite0")
 SEGMENTERS = names_in("segmenters", "SEGMENTERS")
+LIVE_LOGS = names_in("live_logs", "LIVE_LOGS")
 # Every propagation is a refiner, alone and before a CRF; a CRF alone is called `crf`.
 REFINERS = {
     name: Parts(propagation, has_crf=has_crf)
@@ -103,6 +109,16 @@ def needs_irn(refiner: str) -> bool:
 def needs_saliency(method: str) -> bool:
     """Whether the classifier of a method learns from saliency maps; ``supervised`` has none."""
     return method != SUPERVISED and METHODS[method].training in WITH_SALIENCY
+
+
+def networks_of_timm() -> frozenset[str]:
+    """The names of timm's networks, from its source text; empty if timm is not installed."""
+    found = importlib.util.find_spec("timm")
+    folders = found.submodule_search_locations if found else None
+    files = [file for folder in folders or () for file in Path(folder, "models").rglob("*.py")]
+    return frozenset(
+        name.decode() for file in files for name in _TIMM_NETWORK.findall(file.read_bytes())
+    )
 
 
 def unknown(kind: str, name: str, known: Collection[str]) -> UserError:

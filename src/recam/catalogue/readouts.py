@@ -43,7 +43,7 @@ READOUTS: dict[str, Callable[[Variant, ReadoutNumbers], Readout]] = {
         model, weights_of(model, numbers.advcam_weights), numbers.advcam
     ),
     "lpcam": lambda model, numbers: lpcam(
-        model, prototypes_in(numbers), fallback=own_maps(model, numbers)
+        model, prototypes_in(numbers), fallback=own_maps(model, combine=numbers.combine)
     ),
 }
 
@@ -52,13 +52,13 @@ def make_readout(method: str, model: Variant, numbers: ReadoutNumbers) -> Readou
     """The read-out of a method, of its trained classifier."""
     if readout := METHODS[method].readout:
         return READOUTS[readout](model, numbers)
-    return own_maps(model, numbers)
+    return own_maps(model, combine=numbers.combine)
 
 
-def own_maps(model: Variant, numbers: ReadoutNumbers) -> Readout:
-    """The maps of a classifier without a read-out."""
+def own_maps(model: Variant, *, combine: str) -> Readout:
+    """The maps of a classifier without a read-out; ``combine`` is of ReCAM only."""
     if isinstance(model, ReCam):
-        return both_views(partial(model.maps, combine=numbers.combine))
+        return both_views(partial(model.maps, combine=combine))
     return both_views(model.maps)
 
 

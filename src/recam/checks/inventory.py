@@ -57,6 +57,9 @@ class ImageRecord:
     pixels: Mapping[int, int] = field(
         default_factory=dict[int, int]
     )  # pixel count of each id of a mask
+    colours: Mapping[int, bytes] = field(
+        default_factory=dict[int, bytes]
+    )  # RGB of each id of a mask with a palette, ignored pixels left out
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -243,4 +246,8 @@ def _mask_record(file: str, content: BytesIO) -> ImageRecord:
         mask.load()
         counts = mask.histogram() if mask.mode in MASK_MODES else []
         pixels = {value: count for value, count in enumerate(counts) if count}
-        return ImageRecord(file=file, size=mask.size, mode=mask.mode, pixels=pixels)
+        rgb = bytes(mask.getpalette("RGB") or ())
+        colours = {i: rgb[3 * i : 3 * i + 3] for i in pixels if rgb and i != IGNORE}
+        return ImageRecord(
+            file=file, size=mask.size, mode=mask.mode, pixels=pixels, colours=colours
+        )

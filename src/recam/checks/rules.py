@@ -17,6 +17,7 @@ from recam.checks.inventory import (
     take_inventory,
 )
 from recam.checks.labels import unlearnable_labels
+from recam.checks.palettes import renumbered_palettes
 from recam.checks.report import (
     Fault,
     Report,
@@ -26,6 +27,7 @@ from recam.checks.report import (
 )
 from recam.core.labels import BACKGROUND, IGNORE, mask_id
 from recam.data.layout import CLASSES, IMAGES, LABELS
+from recam.io.conversions import conversions
 from recam.io.images import MASK_MODES
 from recam.io.opening import has_image_suffix, is_hidden
 
@@ -154,20 +156,10 @@ def conversion_warnings(image: ImageRecord) -> Iterator[Fault]:
     for kind, found in rgb.items():
         if found:
             yield Fault.warning(image.file, f"the image {kind} and is converted to RGB")
-    for kind in conversions(image):
+    for kind in conversions(transparent=image.transparent, deep=image.deep, framed=image.framed):
         yield Fault.warning(image.file, kind)
     if image.turned:
         yield Fault.warning(image.file, TURNED)
-
-
-def conversions(image: ImageRecord) -> list[str]:
-    """The kinds of conversion that change or leave out pixels of an image."""
-    kinds = {
-        "the image is transparent and is put on white": image.transparent,
-        "the image has more than 8 bits a channel; the bits in use are scaled to 8": image.deep,
-        "the image has several frames, of which the first is used": image.framed,
-    }
-    return [kind for kind, found in kinds.items() if found]
 
 
 def _shape_warnings(image: ImageRecord) -> Iterator[Fault]:
@@ -280,6 +272,7 @@ RULES = (
     _images,
     _masks,
     _black_and_white,
+    renumbered_palettes,
     _same,
     unlearnable_labels,
 )

@@ -11,7 +11,6 @@ from typing import cast
 
 import numpy as np
 from jaxtyping import Bool, Float, Int64
-from scipy import ndimage
 
 IOUS = (0.3, 0.5, 0.7)  # MaxBoxAccV2 is the mean over these
 THRESHOLDS = tuple(i / 50 for i in range(50))  # 0.00, 0.02, ... 0.98
@@ -37,6 +36,8 @@ def peak_hit(scores: Map, inside: Region, judged: Region) -> float:
 
 def component_boxes(region: Region) -> Boxes:
     """The bounding boxes of the 8-connected components of a region."""
+    from scipy import ndimage  # noqa: PLC0415 a light install lacks it
+
     rows, columns = np.flatnonzero(region.any(axis=1)), np.flatnonzero(region.any(axis=0))
     if not len(rows):
         return np.empty((0, 4))

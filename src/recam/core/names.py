@@ -31,6 +31,7 @@ _NO_CLASS = {
     *("bg", "void", "ignore", "ignored", "ignoreregion", "unlabeled", "unlabelled"),
     *("dontcare", "noclass", "nolabel", "noobject", "unannotated", "notlabeled", "notlabelled"),
 }
+_COMMENTS = ("# ", "//", "/*", "<!--")  # the first characters of a comment
 _EMPTY = {"nan", "none", "null", "na", "n/a", "#n/a", "<na>", "nat", "?", "#name?", "#ref!"}
 _TRUTH_VALUES = {"true", "false", "yes", "no", "wahr", "falsch", "vrai", "faux"}
 _DECIMAL = re.compile(r"[+-]?\d+[.,]\d+")
@@ -42,7 +43,6 @@ def clean_name(text: str) -> str:
     text = "".join(
         " " if character.isspace() else character
         for character in unicodedata.normalize("NFC", text).translate(_INVISIBLE)
-        if character.isspace() or unicodedata.category(character) != "Cc"
     )
     return " ".join(text.split())
 
@@ -95,7 +95,7 @@ def reason_no_class(name: str) -> str:
     """The reason why a name is a comment or a word for unlabelled pixels; empty for a class."""
     if is_background(name):
         return "is mask id 0, no class"
-    if name.startswith("# "):
+    if name.startswith(_COMMENTS):
         return "is a comment, no class"
     return "is a word for pixels without a class" if spelling(name) in _NO_CLASS else ""
 
@@ -122,14 +122,34 @@ def _is_word(character: str) -> bool:
 
 def reason_no_id(text: str) -> str:
     """The reason why a text cannot be an image id, the name of a file; empty for an id."""
-    if len(text.encode(errors="replace")) > LONGEST:
+    if is_too_long(text):
         return f"is longer than {LONGEST} bytes"
     if "/" in text or text in (".", ".."):
         return "is a path"
-    has_control = any(unicodedata.category(character) == "Cc" for character in text)
-    return "has a control character" if has_control else ""
+    return "has a control character" if _has_control(text) else ""
+
+
+def reason_unfit(name: str) -> str:
+    """The reason why a class name is damaged text or a line of many names; empty for others."""
+    if is_too_long(name):
+        return f"is longer than {LONGEST} bytes"
+    return "has a control character" if _has_control(name) else ""
+
+
+def is_too_long(text: str) -> bool:
+    """Whether a name is longer than ``LONGEST`` bytes in UTF-8."""
+    return len(text.encode(errors="replace")) > LONGEST
+
+
+def _has_control(text: str) -> bool:
+    return any(unicodedata.category(character) == "Cc" for character in text)
 
 
 def quoted(text: str) -> str:
     """A text in quotes for a message, shortened, with escapes for control characters."""
-    return repr(text if len(text) <= SHOWN else f"{text[: SHOWN - 1]}…")
+    return repr(shown(text))
+
+
+def shown(text: str) -> str:
+    """A text for a message, shortened."""
+    return text if len(text) <= SHOWN else f"{text[: SHOWN - 1]}…"

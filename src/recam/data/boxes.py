@@ -14,12 +14,9 @@ import pandas as pd
 from recam.core.errors import UserError
 from recam.core.localisation import Boxes
 from recam.core.names import clean_id, clean_name, quoted
+from recam.data.parts import BOX_COLUMNS
 from recam.io.atomic import write_text
 from recam.io.tables import read_table
-
-BOXES = "boxes.csv"
-CORNERS = ("x_min", "y_min", "x_max", "y_max")
-COLUMNS = ("id", "class", *CORNERS)
 
 BoxesOfImage = Mapping[int, Boxes]  # by class index
 
@@ -33,10 +30,10 @@ def read_boxes(path: Path, classes: tuple[str, ...]) -> dict[str, BoxesOfImage]:
     if not path.is_file():
         return {}
     table = read_table(path)
-    if table.header != COLUMNS:
+    if table.header != BOX_COLUMNS:
         raise UserError(
-            f"{path}: expected the columns {', '.join(COLUMNS)}, got {', '.join(table.header)}; "
-            "rename or reorder them"
+            f"{path}: expected the columns {', '.join(BOX_COLUMNS)}, got "
+            f"{', '.join(table.header)}; rename or reorder them"
         )
     found: dict[str, dict[int, list[list[float]]]] = {}
     for number, (text, name, *cells) in zip(table.lines, table.rows, strict=True):
@@ -62,7 +59,7 @@ def write_boxes(path: Path, boxes: Mapping[str, BoxesOfImage], classes: tuple[st
         for class_index, of_class in of_image.items()
         for box in of_class
     ]
-    write_text(path, pd.DataFrame(rows, columns=list(COLUMNS)).to_csv(index=False))
+    write_text(path, pd.DataFrame(rows, columns=list(BOX_COLUMNS)).to_csv(index=False))
 
 
 def _box(cells: list[str], *, where: str) -> list[float]:

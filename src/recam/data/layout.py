@@ -14,27 +14,23 @@ import pandas as pd
 from jaxtyping import Bool, UInt8
 
 from recam.core.errors import UserError
-from recam.core.labels import BACKGROUND, IGNORE, MAX_CLASSES, labels_of_mask
-from recam.core.names import (
-    clean_id,
-    clean_name,
-    is_background,
-    is_ignored,
-    quoted,
-    reason_no_class,
-    reason_no_id,
+from recam.core.labels import labels_of_mask
+from recam.core.names import clean_id, clean_name, quoted, reason_no_id, shown
+from recam.data.parts import (
+    CLASSES,
+    IMAGES,
+    LABELS,
+    MASKS,
+    SPLITS,
+    read_classes,
+    repeated_line,
 )
 from recam.io.atomic import write_text
 from recam.io.images import write_image, write_mask
 from recam.io.opening import IMAGE_SUFFIXES, has_image_suffix
 from recam.io.tables import Table, read_lines, read_table
 
-IMAGES = "JPEGImages"
-MASKS = "SegmentationClass"
 SALIENCY = "Saliency"  # optional: grey maps of the user
-SPLITS = "ImageSets/Segmentation"
-LABELS = "labels.csv"
-CLASSES = "classes.txt"
 LABEL_CELLS = ("0", "1")
 CHECKSUMS = "images.sha256"  # of all but masks and maps, written by the download step
 WEAK_PARTS = (IMAGES, "ImageSets", LABELS, CLASSES)  # everything but ground truth
@@ -83,33 +79,6 @@ def load_weak_split(root: Path, split: str) -> WeakSplit:
     )
 
 
-def read_classes(path: Path) -> tuple[str, ...]:
-    """Read the foreground class names, one per line in index order. Raises UserError.
-
-    Names are those of ``clean_name``. Leading lines ``__ignore__`` and ``_background_`` of label
-    editors are left out, since masks count from ``_background_``, 0.
-    """
-    cleaned = {number: clean_name(text) for number, text in read_lines(path).items()}
-    lines = _without_background([(n, name) for n, name in cleaned.items() if name])
-    names = tuple(name for _, name in lines)
-    for number, name in lines:
-        if reason := reason_no_class(name):
-            raise UserError(
-                f"{path}: line {number}: {quoted(name)} {reason}; delete the line: in masks "
-                f"background is {BACKGROUND}, ignored pixels are {IGNORE}, and line n is class n"
-            )
-    if repeated := repeated_line(lines):
-        raise UserError(
-            f"{path}: line {repeated[0]}: class {quoted(repeated[1])} is listed twice; list each "
-            "class once"
-        )
-    if not 1 <= len(names) <= MAX_CLASSES:
-        raise UserError(
-            f"{path}: expected 1 to {MAX_CLASSES} classes, got {len(names)}; list one name per line"
-        )
-    return names
-
-
 def read_split(root: Path, split: str) -> tuple[str, ...]:
     """Read the image ids of a split, in file order. Raises UserError for an invalid list."""
     path = root / SPLITS / f"{split}.txt"
@@ -122,21 +91,12 @@ def read_split(root: Path, split: str) -> tuple[str, ...]:
             )
     if repeated := repeated_line(lines):
         raise UserError(
-            f"{path}: line {repeated[0]}: image {repeated[1]} is listed twice; list each image once"
+            f"{path}: line {repeated[0]}: image {shown(repeated[1])} is listed twice; list "
+            "each image once"
         )
     if not lines:
         raise UserError(f"{path}: the split is empty; list at least one image id")
     return tuple(image_id for _, image_id in lines)
-
-
-def repeated_line(lines: Iterable[tuple[int, str]]) -> tuple[int, str] | None:
-    """The first line, with its number, whose text is that of an earlier line."""
-    earlier: set[str] = set()
-    for number, text in lines:
-        if text in earlier:
-            return number, text
-        earlier.add(text)
-    return None
 
 
 def read_labels(path: Path, classes: tuple[str, ...]) -> pd.DataFrame:
@@ -148,7 +108,9 @@ def read_labels(path: Path, classes: tuple[str, ...]) -> pd.DataFrame:
     table = label_cells(path, classes)
     ids = table.column("id")
     if repeated := repeated_line(zip(table.lines, ids, strict=True)):
-        raise UserError(f"{path}: line {repeated[0]}: image {repeated[1]} has two rows; keep one")
+        raise UserError(
+            f"{path}: line {repeated[0]}: image {shown(repeated[1])} has two rows; keep one"
+        )
     for number, (image_id, *cells) in zip(table.lines, table.rows, strict=True):
         for name, cell in zip(classes, cells, strict=True):
             if cell not in LABEL_CELLS:
@@ -242,11 +204,3 @@ def write_scenes(
     table = pd.DataFrame.from_dict(rows, orient="index", columns=list(classes))
     write_text(root / LABELS, table.to_csv(index_label="id"))
     write_text(root / CLASSES, "".join(f"{name}\n" for name in classes))
-
-
-def _without_background(lines: list[tuple[int, str]]) -> list[tuple[int, str]]:
-    """The lines after ``_background_``, if that is the first one, also after ``__ignore__``."""
-    names = [name for _, name in lines]
-    if len(names) > 1 and is_ignored(names[0]) and is_background(names[1]):
-        return lines[2:]
-    return lines[1:] if names and is_background(names[0]) else lines

@@ -20,6 +20,7 @@ from jaxtyping import Bool
 
 from recam.core.errors import UserError
 from recam.core.labels import mask_id
+from recam.data import segmentations
 from recam.datasets import regions
 from recam.datasets.collection import Collection, folder_of
 from recam.datasets.fetch import Archive, unpacked
@@ -185,7 +186,7 @@ def _labels(image: AnnotatedImage, *, num_classes: int) -> Bool[np.ndarray, "K"]
 
 def _digest(*annotations: Path) -> str:
     """Twelve hexadecimal digits that depend on the annotations and on the code that draws masks."""
-    rules = (Path(__file__), Path(regions.__file__))
+    rules = (Path(__file__), Path(regions.__file__), Path(segmentations.__file__))
     parts = [*(sha256(file) for file in (*annotations, *rules)), version("pycocotools")]
     return hashlib.sha256(" ".join(parts).encode()).hexdigest()[:12]
 

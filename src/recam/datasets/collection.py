@@ -10,8 +10,9 @@ import pandas as pd
 from jaxtyping import Bool
 
 from recam.core.errors import UserError
-from recam.data.boxes import BOXES, BoxesOfImage, write_boxes
+from recam.data.boxes import BoxesOfImage, write_boxes
 from recam.data.layout import CLASSES, IMAGES, LABELS, MASKS, SPLITS
+from recam.data.parts import BOXES
 from recam.io.atomic import write_text
 
 AUTO = "auto"

@@ -13,9 +13,11 @@ from dataclasses import replace
 from pathlib import Path
 
 from recam.core.errors import UserError
-from recam.core.names import clean_id, quoted, reason_no_id
-from recam.data.boxes import BOXES, read_boxes
+from recam.core.names import clean_id, quoted, reason_no_id, shown
+from recam.data.boxes import read_boxes
 from recam.data.layout import IMAGES, LABELS, MASKS, SPLITS, repeated_line
+from recam.data.parts import BOXES
+from recam.data.recognition import NAMES, recognised
 from recam.datasets.collection import Collection, folder_of
 from recam.datasets.copies import Files, fitting, rescaled_boxes
 from recam.datasets.label_table import id_named, read_label_table
@@ -34,14 +36,15 @@ def list_folder(source: str) -> Collection:
     root = folder_of(source)
     if root is None:
         raise UserError("source: expected the folder of your images, got auto; set download.source")
+    _refuse_foreign(root)
     images = _images(root)
     ids_by_name = _ids_by_name(images)
     classes, labels = read_label_table(root, ids_by_name)
     missing = sorted(labels.keys() - images.keys())
     if missing:
         raise UserError(
-            f"{root / LABELS}: no image file for {missing[0]} ({len(missing)} of {len(labels)} "
-            f"rows have none); {_remedy(root, missing[0], images)}"
+            f"{root / LABELS}: no image file for {shown(missing[0])} ({len(missing)} of "
+            f"{len(labels)} rows have none); {_remedy(root, missing[0], images)}"
         )
     splits = _splits(root, ids_by_name, labels) or {"train": tuple(labels)}
     used = list(dict.fromkeys(image_id for ids in splits.values() for image_id in ids))
@@ -53,8 +56,8 @@ def list_folder(source: str) -> Collection:
     foreign = [image_id for image_id in boxes if image_id not in labels]
     if foreign:
         raise UserError(
-            f"{root / MASKS / BOXES}: expected ids of {LABELS}, got {foreign[0]!r}; correct it, "
-            "without a suffix, or add the image's labels"
+            f"{root / MASKS / BOXES}: expected ids of {LABELS}, got {quoted(foreign[0])}; correct "
+            "it, without a suffix, or add the image's labels"
         )
     return Collection(
         classes=classes,
@@ -82,6 +85,16 @@ def collect(source: str, *, originals: Path, longest_side: int | None = None) ->
         for image_id, of_image in found.boxes.items()
     }
     return replace(found, images=images, masks=masks, boxes=boxes)
+
+
+def _refuse_foreign(root: Path) -> None:
+    """Raise UserError for a folder without a table of labels in the format of another tool."""
+    if kinds := recognised(root):
+        named = " and ".join(NAMES[kind] for kind in kinds)
+        raise UserError(
+            f"{root}: expected {LABELS}, found {named}; run recam import {root} --out FOLDER, and "
+            "set download.source to that folder"
+        )
 
 
 def _images(root: Path) -> Files:
@@ -167,7 +180,8 @@ def _splits(
             raise UserError(f"{path}: the split is empty; list at least one image id")
         if repeated := repeated_line(lines):
             raise UserError(
-                f"{path}: line {repeated[0]}: image {repeated[1]} is listed twice; list it once"
+                f"{path}: line {repeated[0]}: image {shown(repeated[1])} is listed twice; list "
+                "it once"
             )
         if bare := [line for line in lines if line[1] not in labels]:
             raise UserError(

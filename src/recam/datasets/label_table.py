@@ -17,6 +17,8 @@ from recam.core.names import (
     quoted,
     reason_no_class,
     reason_no_name,
+    reason_unfit,
+    shown,
     spelling,
 )
 from recam.data.layout import CLASSES, LABEL_CELLS, LABELS, MASKS, read_classes
@@ -99,8 +101,8 @@ def _ids(table: Table, ids_by_name: Mapping[str, str]) -> list[str]:
             raise UserError(f"{where}: the row has no id; add it or delete the row")
         if image_id in lines:
             raise UserError(
-                f"{where}: image {image_id} has two rows, also line {lines[image_id]}; keep one "
-                "with all of its labels"
+                f"{where}: image {shown(image_id)} has two rows, also line {lines[image_id]}; keep "
+                "one with all of its labels"
             )
         lines[image_id] = number
     if not lines:
@@ -130,8 +132,8 @@ def _from_columns(table: Table, ids: list[str], classes: list[str]) -> NamesOfRo
             if cell not in LABEL_CELLS:
                 hint = "" if len(classes) > 1 else ", or name the column 'labels'"
                 raise UserError(
-                    f"{table.path}: line {number}: image {image_id}, class {name}: expected 0 or 1,"
-                    f" got {quoted(cell)}; correct it{hint}"
+                    f"{table.path}: line {number}: image {shown(image_id)}, class {name}: expected "
+                    f"0 or 1, got {quoted(cell)}; correct it{hint}"
                 )
         names = [name for name, cell in zip(classes, cells, strict=True) if cell == "1"]
         rows.append((number, [name for name in names if not is_background(name)]))
@@ -168,7 +170,7 @@ def _check_name(where: str, name: str, listed: tuple[str, ...]) -> None:
         alike = [other for other in listed if spelling(other) == spelling(name)]
         remedy = f"write {quoted(alike[0])}" if alike else f"correct it or add it to {CLASSES}"
         raise UserError(f"{where}: expected the classes of {CLASSES}, got {quoted(name)}; {remedy}")
-    if reason := reason_no_name(name):
+    if reason := reason_unfit(name) or reason_no_name(name):
         raise UserError(
             f"{where}: expected names of classes such as cat;dog, {quoted(name)} {reason}; correct "
             f"it, or list it in {CLASSES} if it is a class"

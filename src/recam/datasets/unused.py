@@ -5,8 +5,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from recam.data.boxes import BOXES
 from recam.data.layout import CLASSES, IMAGES, LABELS, MASKS, SPLITS
+from recam.data.parts import BOXES
 from recam.datasets.collection import Collection
 from recam.io.opening import IMAGE_SUFFIXES, has_image_suffix, is_hidden
 

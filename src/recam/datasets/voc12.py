@@ -63,15 +63,7 @@ def collect(
     logger.info("VOC 2012: %s", devkit)
     splits = {split: read_split(devkit, split) for split in ("train", "val")}
     masks = _masks(devkit, splits)
-    if (devkit / AUGMENTED).is_dir():
-        more = {file.stem: file for file in sorted((devkit / AUGMENTED).glob("*.png"))}
-    else:
-        folder = _sbd(given) or unpacked(sbd, given=given, folder=originals) / SBD_FOLDER
-        place = hashlib.sha256(str(folder.resolve()).encode()).hexdigest()[
-            :8
-        ]  # differs for another SBD
-        more = _sbd_masks(folder, without=masks, target=originals / f"sbd_masks-{place}")
-    masks = more | masks
+    masks = _more_masks(devkit, given, sbd, originals=originals, without=masks) | masks
     splits["train_aug"] = tuple(sorted(masks.keys() - set(splits["val"])))
     _require_sizes(splits, counts, devkit)
     labels = {i: xml_labels(devkit / f"Annotations/{i}.xml") for i in masks}
@@ -205,6 +197,17 @@ def _require_sizes(
 
 def _masks(devkit: Path, splits: Mapping[str, Iterable[str]]) -> dict[str, Path]:
     return {i: devkit / MASKS / f"{i}.png" for ids in splits.values() for i in ids}
+
+
+def _more_masks(
+    devkit: Path, given: Path | None, sbd: Archive, *, originals: Path, without: Mapping[str, Path]
+) -> dict[str, Path]:
+    """The masks of SBD by id, from the devkit if it has them."""
+    if (devkit / AUGMENTED).is_dir():
+        return {file.stem: file for file in sorted((devkit / AUGMENTED).glob("*.png"))}
+    folder = _sbd(given) or unpacked(sbd, given=given, folder=originals) / SBD_FOLDER
+    place = hashlib.sha256(str(folder.resolve()).encode()).hexdigest()[:8]  # of this SBD
+    return _sbd_masks(folder, without=without, target=originals / f"sbd_masks-{place}")
 
 
 def _sbd_masks(folder: Path, *, without: Iterable[str], target: Path) -> dict[str, Path]:

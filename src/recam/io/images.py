@@ -12,7 +12,7 @@ from recam.core.labels import IGNORE, MAX_CLASSES, class_colours
 from recam.io.atomic import replacing
 from recam.io.opening import SIDEWAYS, UPRIGHT, RefusedError, opened, orientation
 from recam.io.rgb import raw_modes, rgb_of, turned_upright
-from recam.io.seals import check_png
+from recam.io.seals import check_image, check_png
 
 GREY_MODE = "L"  # of Pillow: eight bits, no colour
 MASK_MODES = {"P", "L"}  # of a mask
@@ -27,8 +27,9 @@ def read_image(
 
     With ``at_least`` (height, width) a JPEG is decoded at 1/2, 1/4 or 1/8 of its size if that keeps
     twice ``at_least``, as in Pillow's thumbnails; ``resized`` continues from there. Raises
-    UserError for a file that cannot be read.
+    UserError for a file that cannot be read, and for one that the download step saw otherwise.
     """
+    check_image(path)
     with opened(path) as image:
         turned = orientation(image)
         if at_least:

@@ -15,7 +15,8 @@ NETWORKS = {
 }
 FILES = {
     "cut.json": "make_pseudo",
-    **dict.fromkeys(("metrics.json", "signs.json", "counts.csv"), "evaluate"),
+    **dict.fromkeys(("metrics.json", "signs.json", "prediction.json"), "evaluate"),
+    "counts.csv": "evaluate",
     **dict.fromkeys(("per_class.csv", "thresholds.csv", "confusion.csv"), "evaluate"),
 }
 SALIENCY, MAPS = "saliency", "maps"  # a folder of results, and one in it

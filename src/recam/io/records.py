@@ -62,21 +62,22 @@ def write_record(path: Path, record: Mapping[str, object]) -> None:
 
 def read_cut(path: Path) -> CutNumbers:
     """The numbers of a ``cut.json``. Raises UserError for a missing or damaged file."""
-    return _read(path, CutNumbers)
+    return read_record(path, CutNumbers)
 
 
 def read_metrics(path: Path) -> dict[str, dict[str, float | str]]:
     """Metrics by stage and name. Raises UserError for a missing or damaged file."""
-    stages = _read(path, RunMetrics).root
+    stages = read_record(path, RunMetrics).root
     return {stage: values.model_dump(exclude_unset=True) for stage, values in stages.items()}
 
 
 def read_signs(path: Path) -> Signs:
     """Signs of failure. Raises UserError for a missing or damaged file."""
-    return _read(path, Signs)
+    return read_record(path, Signs)
 
 
-def _read(path: Path, model: type[Record]) -> Record:
+def read_record(path: Path, model: type[Record]) -> Record:
+    """The record of a file. Raises UserError for a missing or damaged file."""
     try:
         return model.model_validate_json(read_listed(path), strict=True)
     except ValidationError as error:

@@ -25,6 +25,7 @@ LONGEST_COMMENT = 1024  # bytes of our comments, at most
 LISTED = re.compile(rb"([0-9a-f]{64})  (\w+\.csv)\n")
 PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 CHANGED = "its checksum differs"
+IMAGES, OF_IMAGES = "JPEGImages", "images.sha256"  # the images of a data set, and their list
 # Lists of checksums, beside the files that they list.
 LISTS = {
     "cut.json": "pseudo.sha256",
@@ -32,7 +33,7 @@ LISTS = {
         ("metrics.json", "signs.json", "counts.csv", "per_class.csv", "thresholds.csv"),
         "predictions.sha256",
     ),
-    "confusion.csv": "predictions.sha256",
+    **dict.fromkeys(("confusion.csv", "prediction.json"), "predictions.sha256"),
 }
 
 
@@ -101,15 +102,33 @@ def check_png(path: Path, *, missing: str) -> None:
         start = end + 4
 
 
+def check_image(path: Path) -> None:
+    """Compare an image of a data set with the list of the download step, if there is one.
+
+    Raises UserError if it differs: JPEG has no checksum of its own.
+    """
+    manifest = path.parent.with_name(OF_IMAGES)
+    if path.parent.name != IMAGES or not path.is_file() or not manifest.is_file():
+        return
+    if _differs(path, read_content(path), manifest):
+        raise UserError(
+            f"{path}: its checksum differs from that in {manifest}; restore the image, or run "
+            "download again if it was changed on purpose"
+        )
+
+
 def _check_list(path: Path, content: bytes) -> None:
     """Compare a file with the list of checksums beside its folder, if there is one."""
     manifest = path.parent.with_name(f"{path.parent.name}.sha256")
-    if manifest.is_file():
-        digest = _listed(manifest, manifest.stat().st_mtime_ns).get(
-            f"{path.parent.name}/{path.name}"
-        )
-        if digest and digest != hashlib.sha256(content).hexdigest():
-            raise damaged(path, f"its checksum differs from that in {manifest.name}")
+    if manifest.is_file() and _differs(path, content, manifest):
+        raise damaged(path, f"its checksum differs from that in {manifest.name}")
+
+
+def _differs(path: Path, content: bytes, manifest: Path) -> bool:
+    """Whether a list of checksums has another one of a file; false if it lacks the file."""
+    listed = _listed(manifest, manifest.stat().st_mtime_ns)
+    digest = listed.get(f"{path.parent.name}/{path.name}")
+    return bool(digest) and digest != hashlib.sha256(content).hexdigest()
 
 
 @lru_cache(maxsize=8)

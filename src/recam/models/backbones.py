@@ -7,11 +7,9 @@ decoders.
 
 from abc import ABC, abstractmethod
 from collections import OrderedDict
-from collections.abc import Iterator, Sequence
-from functools import partial
-from typing import Protocol, TypedDict, cast, runtime_checkable
+from collections.abc import Sequence
+from typing import cast
 
-import timm
 import torch
 import torchvision
 from jaxtyping import Float
@@ -21,6 +19,7 @@ from torchvision.models import ResNet
 
 from recam.core.errors import UserError
 from recam.models.depthwise import use_fast_depthwise_gradients
+from recam.models.timm_networks import create_timm
 
 Images = Float[Tensor, "B 3 H W"]
 Early = Float[Tensor, "B c h4 w4"]
@@ -136,7 +135,7 @@ class TimmBackbone(Backbone):
 
     def __init__(self, name: str, *, output_stride: int):
         super().__init__()
-        self.network = _create_timm(name, output_stride=output_stride)
+        self.network = create_timm(name, output_stride=output_stride)
         use_fast_depthwise_gradients(self)
         config = self.network.pretrained_cfg
         self.mean, self.std = triple(config["mean"]), triple(config["std"])
@@ -248,55 +247,3 @@ def _dilate(stage: nn.Sequential, rate: int) -> None:
     for module in stage.modules():
         if isinstance(module, nn.Conv2d) and module.kernel_size == (3, 3):
             module.dilation = module.padding = (rate, rate)
-
-
-class _PretrainedConfig(TypedDict):
-    mean: Sequence[float]
-    std: Sequence[float]
-    input_size: Sequence[int]  # channels, height, width
-
-
-class _Level(TypedDict):
-    reduction: int  # stride, in pixels
-    num_chs: int
-
-
-@runtime_checkable
-class _TimmNetwork(Protocol):
-    """The attributes of timm's networks, which ``create_model`` types as any module."""
-
-    pretrained_cfg: _PretrainedConfig
-    num_features: int
-    feature_info: Sequence[_Level]
-
-    def __call__(self, images: Tensor, /) -> Tensor: ...
-    def forward_features(self, images: Tensor, /) -> Tensor: ...
-    def forward_intermediates(
-        self, images: Tensor, /, *, indices: list[int], norm: bool
-    ) -> tuple[Tensor, list[Tensor]]: ...
-    def named_children(self) -> Iterator[tuple[str, nn.Module]]: ...
-    def train(self) -> "_TimmNetwork": ...
-    def eval(self) -> "_TimmNetwork": ...
-
-
-def _create_timm(name: str, *, output_stride: int) -> _TimmNetwork:
-    create = partial(timm.create_model, name, num_classes=0, global_pool="")
-    try:
-        network = cast(_TimmNetwork, create(output_stride=output_stride))
-    except TypeError as error:  # raised by families with a fixed stride
-        network = cast(_TimmNetwork, create())
-        natural = network.feature_info[-1]["reduction"]
-        if natural != output_stride:
-            raise UserError(
-                f"backbone {name}: expected output stride {natural}, its only one, got "
-                f"{output_stride}; set output_stride: {natural} or choose another backbone"
-            ) from error
-    with torch.no_grad():
-        size = network.pretrained_cfg["input_size"]  # the only size that every network accepts
-        features = network.eval().forward_features(torch.zeros(1, *size))
-    if features.ndim != 4 or features.shape[1] != network.num_features:
-        raise UserError(
-            f"backbone {name}: expected features of shape (1, channels, h, w), got "
-            f"{tuple(features.shape)}; choose a convolutional backbone"
-        )
-    return network.train()

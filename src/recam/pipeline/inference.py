@@ -1,7 +1,7 @@
 """Maps of whole images, averaged over scales and mirror images, in batches of equal size."""
 
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,11 +19,12 @@ from recam.runtime.precision import autocast
 from recam.runtime.threads import read_ahead
 
 Maps = Callable[[Tensor], Tensor]  # normalised images (B, 3, H, W) -> maps (B, K, h, w)
+Source = Path | UInt8[np.ndarray, "H W 3"]  # of an image: its file, or its upright pixels
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EqualSizeBatch:
-    """Images of one size, with their positions in the list of paths."""
+    """Images of one size, with their positions in the list of images."""
 
     positions: tuple[int, ...]
     pixels: Float[Tensor, "B 3 H W"]  # in [0, 1]
@@ -31,7 +32,7 @@ class EqualSizeBatch:
 
 
 def equal_size_batches(
-    paths: list[Path],
+    images: Sequence[Source],
     *,
     batch_size: int,
     longest_side: int | None = None,
@@ -45,13 +46,13 @@ def equal_size_batches(
     """
     by_size: dict[tuple[int, int], list[int]] = defaultdict(list)
     stored: dict[int, tuple[int, int]] = {}
-    for position, path in enumerate(paths):
+    for position, source in enumerate(images):
         with _collecting(errors):
-            stored[position] = image_size(path)
+            stored[position] = _stored_size(source)
             by_size[shrunk_size(stored[position], longest_side)].append(position)
 
     batches = (
-        ({position: paths[position] for position in positions[start : start + batch_size]}, size)
+        ({position: images[position] for position in positions[start : start + batch_size]}, size)
         for size, positions in by_size.items()
         for start in range(0, len(positions), batch_size)
     )
@@ -131,14 +132,14 @@ def shrunk_size(size: tuple[int, int], longest_side: int | None) -> tuple[int, i
 
 
 def _read(
-    paths: dict[int, Path], size: tuple[int, int], *, stored: dict[int, tuple[int, int]]
+    sources: dict[int, Source], size: tuple[int, int], *, stored: dict[int, tuple[int, int]]
 ) -> tuple[EqualSizeBatch | None, list[UserError]]:
     """A batch of the readable images, or None, and the errors of the others."""
     images: dict[int, Tensor] = {}
     broken: list[UserError] = []
-    for position, path in paths.items():
+    for position, source in sources.items():
         with _collecting(broken):
-            image = read_image(path, at_least=size)
+            image = read_image(source, at_least=size) if isinstance(source, Path) else source
             images[position] = _shrunk(image, size, stored=stored[position])
     if not images:
         return None, broken
@@ -148,6 +149,13 @@ def _read(
         stored=tuple(stored[position] for position in images),
     )
     return batch, broken
+
+
+def _stored_size(source: Source) -> tuple[int, int]:
+    if isinstance(source, Path):
+        return image_size(source)
+    height, width, _ = source.shape
+    return height, width
 
 
 def _shrunk(

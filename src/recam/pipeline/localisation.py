@@ -21,7 +21,8 @@ from recam.core.localisation import (
     covered_by,
     peak_hit,
 )
-from recam.data.boxes import BOXES, BoxesOfImage, read_boxes
+from recam.data.boxes import BoxesOfImage, read_boxes
+from recam.data.parts import BOXES
 from recam.io.scores import ScoredClasses, load_scores
 from recam.pipeline.evaluation import PERCENT, GroundTruth
 from recam.runtime.progress import progress

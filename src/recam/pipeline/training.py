@@ -16,7 +16,6 @@ import torch
 from pydantic import TypeAdapter, ValidationError
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
-from torch.optim import SGD
 from torch.optim.lr_scheduler import LambdaLR
 
 from recam.core.errors import UserError
@@ -24,29 +23,15 @@ from recam.io.atomic import write_text
 from recam.io.checkpoints import load_state, save_state
 from recam.io.origins import damaged
 from recam.models.backbones import share_batch_norms
+from recam.pipeline.optimizer import Recipe, make_optimizer
+from recam.pipeline.recorder import Recorder
 from recam.runtime.distributed import all_reduce_sum, is_first, processes, wait_for_all
 from recam.runtime.precision import autocast
 from recam.runtime.progress import progress
 
-POLYNOMIAL_POWER = 0.9  # of the learning rate's decay to zero, per step (authors' code)
 CHECK_EVERY = 50  # steps between checks of a running epoch; each waits for the device
-BIASES = ".bias"  # key of the learning rate of biases outside named attributes
 
 logger = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Recipe:
-    """The hyperparameters of a training run."""
-
-    epochs: int
-    learning_rates: dict[str, float]  # by group; see ``parameter_groups``
-    momentum: float
-    weight_decay: float
-    batch_size: int = 1  # of all processes together; for progress in images
-    lr_step_interval: int = 1  # steps between changes of the learning rate
-    gradient_accumulation_steps: int = 1  # equal parts of a batch, one forward pass each
-    precision: torch.dtype = torch.float32  # of autocast
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,6 +42,10 @@ class Callbacks:
     watch: Callable[[int, int], None] | None = None
     # Before training (epoch 0) and after every epoch; the values join the curve.
     judge: Callable[[], dict[str, float]] | None = None
+    record: Recorder | None = None  # of rank 0
+
+
+NONE = Callbacks()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,36 +72,33 @@ def train(
     device: torch.device,
     state: Path,
     key: str,
-    callbacks: Callbacks | None = None,
+    callbacks: Callbacks = NONE,
 ) -> list[EpochLoss]:
     """Train in place with SGD and polynomial decay; return the training curve.
 
-    ``batches`` gives the batches (images, targets, ...) of an epoch, counted from 1. After every
-    epoch the training state is saved in ``state`` with ``key``; a run with the same key resumes
-    from it and gives the same numbers as an uninterrupted run. Raises UserError if a loss is not
-    finite or a batch cannot be divided.
+    ``batches`` gives the batches (images, targets, ...) of an epoch, counted from 1. Every epoch is
+    saved in ``state``; a run with the same ``key`` resumes from it and gives the same numbers as an
+    unbroken one. Raises UserError if a loss is not finite or a batch cannot be divided.
     """
     if processes() > 1:
         share_batch_norms(model, device=device)
     model.to(device).to(memory_format=torch.channels_last)
-    steps = recipe.epochs * steps_per_epoch
-    optimizer, schedule = _optimizer(model, recipe, steps=steps)
+    steps, images = recipe.epochs * steps_per_epoch, steps_per_epoch * recipe.batch_size
+    optimizer, schedule = make_optimizer(model, recipe, steps=steps)
     kept = {"model": model, "optimizer": optimizer, "schedule": schedule}
     curve = _resume(state, key=key, kept=kept, epochs=recipe.epochs)
     losses = _shared(_Losses(model, recipe.precision, device))
     model.train()
-    watch, judge = (callbacks.watch, callbacks.judge) if callbacks else (None, None)
-    if judge and not curve:
-        curve += _points(0, judge())
+    if callbacks.judge and not curve:
+        curve += _ended(0, {}, step=0, calls=callbacks)
     for epoch in range(_epochs_of(curve) + 1, recipe.epochs + 1):
-        what, images = f"epoch {epoch}/{recipe.epochs}", steps_per_epoch * recipe.batch_size
+        what = f"epoch {epoch}/{recipe.epochs}"
         of_epoch = progress(
             batches(epoch), total=images, what=what, unit="image", each=recipe.batch_size
         )
-        means = _run_epoch(losses, of_epoch, schedule, recipe=recipe, steps=steps, watch=watch)
-        values = means | (judge() if judge else {})
-        curve += _points(epoch, values)
-        logger.info("%s: %s", what, ", ".join(f"{n} {m:.4f}" for n, m in values.items()))
+        means = _run_epoch(losses, of_epoch, schedule, recipe=recipe, steps=steps, calls=callbacks)
+        curve += _ended(epoch, means, step=epoch * steps_per_epoch, calls=callbacks)
+        logger.info("%s: %s", what, _said(curve, epoch))
         if is_first():
             save_state(state, _state(curve, key=key, kept=kept))
     wait_for_all()
@@ -131,40 +117,16 @@ def write_curve(path: Path, curve: list[EpochLoss]) -> None:
     write_text(path, "epoch,loss,value\n" + "".join(lines))
 
 
-def parameter_groups(model: nn.Module, learning_rates: dict[str, float]) -> list[dict]:
-    """Trainable parameters, grouped by attribute of the model, with the groups' learning rates.
-
-    A re-activated variant's attributes count as the model's own. Group "" holds the parameters of
-    other attributes. With a rate for ".bias", their biases form a
-    group without weight decay, as published for DeepLab's head.
-    """
-    groups: dict[str, list[nn.Parameter]] = {name: [] for name in learning_rates}
-    for name, parameter in model.named_parameters():
-        if parameter.requires_grad:
-            owner = name.removeprefix("variant.").split(".")[0]
-            rest = BIASES if BIASES in groups and name.endswith(BIASES) else ""
-            groups[owner if owner in groups else rest].append(parameter)
-    own = {BIASES: {"weight_decay": 0.0}}  # other groups use the optimizer's
-    rates = learning_rates.items()
-    return [{"params": groups[name], "lr": rate, **own.get(name, {})} for name, rate in rates]
-
-
-def _points(epoch: int, values: dict[str, float]) -> list[EpochLoss]:
+def _ended(epoch: int, means: dict[str, float], *, step: int, calls: Callbacks) -> list[EpochLoss]:
+    """The points of an epoch that ended with ``step``, judged and recorded."""
+    values = means | (calls.judge() if calls.judge else {})
+    if calls.record:
+        calls.record.epoch(step, values)
     return [EpochLoss(epoch=epoch, loss=name, value=value) for name, value in values.items()]
 
 
-def _optimizer(model: nn.Module, recipe: Recipe, *, steps: int) -> tuple[SGD, LambdaLR]:
-    optimizer = SGD(
-        parameter_groups(model, recipe.learning_rates),
-        momentum=recipe.momentum,
-        weight_decay=recipe.weight_decay,
-        fused=True,
-    )
-
-    def decay(step: int) -> float:
-        return (1 - (step - step % recipe.lr_step_interval) / steps) ** POLYNOMIAL_POWER
-
-    return optimizer, LambdaLR(optimizer, decay)
+def _said(curve: list[EpochLoss], epoch: int) -> str:
+    return ", ".join(f"{point.loss} {point.value:.4f}" for point in curve if point.epoch == epoch)
 
 
 class _WithLosses(Protocol):
@@ -201,7 +163,7 @@ def _run_epoch(
     *,
     recipe: Recipe,
     steps: int,
-    watch: Callable[[int, int], None] | None,
+    calls: Callbacks,
 ) -> dict[str, float]:
     device = next(losses_of.parameters()).device
     sums: dict[str, Tensor] = {}
@@ -212,22 +174,31 @@ def _run_epoch(
         pieces = recipe.gradient_accumulation_steps
         rest = [each.to(device, non_blocking=True) for each in targets]
         parts = _parts([first, *rest], pieces)
+        of_step: dict[str, Tensor] = {}
+        rates = dict(zip(recipe.learning_rates, map(float, schedule.get_last_lr()), strict=True))
         for number, part in enumerate(parts, start=1):
             with _kept(losses_of, more=number < pieces):
                 losses = losses_of(*part)
                 (torch.stack(list(losses.values())).sum() / pieces).backward()
-            for name, loss in losses.items():
-                total = sums.get(name, torch.zeros((), device=device))
-                sums[name] = total + loss.detach() / pieces
+            for values in (sums, of_step):
+                _add(values, losses, pieces=pieces)
         schedule.optimizer.step()
         schedule.step()
         count += 1
         done = schedule.last_epoch  # counts steps
+        if calls.record:
+            calls.record.step(done, of_step, rates=rates)
         if done % CHECK_EVERY == 0:
             _finite_means(sums, count)
-            if watch is not None:
-                watch(done, steps)
+            if calls.watch is not None:
+                calls.watch(done, steps)
     return _finite_means(sums, count)
+
+
+def _add(sums: dict[str, Tensor], losses: dict[str, Tensor], *, pieces: int) -> None:
+    """Add the losses of one of ``pieces`` equal parts of a batch."""
+    for name, loss in losses.items():
+        sums[name] = sums.get(name, torch.zeros_like(loss)) + loss.detach() / pieces
 
 
 def _kept(

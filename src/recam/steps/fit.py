@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import cast
 
+import torch
 from torch import nn
 
 from recam.data.augmentation import Augmentation, ResizeUnit
@@ -14,13 +15,15 @@ from recam.methods.recam import ReCam
 from recam.methods.variant import Variant
 from recam.models.backbones import backbone_of
 from recam.pipeline.held_out import held_out_scores
-from recam.pipeline.training import Callbacks, Recipe, epochs_done, train, write_curve
+from recam.pipeline.optimizer import Recipe
+from recam.pipeline.training import Callbacks, epochs_done, train, write_curve
 from recam.pipeline.warmup import WarmUp, warm_up
 from recam.runtime.devices import loader_workers, make_device
 from recam.runtime.distributed import is_first
 from recam.runtime.precision import make_precision
 from recam.steps.command import fingerprint
 from recam.steps.labelled import LabelledBy
+from recam.steps.live import recorder_of
 from recam.steps.paths import TrainingPaths
 from recam.steps.sections.machine import Machine
 from recam.steps.sections.shared import Training
@@ -52,33 +55,27 @@ def fit(trainee: Trainee, paths: TrainingPaths, numbers: Training, machine: Mach
     model = trainee.model
     augmentation = _augmentation(numbers, trainee)
     dataset = trainee.images(augmentation)
-    recipe = Recipe(
-        epochs=numbers.epochs_for(len(dataset)),
-        learning_rates=trainee.learning_rates,
-        momentum=numbers.momentum,
-        weight_decay=numbers.weight_decay,
-        batch_size=numbers.batch_size,
-        precision=make_precision(machine.precision, device),
-        gradient_accumulation_steps=trainee.gradient_accumulation_steps,
-        lr_step_interval=trainee.lr_step_interval,
-    )
+    precision = make_precision(machine.precision, device)
     batches = training_batches(
         dataset, batch_size=numbers.batch_size, workers=loader_workers(device)
     )
     key = fingerprint(paths, numbers, machine, inputs=trainee.inputs)
     if trainee.warm_up and not epochs_done(paths.state, key=key):
         recam = cast(ReCam, model)
-        warm_up(recam, batches, trainee.warm_up, device=device, precision=recipe.precision)
+        warm_up(recam, batches, trainee.warm_up, device=device, precision=precision)
+    record = recorder_of(model, dataset, paths, batch_size=numbers.batch_size)
     curve = train(
         model,
         batches,
         steps_per_epoch=len(dataset) // numbers.batch_size,
-        recipe=recipe,
+        recipe=_recipe(trainee, numbers, epochs=numbers.epochs_for(len(dataset)), to=precision),
         device=device,
         state=paths.state,
         key=key,
         callbacks=Callbacks(
-            watch=trainee.watch, judge=_judge(trainee, replace(augmentation, colour=0.0))
+            watch=trainee.watch,
+            judge=_judge(trainee, replace(augmentation, colour=0.0)),
+            record=record if is_first() else None,
         ),
     )
     if not is_first():
@@ -89,6 +86,20 @@ def fit(trainee: Trainee, paths: TrainingPaths, numbers: Training, machine: Mach
     )
     if not trainee.keeps_state:
         paths.state.unlink(missing_ok=True)
+
+
+def _recipe(trainee: Trainee, numbers: Training, *, epochs: int, to: torch.dtype) -> Recipe:
+    """The hyperparameters, with autocast ``to`` a precision."""
+    return Recipe(
+        epochs=epochs,
+        learning_rates=trainee.learning_rates,
+        momentum=numbers.momentum,
+        weight_decay=numbers.weight_decay,
+        batch_size=numbers.batch_size,
+        precision=to,
+        gradient_accumulation_steps=trainee.gradient_accumulation_steps,
+        lr_step_interval=trainee.lr_step_interval,
+    )
 
 
 def _judge(trainee: Trainee, augmentation: Augmentation) -> Callable[[], dict[str, float]] | None:

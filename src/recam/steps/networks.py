@@ -1,16 +1,29 @@
 """Whether the networks of an experiment can be built, found out before its first step.
 
-Listed backbones have every stride; others are built once, which takes seconds.
+Names are compared with timm's source text, in every dry run, too. Listed backbones have every
+stride; others are built once, which takes seconds, when a run starts.
 """
 
 from collections.abc import Callable, Iterator
 
-from recam.catalogue.names import LISTED, needs_irn
+from recam.catalogue.names import LISTED, needs_irn, networks_of_timm, unknown
 from recam.core.errors import UserError
 from recam.steps.params import Experiment
 from recam.steps.sections.shared import Section
 
 CLASSES = ("any",)  # their number does not matter to a backbone
+
+
+def name_errors(numbers: Experiment) -> Iterator[str]:
+    """An error for each backbone that neither this project nor timm has; imports no PyTorch."""
+    named = {"train_cam": numbers.train_cam.backbone, "train_seg": numbers.train_seg.backbone}
+    if needs_irn(numbers.make_pseudo.refiner):
+        named["train_irn"] = numbers.train_irn.backbone
+    others = {name: backbone for name, backbone in named.items() if backbone not in LISTED}
+    known = networks_of_timm() if others else frozenset[str]()
+    for name, backbone in others.items():
+        if known and backbone not in known:
+            yield f"{name}: {unknown('backbone', backbone, {*LISTED, *known})}"
 
 
 def network_errors(numbers: Experiment) -> Iterator[str]:

@@ -11,6 +11,16 @@ from recam.datasets.copies import UNLIMITED, needs_copy
 from recam.datasets.folder import list_folder
 from recam.datasets.unused import unused_files
 from recam.io.opening import opened
+from recam.steps.sections.download import Download
+
+
+def warnings_of_source(numbers: Download) -> list[Fault]:
+    """Warnings about the user's folder; none about another data set."""
+    if numbers.dataset != "folder":
+        return []
+    return warnings_of_folder(
+        numbers.source, longest_side=numbers.longest_side, saliency=numbers.saliency
+    )
 
 
 def warnings_of_folder(

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, Field, ValidationError, model_validator
 from pydantic_core import PydanticCustomError
 
-from recam.catalogue.names import METHODS, SUPERVISED, needs_irn, needs_saliency
+from recam.catalogue.names import LIVE_LOGS, METHODS, SUPERVISED, needs_irn, needs_saliency
 from recam.core.errors import UserError
 from recam.steps.messages import first_sentence
 from recam.steps.sections.download import Download
@@ -48,6 +48,11 @@ class Experiment(Section):
         tuple[Annotated[str, *name_from((*METHODS, SUPERVISED))], ...],
         Field(strict=False, min_length=1, description="methods to run side by side"),
         AfterValidator(_without_repetition),
+    ]
+    watch: Annotated[
+        str,
+        *name_from(("none", *LIVE_LOGS)),
+        Field(description="log of running trainings in logs/watch; changes no result"),
     ]
     machine: Machine
     download: Download

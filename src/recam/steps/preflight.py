@@ -3,6 +3,7 @@
 from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 
 from recam.catalogue.names import CLUSTERED, METHODS, SUPERVISED, needs_irn
@@ -113,6 +114,16 @@ def machine_errors(machine: Machine, gpus: int) -> list[str]:
     return [
         f"machine.devices: expected at most {there}, the {kind} of this machine, got "
         f"{machine.devices}; lower it"
+    ]
+
+
+def watch_errors(watch: str) -> list[str]:
+    """An error if the package of the log that ``watch`` names is not installed."""
+    if watch == "none" or find_spec(watch):
+        return []
+    return [
+        f"watch: expected the package {watch}, which is not installed; run `pip install "
+        "'recam[watch]'`, or set watch: none"
     ]
 
 

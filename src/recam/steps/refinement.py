@@ -23,7 +23,7 @@ from recam.data.layout import (
     read_labels,
     require_classes,
 )
-from recam.io.atomic import require_listed
+from recam.io.atomic import require_listed, write_manifest
 from recam.io.checkpoints import load_network
 from recam.io.images import read_mask
 from recam.io.resumable import ResumableFolder
@@ -79,6 +79,14 @@ class Folders:
             scores=ResumableFolder(scores, key=key),
             masks=ResumableFolder(masks, key=key),
         )
+
+    def finish(self, *, cut: Path, manifests: list[Path]) -> None:
+        """Finish the folders, with one list of the masks and ``cut`` and one of the scores."""
+        of_masks, of_scores = manifests
+        self.masks.finish()
+        write_manifest(of_masks, [self.masks.path, cut])
+        self.scores.finish_with_manifest(of_scores)
+        self.propagated.drop()
 
 
 class Refinement:

@@ -1,0 +1,1 @@
+"""Formats of other tools: reading them into the project's layout, and writing masks in them."""
