@@ -266,12 +266,14 @@ def test_a_second_run_replaces_the_masks_of_the_first(run, folder, tmp_path):
 
 def test_masks_of_an_earlier_run_are_kept_and_not_counted(run, folder, tmp_path):
     run(folder)
+    (tmp_path / "out/default.txt").unlink()  # lists all masks, also the new one
     before = snapshot(tmp_path / "out")
     Image.new("RGB", (9, 7), "red").save(tmp_path / "f.png")
     assert run(tmp_path / "f.png") == (0, [f"1 of 1 masks written to {tmp_path / 'out'}"])
     after = snapshot(tmp_path / "out")
     assert before.items() <= after.items()
-    assert {p.name for p in after.keys() - before.keys()} == {"f.png"}
+    assert {p.name for p in after.keys() - before.keys()} == {"f.png", "default.txt"}
+    assert (tmp_path / "out/default.txt").read_text().split() == list("abcdef")
 
 
 def test_an_image_given_twice_is_done_once(run, folder, tmp_path):
