@@ -5,6 +5,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tarfile
 import tomllib
 from pathlib import Path
 
@@ -168,21 +169,57 @@ def test_dev_contains_every_extra():
     assert required("dev") == everything
 
 
-def copied_project(target):
-    for name in ("pyproject.toml", "README.md", "LICENSE", "MANIFEST.in"):
-        shutil.copy(ROOT / name, target / name)
-    ignored = shutil.ignore_patterns("__pycache__", "*.egg-info")
-    shutil.copytree(ROOT / "src", target / "src", ignore=ignored)
-    return target
+@pytest.mark.parametrize(
+    ("extra", "modules"),
+    [
+        ("report", ["report.page.page", "report.page.experiment"]),
+        ("exchange", ["exchange.reading", "exchange.layout", "exchange.writing", "exchange.masks"]),
+    ],
+)
+def test_a_command_needs_its_extra_only(extra, modules, tmp_path):
+    others = sorted(module for module, extras in EXTRAS.items() if extra not in extras)
+    names = [f"recam.{module}" for module in modules]
+    code = (
+        f"import importlib, sys; sys.modules.update(dict.fromkeys({others!r}))\n"
+        f"for name in {names!r}: importlib.import_module(name)"
+    )
+    done = python(code, folder=tmp_path)
+    assert done.returncode == 0, done.stderr
 
 
 @pytest.fixture(scope="module")
-def wheel(tmp_path_factory):
-    project = copied_project(tmp_path_factory.mktemp("project"))
-    words = [sys.executable, "-m", "build", "--wheel", "--no-isolation", project]
+def tracked():
+    """The files that git tracks, relative to the project."""
+    words = ["git", "ls-files", "-z"]
+    done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, check=False)
+    if done.returncode:
+        pytest.skip("no git repository")
+    return {name for name in done.stdout.split("\0") if name and (ROOT / name).is_file()}
+
+
+@pytest.fixture(scope="module")
+def built(tracked, tmp_path_factory):
+    """The source distribution of the tracked files, and the wheel that is built from it."""
+    project = tmp_path_factory.mktemp("project")
+    for name in tracked:
+        (project / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(ROOT / name, project / name)
+    words = [sys.executable, "-m", "build", "--no-isolation", project]
     subprocess.run(words, check=True, capture_output=True)
-    (file,) = (project / "dist").glob("*.whl")
+    return project / "dist"
+
+
+@pytest.fixture(scope="module")
+def wheel(built):
+    (file,) = built.glob("*.whl")
     return file
+
+
+def test_the_source_distribution_holds_every_tracked_file(built, tracked):
+    (file,) = built.glob("*.tar.gz")
+    with tarfile.open(file) as archive:
+        names = {name.partition("/")[2] for name in archive.getnames()}
+    assert tracked <= names, sorted(tracked - names)
 
 
 def test_a_wheel_runs_from_another_folder(wheel, checkpoint, photo, tmp_path):
