@@ -1,7 +1,7 @@
 """Write the tables between markers in README.md and docs/, from docs/results and the Snakefile.
 
 ``<!-- KIND NAME -->`` and ``<!-- end -->`` stand around each table; ``TABLES`` has the kinds.
-``generality``, ``variants`` and ``variants_short`` need no name.
+``generality`` and ``variants`` need no name.
 """
 
 import json
@@ -19,7 +19,7 @@ from recam.report.generality import generality_table
 from recam.report.signs import SIGNS
 from recam.report.style import STAGES, look_of
 from recam.report.summary import Metrics, results_table, table_of
-from recam.report.variants import short_table, variants_table
+from recam.report.variants import variants_table
 
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "docs" / "results"
@@ -133,14 +133,6 @@ def _variants(_: str) -> str:
     return f"![{VARIANTS}](pictures/variants.png)\n\n{variants_table(results, cost)}\n{origin}"
 
 
-def _variants_short(_: str) -> str:
-    """The figure and the means of CAM variants."""
-    path = RESULTS / "variants" / "results.csv"
-    if not path.is_file():
-        return f"The results are {NOT_RECORDED}.\n"
-    return f"![{VARIANTS}](docs/pictures/variants.png)\n\n{short_table(pd.read_csv(path))}"
-
-
 def _with_origin(numbers: list[tuple[str, str]], run: dict) -> str:
     head = ["number", "value", *ORIGIN]
     return _markdown([head, *([title, value, *_origin(run)] for title, value in numbers)])
@@ -227,7 +219,6 @@ TABLES = {
     "steps": _steps,
     "generality": _generality,
     "variants": _variants,
-    "variants_short": _variants_short,
     "signs": lambda _: _signs(),
     "parameters": lambda _: parameters_table(),
 }

@@ -48,7 +48,7 @@ def template() -> str:
             f"plots: expected the package {PACKAGE}, which contains Vega; run `pip install"
             f" {PACKAGE}`, then again"
         ) from None
-    return PAGE % vl_convert.javascript_bundle(None, vl_version=VEGA_LITE)
+    return PAGE % vl_convert.javascript_bundle(vl_version=VEGA_LITE)  # pyright: ignore[reportCallIssue] default missing in its stub
 
 
 def draw(revisions: list[str]) -> Path:

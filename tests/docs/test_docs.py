@@ -229,8 +229,10 @@ def test_a_kept_run_is_described_by_its_logs(tmp_path, monkeypatch):
 
 def test_check_builds_the_pages_and_fails_at_a_warning():
     makefile = (ROOT / "Makefile").read_text()
-    check = makefile.split("\ncheck:")[1].split("\n\n")[0]
+    check = makefile.split("\ncheck:")[1].split("\n")[0]
+    pages = makefile.split("\ncheck-pages:")[1].split("\n\n")[0]
     docs = makefile.split("\ndocs:")[1].split("\n\n")[0]
-    assert "docs" in check.split("$(MAKE)")[1]
+    assert "check-pages" in check
+    assert "docs" in pages.split("$(MAKE)")[1]
     assert "sphinx-build" in docs
     assert "--fail-on-warning" in docs

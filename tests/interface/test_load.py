@@ -1,7 +1,9 @@
 """``recam.load``: the interface agrees with the commands and the steps, whatever holds an image."""
 
+import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -17,7 +19,7 @@ from recam.core.labels import display_colours
 from recam.interface.images import sources_of
 from recam.interface.networks import Classifier, Segmenter
 from recam.io.checkpoints import save_checkpoint
-from recam.io.images import read_image
+from recam.io.images import read_image, read_mask
 from recam.methods.cam import peak_normalised
 from recam.models.backbones import backbone_of
 from recam.pipeline.inference import averaged_maps
@@ -140,6 +142,14 @@ def test_a_shrunk_photograph_gets_a_mask_of_its_own_size(folder, tmp_path):
     assert one.grid.shape == (4, 24, 32)
     assert one.mask.shape == (30, 40)
     assert np.array_equal(one.probabilities.argmax(axis=0), one.mask)
+
+
+def test_files_in_the_working_directory_need_no_folder(segmenter, folder, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    shutil.copy(folder / "a.png", tmp_path)
+    one = segmenter.predict("a.png")
+    one.save("mask.png")
+    assert np.array_equal(read_mask(Path("mask.png")), one.mask)
 
 
 def test_a_list_gives_the_results_of_its_images_one_by_one(segmenter, classifier, folder):

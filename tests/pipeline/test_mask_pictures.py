@@ -39,7 +39,7 @@ def test_outlines_lie_around_objects_and_between_them():
     assert black[9, 10:30].all()
     assert black[20, 10:30].all()
     assert black[10:20, [9, 30]].all()
-    assert black[10:20, 19].all() != black[10:20, 20].all()
+    assert black[10:20, 20].all()
     assert black.sum() == 2 * 20 + 3 * 10
     assert (shown[mask == 0].reshape(-1, 3)[:, 0] % 55 == 0).all()
 

@@ -8,6 +8,7 @@ from PIL import Image
 
 from recam.core.labels import FEW_CLASSES, IGNORE, class_colours, display_colours, palette
 from recam.report import grids
+from recam.report.captions import caption_of
 from recam.report.grids import Cell, GridRow, draw_grid, maps_cell
 from recam.report.legends import legend_entries
 
@@ -140,3 +141,8 @@ def test_a_grid_repeats_to_the_byte_as_png_and_jpeg(tmp_path):
         assert files[0].read_bytes() == files[1].read_bytes()
         with Image.open(files[0]) as picture:
             assert picture.format == {"png": "PNG", "jpg": "JPEG"}[name[2:]]
+            caption, height = caption_of(picture), picture.height
+            below = np.asarray(picture.convert("L"))[height - caption.pixels :]
+        assert caption.text == "two cells"
+        assert below[:2].min() > 240  # the strip begins above the letters,
+        assert below.min() < 160  # and has them

@@ -9,7 +9,6 @@ from recam.report.variants import (
     STEPS,
     cost_of,
     methods_of,
-    short_table,
     targets_table,
     variant_of,
     variants_figure,
@@ -117,12 +116,6 @@ def test_the_tables_are_the_same_after_the_csv(results, cost, tmp_path):
     cost.to_csv(tmp_path / "cost.csv", index=False)
     read = [pd.read_csv(tmp_path / f"{name}.csv") for name in ("results", "cost")]
     assert variants_table(*read) == variants_table(results, cost)
-
-
-def test_the_short_table_has_variants_side_by_side(results):
-    table = short_table(results)
-    assert table.splitlines()[0].endswith("| CAM | LPCAM |")
-    assert row_of(table, "shapes", "ReCAM") == ["61.0", "64.5"]
 
 
 def test_the_figure_has_a_panel_for_each_data_set_and_stage(results):

@@ -127,7 +127,8 @@ def test_a_folder_of_images_becomes_masks_overlays_and_a_table(run, folder, chec
     out = tmp_path / "out"
     assert (code, said) == (0, [f"5 of 5 masks written to {out}"])
     names = {f"{letter}.png" for letter in "abcde"}
-    assert {p.name for p in out.iterdir()} == names | {"overlays", "classes.csv"}
+    tables = {"classes.csv", "labelmap.txt", "default.txt"}
+    assert {p.name for p in out.iterdir()} == names | tables | {"overlays"}
     assert {p.name for p in (out / "overlays").iterdir()} == names
     for path in sorted(folder.iterdir()):
         mask = read_mask(out / f"{path.stem}.png")
@@ -186,6 +187,15 @@ def test_the_table_names_values_and_the_colours_of_masks(run, folder, tmp_path):
     with Image.open(tmp_path / "out/a.png") as image:
         assert image.mode == "P"
         assert image.getpalette()[3:12] == [230, 159, 0, 86, 180, 233, 0, 158, 115]
+
+
+def test_a_folder_of_masks_has_the_lists_of_cvat(run, folder, tmp_path):
+    assert run(folder / "b.jpg")[0] == run(folder / "a.png")[0] == 0  # one after the other
+    assert (tmp_path / "out/default.txt").read_text().split() == ["a", "b"]
+    assert (tmp_path / "out/labelmap.txt").read_text().splitlines()[1:3] == [
+        "background:0,0,0::",
+        "cat:230,159,0::",
+    ]
 
 
 def test_a_large_image_is_shown_small_and_keeps_its_mask_large(run, tmp_path):
@@ -256,12 +266,14 @@ def test_a_second_run_replaces_the_masks_of_the_first(run, folder, tmp_path):
 
 def test_masks_of_an_earlier_run_are_kept_and_not_counted(run, folder, tmp_path):
     run(folder)
+    (tmp_path / "out/default.txt").unlink()  # lists all masks, also the new one
     before = snapshot(tmp_path / "out")
     Image.new("RGB", (9, 7), "red").save(tmp_path / "f.png")
     assert run(tmp_path / "f.png") == (0, [f"1 of 1 masks written to {tmp_path / 'out'}"])
     after = snapshot(tmp_path / "out")
     assert before.items() <= after.items()
-    assert {p.name for p in after.keys() - before.keys()} == {"f.png"}
+    assert {p.name for p in after.keys() - before.keys()} == {"f.png", "default.txt"}
+    assert (tmp_path / "out/default.txt").read_text().split() == list("abcdef")
 
 
 def test_an_image_given_twice_is_done_once(run, folder, tmp_path):

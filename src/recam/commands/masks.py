@@ -13,6 +13,7 @@ from jaxtyping import UInt8
 from recam.catalogue.segmenters import load_segmenter
 from recam.core.errors import UserError
 from recam.core.labels import class_colours, class_names_with_background
+from recam.exchange.cvat import write_default, write_labelmap
 from recam.io.atomic import write_text
 from recam.io.checkpoints import ModelConfig
 from recam.io.images import read_image, write_image, write_mask
@@ -58,7 +59,15 @@ def write_masks(args: argparse.Namespace, listing: Listing) -> int:
         for position, mask in progress(masks, total=len(paths), what="masks", unit="image"):
             file = f"{names[position]}.png"
             write(partial(_save, args.out, file, paths[position], mask, model_config.classes))
+    write_labelmap(args.out, model_config.classes)
+    write_default(args.out, _masks_in(args.out))
     return _report(args.out, listing, errors)
+
+
+def _masks_in(out: Path) -> list[str]:
+    """The names of all masks in a folder, also those of earlier runs, without their endings."""
+    files = sorted(path.relative_to(out) for path in out.rglob("*.png"))
+    return [str(file.with_suffix("")) for file in files if file.parts[0] != OVERLAYS]
 
 
 def _report(out: Path, listing: Listing, errors: list[UserError]) -> int:

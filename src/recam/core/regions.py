@@ -16,9 +16,9 @@ def inner_distances(region: Bool[np.ndarray, "H W"]) -> Integer[np.ndarray, "H W
     Pixels beyond the image are outside.
     """
     far = sum(region.shape) + 2
-    distances = np.pad(np.where(region, far, 0), 1)
+    distances = np.pad(np.where(region, np.int32(far), np.int32(0)), 1)
     for axis in (0, 1):  # the distance along an axis, after that along the other
-        steps = np.arange(distances.shape[axis])
+        steps = np.arange(distances.shape[axis], dtype=np.int32)
         steps = steps[:, None] if axis == 0 else steps[None]
         forward = np.minimum.accumulate(distances - steps, axis=axis) + steps
         backward = np.flip(distances + steps, axis)

@@ -10,6 +10,7 @@ from PIL import Image
 from torch import Tensor
 
 from recam.core.labels import display_colours, top_class
+from recam.core.overlays import shown_maps
 from recam.io.images import read_image, write_mask
 from recam.models.segmenters import resized
 from recam.pipeline.inference import Source
@@ -58,21 +59,9 @@ class ImageMaps:
         """Each pixel in the colour of its top label, as opaque as its map, over the grey image."""
         pixels = pixels_of(self.image)
         ids, best = top_class(self.maps, np.arange(len(self.labels)))
-        return Image.fromarray(coloured(pixels, ids, best))
+        return Image.fromarray(shown_maps(pixels, ids, best, display_colours(len(self.labels))))
 
 
 def pixels_of(source: Source) -> UInt8[np.ndarray, "H W 3"]:
     """The upright pixels of an image. Raises UserError for a file that cannot be read."""
     return read_image(source) if isinstance(source, Path) else source
-
-
-def coloured(
-    pixels: UInt8[np.ndarray, "H W 3"],
-    ids: UInt8[np.ndarray, "H W"],
-    scores: Float32[np.ndarray, "H W"],
-) -> UInt8[np.ndarray, "H W 3"]:
-    """Pixels in the colours of their ids, with an opacity of 0.9 times the score."""
-    colours = display_colours(int(ids.max()))[ids]
-    grey = np.asarray(Image.fromarray(pixels).convert("L"))[..., None]
-    opacity = 0.9 * scores[..., None]
-    return np.round((1 - opacity) * 0.55 * grey + opacity * colours).astype(np.uint8)

@@ -107,8 +107,10 @@ def check_image(path: Path) -> None:
 
     Raises UserError if it differs: JPEG has no checksum of its own.
     """
+    if path.parent.name != IMAGES or not path.is_file():
+        return
     manifest = path.parent.with_name(OF_IMAGES)
-    if path.parent.name != IMAGES or not path.is_file() or not manifest.is_file():
+    if not manifest.is_file():
         return
     if _differs(path, read_content(path), manifest):
         raise UserError(
@@ -119,6 +121,8 @@ def check_image(path: Path) -> None:
 
 def _check_list(path: Path, content: bytes) -> None:
     """Compare a file with the list of checksums beside its folder, if there is one."""
+    if not path.parent.name:  # a file in the working directory
+        return
     manifest = path.parent.with_name(f"{path.parent.name}.sha256")
     if manifest.is_file() and _differs(path, content, manifest):
         raise damaged(path, f"its checksum differs from that in {manifest.name}")

@@ -12,6 +12,7 @@ from matplotlib.transforms import IdentityTransform
 
 from recam.core.overlays import RGBImage
 from recam.io.atomic import replacing
+from recam.report.captions import Caption
 from recam.report.style import RC
 
 DOTS = 150  # per inch
@@ -55,8 +56,8 @@ class Canvas:
     texts: list[Text] = field(default_factory=list)
     swatches: list[Swatch] = field(default_factory=list)
 
-    def save(self, path: Path, *, height: int) -> None:
-        """Write as PNG or JPEG of ``width`` x ``height`` pixels."""
+    def save(self, path: Path, *, height: int, caption: Caption) -> None:
+        """Write as PNG or JPEG of ``width`` x ``height`` pixels, with the caption as metadata."""
         with rc_context(STYLE):
             # Half a pixel more, so that rounding does not lose one.
             size = ((self.width + 0.5) / DOTS, (height + 0.5) / DOTS)
@@ -67,7 +68,7 @@ class Canvas:
                 figure.add_artist(_rectangle(swatch, height))
             for text in self.texts:
                 self._write(figure, text, height)
-            _write(figure, path)
+            _write(figure, path, comment=caption.as_text())
 
     def _write(self, figure: Figure, text: Text, height: int) -> None:
         halo = [withStroke(linewidth=2, foreground="black")] if text.has_halo else []
@@ -97,10 +98,11 @@ def _rectangle(swatch: Swatch, height: int) -> Rectangle:
     )
 
 
-def _write(figure: Figure, path: Path) -> None:
-    is_jpeg = path.suffix == ".jpg"
+def _write(figure: Figure, path: Path, *, comment: str) -> None:
     how: dict[str, Any] = (
-        {"format": "jpeg", "pil_kwargs": JPEG_QUALITY} if is_jpeg else {"format": "png"}
+        {"format": "jpeg", "pil_kwargs": JPEG_QUALITY | {"comment": comment}}
+        if path.suffix == ".jpg"
+        else {"format": "png", "metadata": {"Software": None, "Comment": comment}}
     )
     with replacing(path) as temporary:
-        figure.savefig(temporary, metadata=None if is_jpeg else {"Software": None}, **how)
+        figure.savefig(temporary, **how)

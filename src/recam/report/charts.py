@@ -48,10 +48,12 @@ def save(figure: Figure, path: Path, *, caption: str) -> None:
     figure.set_dpi(DOTS)
     figure.draw_without_rendering()
     below = Caption(text=caption, pixels=round(label.get_window_extent().y1))
+    engine = figure.get_layout_engine()
     figure.set_layout_engine("none")  # the layout is done
     with replacing(path) as temporary:
         metadata = {"Software": None, "Comment": below.as_text()}
         figure.savefig(temporary, format="png", dpi=DOTS, metadata=metadata)
+    figure.set_layout_engine(engine)
 
 
 @in_style

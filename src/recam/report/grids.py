@@ -12,6 +12,7 @@ from recam.core.labels import FEW_CLASSES, display_colours, mask_id
 from recam.core.overlays import RGBImage, shown_maps, shown_mask
 from recam.core.regions import placed_names
 from recam.report.canvas import DOTS, LINE, POINT, Canvas, Text
+from recam.report.captions import Caption
 from recam.report.fonts import drawable, text_width, wrapped
 from recam.report.legends import draw_legend, legend_entries, shortened
 from recam.report.style import GREY
@@ -107,12 +108,14 @@ def draw_grid(
     ids = frozenset[int]().union(*(cell.ids for row in rows for cell in row.cells.values()))
     y = draw_legend(canvas, legend_entries(classes, ids=ids, shows_change=shows_change), y)
     y += GAP
+    above = y
     for line in wrapped(
         drawable(caption), width=canvas.width - 4 * MARGIN, size=CAPTION, dots=DOTS
     ):
         y += round(LINE * CAPTION * POINT)
         canvas.texts.append(Text(canvas.width / 2, float(y), line, CAPTION, colour=GREY))
-    canvas.save(path, height=y + round(LINE * CAPTION * POINT))
+    height = y + round(LINE * CAPTION * POINT)
+    canvas.save(path, height=height, caption=Caption(text=caption, pixels=height - above))
 
 
 def _layout(rows: list[GridRow]) -> _Layout:

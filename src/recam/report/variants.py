@@ -125,18 +125,6 @@ def variants_table(results: pd.DataFrame, cost: pd.DataFrame) -> str:
     return f"{table}\n{note}{saliency}{short}\n{targets_table(results)}"
 
 
-def short_table(results: pd.DataFrame) -> str:
-    """Mean mIoU of pseudo masks: a row for each data set and re-activation, variants beside."""
-    table, variants = by_method_and_stage(results), _variants(results)
-    rows: list[list[str]] = []
-    for dataset, (place, name) in product(_datasets(results), enumerate(COLUMNS.values())):
-        methods = [methods_of(variant)[place] for variant in variants]
-        values = [of_dataset(table, dataset, (method, "pseudo")) for method in methods]
-        rows.append([dataset, name, *(ABSENT if v.empty else f"{v.mean():.1f}" for v in values)])
-    head = ["data set", "mIoU of pseudo masks, %", *(_title(v, results) for v in variants)]
-    return markdown(head, rows, left=[0, 1]) + (SALIENCY if MARK in "".join(head) else "")
-
-
 def targets_table(results: pd.DataFrame) -> str:
     """Each target with its difference, paired by random seed, and a verdict."""
     table = by_method_and_stage(results)

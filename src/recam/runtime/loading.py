@@ -14,7 +14,6 @@ STOPPED = 130  # the shell's exit code for an interrupt
 OURS = "recam"
 # Extras that install the package of a module, the first for any use; a light install has none.
 _FIGURES = ("workflow", "report")
-_EXCHANGE = ("workflow", "exchange")
 EXTRAS = {
     "cvttf_NotoSansCJK_Regular": _FIGURES,
     "dvc": ("workflow",),
@@ -26,8 +25,8 @@ EXTRAS = {
     "onnx": ("onnx",),
     "onnxruntime": ("onnx",),
     "onnxscript": ("onnx",),
-    "pandas": ("workflow", "report", "exchange"),
-    "pycocotools": _EXCHANGE,
+    "pandas": _FIGURES,
+    "pycocotools": ("workflow", "exchange"),
     "ruamel": ("workflow",),
     "scipy": ("workflow",),
     "segmentation_models_pytorch": ("smp", "workflow"),

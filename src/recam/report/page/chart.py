@@ -15,7 +15,7 @@ from recam.report.style import STAGES, look_of
 
 WIDTH, ROW, TOP, BOTTOM = 420, 24, 8, 26  # pixels: of a panel, a row, and above and below the rows
 LETTER = 7.0  # pixels: the width of a letter of a method's name
-LABEL = 74  # pixels, right of the axis, for "00.0 ± 00.0"
+LABEL = 82  # pixels, right of the axis, for "00.0 ± 00.0"
 BLACK, INK = "#000000", "var(--ink)"  # black cannot be seen on a dark page
 LEAST, MOST = 20, 50  # percent, of the whole axis: the least, and the most with ticks 10 apart
 
@@ -68,7 +68,7 @@ def panels_of(scores: Scores, splits: dict[str, str]) -> list[Panel]:
     def x(miou: float) -> float:
         return round(left + (WIDTH - LABEL - left) * (miou - low) / (high - low), 1)
 
-    ticks = tuple((x(float(value)), value) for value in range(low, high + 1, step))
+    ticks = tuple((x(float(value)), value) for value in range(low, high + 1) if value % step == 0)
     panels: list[Panel] = []
     for stage in (stage for stage in STAGES if scores.get(stage)):
         shown = [method for method in methods if method in scores[stage]]
@@ -109,19 +109,9 @@ def _mark(method: str, mious: dict[int, float], x: Callable[[float], float], *, 
 
 
 def _axis(mious: list[float]) -> tuple[int, int, int]:
-    """Ends and distance of ticks around all values, in percent."""
-    step = 10
-    low, high = _ends(mious, step)
-    if high - low > MOST:
-        step = 20
-        low, high = _ends(mious, step)
-    return low, high, step
-
-
-def _ends(mious: list[float], step: int) -> tuple[int, int]:
-    """Multiples of ``step`` below and above all values, at least LEAST apart, in 0 to 100."""
-    low = step * math.floor((min(mious, default=0) - 1) / step)
-    high = step * math.ceil((max(mious, default=100) + 1) / step)
+    """Ends of an axis around all values, multiples of 10, and the distance of its ticks."""
+    low = 10 * math.floor((min(mious, default=0) - 1) / 10)
+    high = 10 * math.ceil((max(mious, default=100) + 1) / 10)
     if high - low < LEAST:
-        low, high = low - step, high + step
-    return max(low, 0), min(high, 100)
+        low, high = low - 10, high + 10
+    return max(low, 0), min(high, 100), 10 if high - low <= MOST else 20
