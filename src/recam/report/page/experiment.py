@@ -69,7 +69,7 @@ class Experiment:
         changed = self._git("status", "--porcelain", "--untracked-files=no")
         return {
             "commit": self._git("rev-parse", "HEAD") or "not in git",
-            "uncommitted changes": changed or "none",
+            "uncommitted changes": "\n".join(map(str.strip, changed.splitlines())) or "none",
         }
 
     def figures(self) -> Path:
