@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from recam.commands.main import COMMANDS, main, parser_of
+from recam.runtime.commands import run_command
 
 ROOT = Path(__file__).parents[2]
 HEAVY = ("torch", "pandas", "matplotlib", "scipy")
@@ -123,3 +124,24 @@ def test_check_prints_the_report_and_fails_for_errors(tmp_path, capsys):
     assert printed.err.count("\n") == 1
     assert "; fix or remove it" in printed.err
     assert printed.out.startswith((tmp_path / "out/report.md").read_text().strip()[:200])
+
+
+def test_a_lack_of_memory_is_one_sentence(capsys):
+    def other():
+        raise RuntimeError("shapes differ")
+
+    def huge():
+        raise MemoryError("Unable to allocate 999999. GiB for an array")
+
+    assert run_command(huge, name="recam predict", numbers={"batch_size": 4}) == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("recam predict: out of memory: tried to allocate 999999.00 GiB")
+    assert line.endswith("lower batch_size (4)")
+    with pytest.raises(RuntimeError, match="shapes differ"):
+        run_command(other, name="recam predict")
+
+
+def test_a_closed_pipe_ends_the_command_quietly():
+    command = f"{sys.executable} -m recam --help | true"
+    run = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=True)
+    assert run.stderr == ""

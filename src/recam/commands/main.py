@@ -7,6 +7,7 @@ Each module of ``COMMANDS`` has ``DESCRIPTION``, ``EXAMPLE`` (a line), ``add_arg
 
 import argparse
 import difflib
+import signal
 import sys
 from collections.abc import Sequence
 from importlib import import_module
@@ -61,6 +62,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     Returns 0, 1 after an error, 2 for a wrong command line, or 130 after Ctrl-C. Wrong arguments of
     a subcommand raise SystemExit with code 2.
     """
+    if argv is None and hasattr(signal, "SIGPIPE"):
+        signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # `recam --help | head` ends quietly
     words = list(sys.argv[1:] if argv is None else argv)
     first = words[0] if words else "--help"
     if first in ("-h", "--help"):
@@ -78,7 +81,13 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _run(name: str, words: list[str]) -> int:
     command = import_module(f"recam.commands.{COMMANDS[name].module}")
     args = parser_of(name, command).parse_args(words)
-    return run_command(lambda: command.run(args), name=f"recam {name}", extra=COMMANDS[name].extra)
+    numbers = {key: value for key, value in vars(args).items() if value is not None}
+    return run_command(
+        lambda: command.run(args),
+        name=f"recam {name}",
+        extra=COMMANDS[name].extra,
+        numbers=numbers,
+    )
 
 
 def parser_of(name: str, command: ModuleType) -> Parser:
