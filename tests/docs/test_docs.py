@@ -16,6 +16,8 @@ from dvc.cli.parser import get_main_parser
 from experiment import ROOT
 from snakemake.cli import get_argument_parser
 
+from recam.commands import main as console
+
 PAGES = {
     str(path.relative_to(ROOT)): path.read_text()
     for path in (
@@ -38,7 +40,7 @@ PROSE = {
 CODE = {page: re.findall(r"`([^`]+)`", text) for page, text in PROSE.items()}
 LOG = "docs/log.md"  # its commands belong to the commits beside them
 SESSION = "docs/python.md"  # its blocks are one program: tests/interface/test_python_page.py
-PROGRAM = r"(\$ )?(make|snakemake|dvc|python|cp|pip) "
+PROGRAM = r"(\$ )?(make|snakemake|dvc|recam|python|cp|pip) "
 COMMANDS = [
     (page, re.split(r"\s+#", command.removeprefix("$ "))[0].strip())
     for page, lines in (
@@ -114,6 +116,17 @@ def test_snakemake_knows_every_option():
     for words in words_of("snakemake"):
         options = {word for word in words if word.startswith("--")}
         assert options <= snakemake_options(), words
+
+
+@pytest.mark.parametrize("words", words_of("recam"), ids=ids)
+def test_every_command_of_the_console_script_has_its_options(words):
+    name, *rest = words[1:]
+    if name in ("--help", "--version", "COMMAND"):
+        return
+    parser = console.parser_of(
+        name, importlib.import_module(f"recam.commands.{console.COMMANDS[name].module}")
+    )
+    assert {word for word in rest if word.startswith("--")} <= set(parser._option_string_actions)
 
 
 @pytest.mark.parametrize("words", words_of("dvc"), ids=ids)
