@@ -1,7 +1,7 @@
 """The graph of `make matrix`, written down by hand, independently of the Snakefile and dvc.yaml."""
 
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -50,11 +50,7 @@ def graph(methods: list[str] = METHODS, seeds: tuple[int, ...] = (0,)) -> list[S
                 continue
             maps, masks = [], TRUTH
             if method != "supervised":
-                add("make_cams", [f"{here}/classifier.pt"], ["cams", "cams.sha256"])
-                add("train_irn", [f"{here}/cams.sha256"], ["irn.pt", "irn_curve.csv"])
-                made = ["pseudo", "scores", "pseudo.sha256", "scores.sha256"]
-                made += ["cut.json", "pseudo.png"]
-                add("make_pseudo", [f"{here}/cams.sha256", f"{here}/irn.pt"], made)
+                _add_maps(add, here)
                 masks = [f"{here}/pseudo.sha256"]
                 maps = ["classifier.pt", "cams.sha256", "scores.sha256", "cut.json"]
                 maps = [f"{here}/{file}" for file in maps]
@@ -71,6 +67,14 @@ def graph(methods: list[str] = METHODS, seeds: tuple[int, ...] = (0,)) -> list[S
             summed += [f"{here}/{file}" for file in [*TABLES, "signs.json", "segmenter_curve.csv"]]
             summed += [] if seed else [f"{here}/predictions.sha256"]
     return [*steps, *_last(summed)]
+
+
+def _add_maps(add: Callable[[str, list[str], list[str]], None], here: str) -> None:
+    """The steps from a classifier to pseudo masks, in the folder ``here`` of a run."""
+    add("make_cams", [f"{here}/classifier.pt"], ["cams", "cams.sha256"])
+    add("train_irn", [f"{here}/cams.sha256"], ["irn.pt", "irn_curve.csv"])
+    made = ["pseudo", "scores", "pseudo.sha256", "scores.sha256", "cut.json", "pseudo.png"]
+    add("make_pseudo", [f"{here}/cams.sha256", f"{here}/irn.pt"], made)
 
 
 def _last(summed: list[str]) -> list[Step]:

@@ -154,3 +154,33 @@ def test_images_of_one_name_get_the_path_of_their_file(save, capsys, tmp_path):
     save(labelled(SQUARE), name="x/a.json")
     out, _ = imported(capsys, save(labelled(SQUARE)))
     assert set(labels_in(out)) == {"a", "x_a"}
+
+
+@pytest.mark.parametrize(
+    ("record", "message"),
+    [
+        (labelled(shape("", SQUARE["points"])), "the class name '' is empty"),
+        (labelled(shape("\ud800", SQUARE["points"])), "has a part that is no text in UTF-8"),
+        (labelled(shape("cat", [[10**400, 1], [2, 2], [3, 1]])), "expected at least 3 points"),
+        (labelled(shape("cat", [[1e300, 1], [2, 2], [3, 1]])), "expected at least 3 points"),
+        (labelled(SQUARE | {"shape_type": ["circle"]}), "expected 1 to 254 classes, got 0"),
+        (
+            labelled(SQUARE) | {"imagePath": "gone.jpg", "imageData": "\u00e9"},
+            "expected imageData in base64",
+        ),
+        (
+            labelled(SQUARE) | {"imagePath": "gone.jpg", "imageData": "AAAA"},
+            "a.json: imageData: not a readable image: zeros only",
+        ),
+    ],
+)
+def test_hostile_values_are_refused_with_their_place(save, capsys, record, message):
+    assert message in refusal(capsys, save(record))
+
+
+def test_an_image_in_a_folder_beside_counts_as_annotated(tmp_path, capsys):
+    root = tmp_path / "photos"
+    photo(root / "images/a.jpg")
+    write(root / "labels/a.json", labelled(SQUARE) | {"imagePath": "../images/a.jpg"})
+    _, text = imported(capsys, root)
+    assert "without annotation" not in text

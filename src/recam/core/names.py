@@ -126,14 +126,14 @@ def reason_no_id(text: str) -> str:
         return f"is longer than {LONGEST} bytes"
     if "/" in text or text in (".", ".."):
         return "is a path"
-    return "has a control character" if _has_control(text) else ""
+    return _damage(text)
 
 
 def reason_unfit(name: str) -> str:
     """The reason why a class name is damaged text or a line of many names; empty for others."""
     if is_too_long(name):
         return f"is longer than {LONGEST} bytes"
-    return "has a control character" if _has_control(name) else ""
+    return _damage(name)
 
 
 def is_too_long(text: str) -> bool:
@@ -141,8 +141,11 @@ def is_too_long(text: str) -> bool:
     return len(text.encode(errors="replace")) > LONGEST
 
 
-def _has_control(text: str) -> bool:
-    return any(unicodedata.category(character) == "Cc" for character in text)
+def _damage(text: str) -> str:
+    kinds = set(map(unicodedata.category, text))
+    if "Cs" in kinds:  # half of a character, or a byte of a file name in another encoding
+        return "has a part that is no text in UTF-8"
+    return "has a control character" if "Cc" in kinds else ""
 
 
 def quoted(text: str) -> str:

@@ -73,12 +73,7 @@ def collect(
         for name, archive in archives.items()
     }
     files = {part: folders[ANNOTATIONS] / f"instances_{part}.json" for part in (TRAIN, VAL)}
-    classes, train = read_annotations(files[TRAIN], part=TRAIN)
-    classes_of_val, val = read_annotations(files[VAL], part=VAL)
-    if classes_of_val != classes:
-        raise UserError(
-            f"{files[VAL]}: expected the categories of {files[TRAIN].name}, got others; {_REMEDY}"
-        )
+    classes, train, val = _read_both(files)
     splits = _splits(train, val)
     _require_counts({"classes": classes, **splits}, counts, files)
     images = _images(train, folders[TRAIN]) | _images(val, folders[VAL])
@@ -91,6 +86,19 @@ def collect(
         labels={p.id: _labels(p, num_classes=len(classes)) for p in (*train, *val)},
         masks={image_id: drawn / f"{image_id}.png" for image_id in images},
     )
+
+
+def _read_both(
+    files: Mapping[str, Path],
+) -> tuple[tuple[str, ...], list[AnnotatedImage], list[AnnotatedImage]]:
+    """The classes, and the images of train and val. Raises UserError for other classes in val."""
+    classes, train = read_annotations(files[TRAIN], part=TRAIN)
+    classes_of_val, val = read_annotations(files[VAL], part=VAL)
+    if classes_of_val != classes:
+        raise UserError(
+            f"{files[VAL]}: expected the categories of {files[TRAIN].name}, got others; {_REMEDY}"
+        )
+    return classes, train, val
 
 
 def mask_ids(categories: Iterable[int]) -> dict[int, int]:

@@ -5,6 +5,7 @@ ignored. Regions of a category named ``ignore`` are ignored, too, and give no la
 every mask as a crowd: in its files, which leave all fields of ``info`` empty, crowds are objects.
 """
 
+import math
 import re
 from array import array
 from collections import Counter
@@ -213,7 +214,7 @@ def _add_box(image: Image, record: Any, name: str, where: str, notes: Notes) -> 
         raise UserError(
             f"{where}: expected bbox as x, y, width, height, got {values!r:.40}; correct it"
         )
-    x, y, width, height = map(float, values)
+    x, y, width, height = (_number(value) for value in values)
     if box := clipped(name, (x, y, x + width, y + height), image.size):
         image.boxes.append(box)
     else:
@@ -245,11 +246,19 @@ def _region(record: Any, where: str, value: int) -> Drawn:
             ) from error
     order = (
         not crowd and value != IGNORE,
-        -float(area) if isinstance(area, int | float) else 0.0,
+        -_number(area),
         number if isinstance(number, int) else 0,
     )
     value = IGNORE if crowd else value
     return Drawn(order=order, value=value, segmentation=segmentation, where=where)
+
+
+def _number(value: object) -> float:
+    """The value as a floating-point number; 0 for anything but a number."""
+    try:
+        return float(value) if isinstance(value, int | float) else 0.0
+    except OverflowError:
+        return math.inf
 
 
 def _item(image_id: str, image: Image, *, has_masks: bool) -> Item:

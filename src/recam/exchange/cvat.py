@@ -4,6 +4,7 @@ A line of ``labelmap.txt`` is ``name:red,green,blue:parts:actions``. CVAT finds 
 by its colour alone, so every colour of a mask needs a line.
 """
 
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +14,7 @@ from jaxtyping import Int64
 
 from recam.core.errors import UserError
 from recam.core.labels import IGNORE, class_colours, class_names_with_background, palette
-from recam.core.names import is_background, quoted
+from recam.core.names import clean_name, is_background, quoted
 from recam.data.recognition import LABELMAP
 from recam.exchange.found import Mask, id_in_mask
 from recam.io.atomic import write_text
@@ -66,11 +67,13 @@ def read_labelmap(path: Path) -> Labelmap:
         if line.startswith("#"):
             continue
         name, *fields = (part.strip() for part in line.split(":"))
-        if name in found or len(fields) != FIELDS - 1 or not name:
+        if name in found or len(fields) != FIELDS - 1 or not clean_name(name):
             raise UserError(
                 f"{path}: line {number}: expected a new label as name:red,green,blue::, got "
                 f"{quoted(line)}; correct it"
             )
+        if len(found) == len(voc):
+            raise UserError(f"{path}: expected at most {len(voc)} labels, got more; merge some")
         colour = _colour(fields[0], where=f"{path}: line {number}") or tuple(voc[len(found)])
         if alike := next((other for other, c in found.items() if c == colour), None):
             raise UserError(
@@ -141,7 +144,7 @@ def _colour(text: str, *, where: str) -> Colour | None:
     if not text:
         return None
     parts = [part.strip() for part in text.split(",")]
-    if len(parts) != 3 or not all(p.isascii() and p.isdigit() and int(p) <= 255 for p in parts):
+    if len(parts) != 3 or not all(re.fullmatch("[0-9]{1,3}", p) and int(p) <= 255 for p in parts):
         raise UserError(
             f"{where}: expected a colour as red,green,blue from 0 to 255, got {quoted(text)}; "
             "correct it"

@@ -1,6 +1,7 @@
 """JSON and XML files of other tools, read without trust, and the images that they name."""
 
 import json
+import os
 import posixpath
 from collections.abc import Sequence
 from pathlib import Path
@@ -89,7 +90,7 @@ class ImageFiles:
         name = _inside(name, beside=beside, roots=self.roots, where=where)
         folders = [beside] if name.startswith("../") else [beside, *self.roots]
         folders += [folder / inner for folder in folders for inner in DEEPER]
-        for path in (folder / name for folder in folders):
+        for path in (Path(os.path.normpath(folder / name)) for folder in folders):
             if has_image_suffix(name) and path.is_file():
                 return path
         known = next((found for names in self._by_name if (found := _named(name, names))), [])

@@ -17,6 +17,7 @@ from recam.core.names import (
     quoted,
     reason_no_class,
     reason_no_id,
+    reason_unfit,
 )
 
 Mask = UInt8[np.ndarray, "H W"]
@@ -58,7 +59,10 @@ def class_names(names: Sequence[str], where: str) -> tuple[str, ...]:
     Raises UserError for no class, for too many, and for names that ``labels.csv`` cannot hold.
     """
     cleaned = list(dict.fromkeys(map(clean_name, names)))
-    classes = tuple(name for name in cleaned if name and not is_no_class(name))
+    for name in cleaned:
+        if reason := reason_unfit(name) or ("is empty" if not name else ""):
+            raise UserError(f"{where}: the class name {quoted(name)} {reason}; rename the class")
+    classes = tuple(name for name in cleaned if not is_no_class(name))
     if reserved := [name for name in classes if name.casefold() in RESERVED]:
         raise UserError(
             f"{where}: class {quoted(reserved[0])} is a column of labels.csv; rename it"

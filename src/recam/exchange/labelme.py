@@ -6,9 +6,9 @@ the flags of the files are labels.
 """
 
 import base64
-import binascii
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from io import BytesIO
@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from PIL.Image import Image as PillowImage
 
 from recam.core.errors import UserError
 from recam.core.labels import BACKGROUND
@@ -39,13 +40,14 @@ from recam.exchange.found import (
 from recam.exchange.outlines import Region, filled
 from recam.exchange.source import Source
 from recam.io.images import image_size, upright_size
-from recam.io.opening import opened
+from recam.io.opening import FORMATS, opened
 from recam.runtime.progress import progress
 
 LIST = "labels.txt"  # of labelme's option --labels
 BOXES = {"rectangle": 2, "oriented_rectangle": 4}
 POINTS = {"polygon": 3, "circle": 2, "mask": 2, **BOXES}  # at least, of shapes with an area
 EMPTY = "images without shapes, which count as images without a class"
+FARTHEST = 1e9  # pixels from the corner of the image, for any point
 NO_AREA = "lines and points are not used"
 NO_BOX = "shapes outside the image"
 NO_MASK = "images with rectangles get boxes and no mask"
@@ -124,7 +126,7 @@ def _read(path: Path, source: Source, notes: Notes) -> Annotated:
     where = str(path)
     name = field_of(document, "imagePath", str, where).replace("\\", "/")
     image = _image(document, name, path, source)
-    size = _size(image)
+    size = _size(image, path)
     if document.get("imageHeight") and document.get("imageWidth"):
         height, width = (field_of(document, f"image{s}", int, where) for s in ("Height", "Width"))
         require_size(where, annotated=(height, width), image=size)
@@ -154,33 +156,49 @@ def _image(document: Any, name: str, path: Path, source: Source) -> Path | bytes
         text = document.get("imageData")
         if not isinstance(text, str) or not text:
             raise
+    return _decoded(text, str(path), "imageData")
+
+
+def _decoded(text: str, where: str, noun: str) -> bytes:
     try:
         return base64.b64decode(text, validate=True)
-    except binascii.Error as error:
+    except ValueError as error:  # of binascii, or for other characters than those of ASCII
         raise UserError(
-            f"{path}: expected imageData in base64, got other text; save it again"
+            f"{where}: expected {noun} in base64, got other text; save it again"
         ) from error
 
 
-def _size(image: Path | bytes) -> tuple[int, int]:
+def _size(image: Path | bytes, path: Path) -> tuple[int, int]:
     if isinstance(image, Path):
         return image_size(image)
-    with opened(BytesIO(image)) as embedded:
+    with _embedded(image, f"{path}: imageData") as embedded:
         width, height = upright_size(embedded)
     return height, width
+
+
+@contextmanager
+def _embedded(
+    content: bytes, where: str, formats: tuple[str, ...] = FORMATS
+) -> Iterator[PillowImage]:
+    """An image within a file. Raises UserError that names the place."""
+    try:
+        with opened(BytesIO(content), formats=formats) as image:
+            yield image
+    except UserError as error:
+        raise UserError(f"{where}: not a readable image: {error}") from error
 
 
 def _shape(record: Any, where: str) -> Shape | None:
     """A shape with an area; None for a line or a point."""
     label = clean_name(field_of(record, "label", str, where))
-    kind = record.get("shape_type") or "polygon"  # of old versions
+    kind = str(record.get("shape_type") or "polygon")  # of old versions
     if kind not in POINTS:
         return None
     try:
         points = np.array(field_of(record, "points", list, where), dtype=float)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         points = np.empty(0)
-    is_valid = points.shape == (len(points), 2) and bool(np.isfinite(points).all())
+    is_valid = points.shape == (len(points), 2) and bool((np.abs(points) < FARTHEST).all())
     if not is_valid or len(points) < POINTS[kind]:
         raise UserError(
             f"{where}: expected at least {POINTS[kind]} points x, y of a {kind}, got "
@@ -199,13 +217,8 @@ def _shape(record: Any, where: str) -> Shape | None:
 
 def _crop(record: Any, points: np.ndarray, where: str) -> Region:
     """The pixels of a mask shape, whose first and last ones are ``points``."""
-    try:
-        content = base64.b64decode(field_of(record, "mask", str, where), validate=True)
-    except binascii.Error as error:
-        raise UserError(
-            f"{where}: expected a mask in base64, got other text; draw it again"
-        ) from error
-    with opened(BytesIO(content), formats=("PNG",), noun="mask") as image:
+    content = _decoded(field_of(record, "mask", str, where), where, "a mask")
+    with _embedded(content, f"{where}: mask", formats=("PNG",)) as image:
         crop = np.array(image.convert("L")) > 0
     columns, rows = (points[1].astype(int) - points[0].astype(int) + 1).tolist()
     if crop.shape != (rows, columns):

@@ -4,6 +4,7 @@ An image has the labels of its objects, difficult or not, and of its mask. Boxes
 database count pixels from 1; those of other tools are corners, from 0.
 """
 
+import re
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
@@ -141,7 +142,7 @@ def _size(root: Element, path: Path, image: Path) -> tuple[int, int]:
     """Height and width of the upright image. Raises UserError if the file states others."""
     height, width = image_size(image)
     stated = [root.findtext(f"size/{side}", "").strip() for side in ("height", "width")]
-    if all(text.isascii() and text.isdigit() and int(text) for text in stated):  # some write 0
+    if all(re.fullmatch("0*[1-9][0-9]{0,8}", text) for text in stated):  # some write 0
         annotated = (int(stated[0]), int(stated[1]))
         require_size(str(path), annotated=annotated, image=(height, width))
     return height, width

@@ -103,8 +103,7 @@ def reactivate(  # noqa: PLR0913 one call, whose numbers have defaults
         after = ReCam(plan.plugged(trained), weight=weight).to(device_of(model))
         warm_up_reclassifier(after, batches, steps=warmup_steps, learning_rate=learning_rate)
         _set_modes(trained, like=model)
-        steps = epochs * plan.batches
-        losses = train_all(after, batches, steps=steps, learning_rate=learning_rate)
+        losses = train_all(after, batches, steps=epochs * plan.batches, learning_rate=learning_rate)
     if inplace:
         model.load_state_dict(trained.state_dict())
     return Reactivated(

@@ -105,7 +105,14 @@ def _versions() -> dict[str, str]:
         "cores": str(os.cpu_count()),
         "Python": platform.python_version(),
     }
-    return machine | {name: importlib.metadata.version(name) for name in PACKAGES}
+    return machine | {name: _version(name) for name in PACKAGES}
+
+
+def _version(package: str) -> str:
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:  # of an extra that the report does not need
+        return "not installed"
 
 
 def _checksums(data: Path, results: Path) -> dict[str, str]:
