@@ -14,6 +14,7 @@ from experiment import ROOT
 from together import made, model_config_of, trained, write_noise
 
 from recam.catalogue.methods import make_classifier
+from recam.io.atomic import write_manifest
 from recam.io.checkpoints import save_checkpoint
 from recam.runtime.distributed import all_reduce_sum, is_first, processes, shard
 
@@ -111,7 +112,7 @@ def step(data):
             words, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False
         )
 
-    (data / "images.sha256").write_text("of no interest here\n")
+    write_manifest(data / "images.sha256", [data / "JPEGImages"])
     return run
 
 

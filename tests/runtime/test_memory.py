@@ -9,6 +9,7 @@ import yaml
 from experiment import ROOT
 
 sys.path.append(str(ROOT / "workflow/scripts"))
+from recam.io.atomic import write_manifest
 from recam.runtime.memory import lack_of_memory
 
 GPU = (
@@ -69,7 +70,7 @@ def test_other_errors_give_no_sentence():
 @pytest.mark.skipif(sys.platform != "linux", reason="other systems ignore this limit")
 def test_a_step_that_runs_out_of_memory_ends_with_one_line(voc, tmp_path):
     """Images of 100 GiB each; the step's libraries alone stay well below the limit."""
-    (voc / "images.sha256").write_text("of no interest here\n")
+    write_manifest(voc / "images.sha256", [voc / "JPEGImages"])
     numbers = yaml.safe_load((ROOT / "params.yaml").read_text())["train_cam"]
     numbers |= {"backbone": "resnet18", "weights": "none", "batch_size": 4, "random_seed": 0}
     numbers["method"] = "cam"

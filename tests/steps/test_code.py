@@ -75,7 +75,7 @@ def project(tmp_path):
         "workflow/scripts/step.py": BEFORE + "\nfrom helper import run\n",
         "workflow/scripts/helper.py": "run = print\n",
         "workflow/scripts/other.py": "import recam.unused\n",
-        "src/recam/__init__.py": "",
+        "src/recam/__init__.py": "if TYPE_CHECKING:\n    from recam.unused import x\n",
         "src/recam/deep/__init__.py": "",
         "src/recam/deep/maths.py": "def half(x):\n    from recam import two\n    return x / 2\n",
         "src/recam/two.py": "TWO = 2\n",

@@ -132,14 +132,26 @@ def _imported_by(file: Path, library: Path) -> frozenset[Path]:
 
 
 def _names(tree: ast.Module) -> set[str]:
-    """Dotted names in import statements; ``from a import b`` gives ``a`` and ``a.b``."""
+    """Dotted names in import statements; ``from a import b`` gives ``a`` and ``a.b``.
+
+    Imports for type checkers alone run nothing and are left out.
+    """
     names: set[str] = set()
+    unread = {inner for node in ast.walk(tree) if _is_for_types(node) for inner in ast.walk(node)}
     for node in ast.walk(tree):
+        if node in unread:
+            continue
         if isinstance(node, ast.Import):
             names |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
             names |= {node.module} | {f"{node.module}.{alias.name}" for alias in node.names}
     return names
+
+
+def _is_for_types(node: ast.AST) -> bool:
+    """Whether a node is ``if TYPE_CHECKING:`` without an else."""
+    test = node.test if isinstance(node, ast.If) and not node.orelse else None
+    return isinstance(test, ast.Name) and test.id == "TYPE_CHECKING"
 
 
 def _files(name: str, library: Path, *, beside: Path) -> set[Path]:
