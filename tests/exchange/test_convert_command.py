@@ -190,3 +190,14 @@ def test_a_path_in_use_is_not_overwritten(data, capsys, tmp_path):
     path = write(tmp_path / "mine.json", "{}")
     text = refusal(capsys, data / "SegmentationClass", "--to", "coco", "--out", path)
     assert "expected a new path, got one in use" in text
+
+
+def test_masks_in_sub_folders_are_noted(data, capsys):
+    masks = data / "SegmentationClass"
+    (masks / "trip").mkdir()
+    (masks / "overlays").mkdir()
+    for folder in ("trip", "overlays"):
+        (masks / folder / "a.png").write_bytes(next(masks.glob("*.png")).read_bytes())
+    code, text = recam(capsys, "convert", masks, "--to", "cvat", "--out", data / "cvat")
+    assert code == 0
+    assert text.startswith(f"note: {masks / 'trip'}: masks in sub-folders are not converted")

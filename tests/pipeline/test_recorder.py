@@ -131,9 +131,12 @@ def test_the_picture_of_each_epoch_is_kept(tmp_path):
     with pytest.raises(KeyboardInterrupt):
         fit(tmp_path, killed, kill_after=(2, 11))
     (tmp_path / "log/plots/images/picture/20.png").touch()  # of the killed run, after its epoch
+    for name, cut in (("empty", ""), ("half", "step\thalf\n1\t2.0\n2")):  # by the kill
+        (tmp_path / f"log/plots/metrics/{name}.tsv").write_text(cut)
     fit(tmp_path, recorder("dvclive", tmp_path / "log", picture=lambda: grey))
     names = {file.name for file in (tmp_path / "log/plots/images/picture").iterdir()}
     assert names == {"0.png", f"{STEPS}.png", f"{TOTAL}.png"}
+    assert (tmp_path / "log/plots/metrics/half.tsv").read_text() == "step\thalf\n1\t2.0\n"
 
 
 def test_a_log_that_cannot_be_written_gives_one_warning(name, tmp_path, caplog):

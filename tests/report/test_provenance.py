@@ -1,6 +1,6 @@
 """Cost and provenance: read from small files written by hand."""
 
-from recam.report.provenance import provenance, timings
+from recam.report.provenance import origins, provenance, timings
 
 HEAD = "s\th:m:s\tmax_rss\n"
 
@@ -29,3 +29,9 @@ def test_provenance_names_code_checksums_and_parameters_and_escapes_them(tmp_pat
     assert "&lt;none&gt;" in page
     assert "<th>data/labels.csv</th><td>" in page
     assert "<pre>train_cam: {lr: 0.1}\n</pre>" in page
+
+
+def test_a_package_that_is_not_installed_is_named_so(tmp_path, monkeypatch):
+    monkeypatch.setattr("recam.report.provenance.PACKAGES", ("numpy", "no-such-package"))
+    versions = origins(code={}, data=tmp_path / "data", results=tmp_path / "results")["Versions"]
+    assert versions["no-such-package"] == "not installed"

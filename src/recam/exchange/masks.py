@@ -14,6 +14,7 @@ from recam.io.opening import has_image_suffix, is_hidden
 from recam.io.tables import read_table
 
 TABLE = "classes.csv"  # of recam predict
+OVERLAYS = "overlays"  # of recam predict, beside its masks
 LEVELS = 4  # from results/seed0/recam/pseudo up to the experiment
 
 
@@ -62,6 +63,12 @@ def open_masks(folder: Path, *, classes: Path | None, images: Path | None) -> Ma
         classes=_read_table(listed) if listed.suffix.lower() == ".csv" else read_classes(listed),
         images=_images(place, masks) if place else {},
     )
+
+
+def folders_with_masks(folder: Path) -> list[Path]:
+    """The sub-folders that hold PNG files, without the overlays of recam predict."""
+    inner = (p for p in sorted(folder.iterdir()) if p.is_dir() and p.name != OVERLAYS)
+    return [path for path in inner if any(path.rglob("*.png"))]
 
 
 def _list_of_classes(folder: Path) -> Path:

@@ -1,6 +1,6 @@
 """Batches of the user's images and labels, checked before anything is trained."""
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence, Sized
 from dataclasses import dataclass
 from typing import TypeAlias, cast
 
@@ -31,6 +31,8 @@ def batches_of(data: object) -> Iterable[Sequence[Tensor]]:
     Raises UserError for data that can be read only once.
     """
     if isinstance(data, Dataset) and not isinstance(data, IterableDataset):
+        if isinstance(data, Sized) and not len(data):
+            raise UserError(NO_BATCH)
         return DataLoader(data, batch_size=BATCH_SIZE, shuffle=True)
     if not isinstance(data, Iterable):
         raise UserError(
@@ -85,6 +87,8 @@ def pair_of(batch: object) -> tuple[Tensor, Tensor]:
             "images: expected a floating-point tensor (B, 3, H, W), prepared as the model expects "
             f"it, got {_kind(images)}"
         )
+    if not len(images):
+        raise UserError("images: expected at least one in every batch, got an empty batch; drop it")
     if not bool(torch.isfinite(images).all()):
         raise UserError("images: expected finite numbers, got NaN or infinity; look for bad images")
     if not isinstance(labels, Tensor):

@@ -90,17 +90,15 @@ def reactivate(  # noqa: PLR0913 one call, whose numbers have defaults
     ``layer`` names the output that the model pools, as in ``named_modules``; None finds it.
     ``data`` are batches (images, labels), a DataLoader, or a Dataset, read in shuffled batches of
     16, with images prepared as the model expects them. Labels are rows of 0 and 1 (B, K), or class
-    indices (B): then L_ce, the softmax cross-entropy of the logits, takes the place of L_bce.
-    Layers train in the mode that they have: after ``model.eval()``, batch norms keep their
-    statistics. The given model changes only with ``inplace``, at the end. Raises UserError for a
-    model without global pooling, for wrong data, and where a loss is not finite.
+    indices (B): then softmax cross-entropy, L_ce, replaces L_bce. Layers keep their modes: after
+    ``model.eval()``, batch norms keep their statistics. The model changes only with ``inplace``, at
+    the end. Raises UserError without global pooling, for wrong data, and for an infinite loss.
     """
     _check_numbers(learning_rate, epochs=epochs, warmup_steps=warmup_steps, weight=weight)
     batches, before, trained = batches_of(data), _copied(model).eval(), _copied(model)
     with _seeded(random_seed, device_of(model)):
         plan = _planned(before, layer, batches, classes)
-        original = plan.plugged(before).eval()
-        after = ReCam(plan.plugged(trained), weight=weight).to(device_of(model))
+        original, after = plan.pair(before, trained, weight=weight)
         warm_up_reclassifier(after, batches, steps=warmup_steps, learning_rate=learning_rate)
         _set_modes(trained, like=model)
         losses = train_all(after, batches, steps=epochs * plan.batches, learning_rate=learning_rate)
@@ -122,6 +120,14 @@ class _Plan:
     classes: tuple[str, ...]
     batches: int  # of an epoch
     single_label: bool
+
+    def pair(
+        self, before: nn.Module, trained: nn.Module, *, weight: float
+    ) -> tuple[PluggedCam, ReCam]:
+        """CAM of the first model, and ReCAM of the second on its device."""
+        original = self.plugged(before).eval()
+        after = ReCam(self.plugged(trained), weight=weight)
+        return original, after.to(device_of(trained))
 
     def plugged(self, model: nn.Module) -> PluggedCam:
         """CAM of a model with this head."""

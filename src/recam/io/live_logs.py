@@ -121,8 +121,10 @@ class DvcLiveLog:
 def _cut(folder: Path, done: int) -> None:
     """Delete the points and pictures of later steps."""
     for file in (folder / "plots" / "metrics").rglob("*.tsv"):
-        head, *rows = csv.reader(file.read_text(encoding="utf-8").splitlines(), delimiter="\t")
-        kept = [head, *(row for row in rows if int(row[0]) <= done)]
+        rows = list(csv.reader(file.read_text(encoding="utf-8").splitlines(), delimiter="\t"))
+        # The last row of a killed run may be cut.
+        whole = [row for row in rows[1:] if len(row) == len(rows[0]) and row[0].isdecimal()]
+        kept = [*rows[:1], *(row for row in whole if int(row[0]) <= done)]
         write_text(file, "".join("\t".join(row) + "\n" for row in kept))
     for file in (folder / "plots" / "images").rglob("*.png"):
         if int(file.stem) > done:

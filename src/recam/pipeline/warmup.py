@@ -48,12 +48,8 @@ def warm_up(
     for parameter in others:
         parameter.requires_grad = False
     model.eval()
-    optimizer = SGD(
-        [weights],
-        lr=recipe.learning_rate,
-        momentum=recipe.momentum,
-        weight_decay=recipe.weight_decay,
-    )
+    decay = recipe.weight_decay
+    optimizer = SGD([weights], recipe.learning_rate, recipe.momentum, weight_decay=decay)
     first = islice(_endless(batches), recipe.steps)
     for images, labels, *_ in progress(first, total=recipe.steps, what="warm-up", unit="step"):
         with autocast(precision, device):
