@@ -1,14 +1,12 @@
 """Text in pictures that Pillow draws, in its own font or, if it is installed, in Noto Sans CJK."""
 
 from functools import cache
-from importlib.util import find_spec
-from pathlib import Path
 from typing import Any, cast
 
 from PIL import ImageFont
 
-# For Chinese, Japanese and Korean; a light install lacks it.
-WIDE_PACKAGE, WIDE_FILE = "cvttf_NotoSansCJK_Regular", "NotoSansCJKtc-Regular.otf"
+from recam.core.fonts import wide_font
+
 UNKNOWN = "\U0010ffff"  # no font has a glyph for it
 
 Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
@@ -30,10 +28,8 @@ def typeset(text: str, size: int) -> tuple[str, Font]:
 
 @cache
 def _wide(size: int) -> list[Font]:
-    found = find_spec(WIDE_PACKAGE)
-    places = (found and found.submodule_search_locations) or ()
-    files = [Path(place) / WIDE_FILE for place in places]
-    return [ImageFont.truetype(str(file), size) for file in files if file.is_file()]
+    file = wide_font()
+    return [ImageFont.truetype(str(file), size)] if file else []
 
 
 def _has(font: Font, character: str) -> bool:

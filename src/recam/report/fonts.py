@@ -2,31 +2,26 @@
 
 import logging
 from functools import cache
-from importlib.util import find_spec
-from pathlib import Path
 
 from matplotlib import font_manager
 from matplotlib.backends.backend_agg import get_hinting_flag
 from matplotlib.ft2font import FT2Font
 
+from recam.core.fonts import wide_font
+
 MAIN = "DejaVu Sans"  # ships with matplotlib, so figures are the same on every machine
-# Noto Sans CJK, for Chinese, Japanese and Korean.
-WIDE_PACKAGE, WIDE_FILE = "cvttf_NotoSansCJK_Regular", "NotoSansCJKtc-Regular.otf"
 
 
 @cache
 def families() -> tuple[str, ...]:
     """The names of the fonts in the order of preference; registers the wide one if installed."""
-    found = find_spec(WIDE_PACKAGE)
-    files = [
-        Path(place) / WIDE_FILE for place in (found and found.submodule_search_locations) or ()
-    ]
-    if not files or not files[0].is_file():
+    file = wide_font()
+    if file is None:
         return (MAIN,)
-    font_manager.fontManager.addfont(files[0])
+    font_manager.fontManager.addfont(file)
     # It has one weight: silence the message about each bold title.
     logging.getLogger("matplotlib.font_manager").setLevel(logging.ERROR)
-    return MAIN, FT2Font(str(files[0])).family_name
+    return MAIN, FT2Font(str(file)).family_name
 
 
 def drawable(text: str) -> str:
