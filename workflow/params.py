@@ -50,8 +50,10 @@ def _update(params: Any, overlay: Any) -> None:
     for name, value in overlay.items():
         if isinstance(value, dict) and name in params:
             _update(params[name], value)
-        else:
+        elif name in params:
             params[name] = value
+        else:  # before the last name, which carries the blank line below the section
+            params.insert(max(len(params) - 1, 0), name, value)
 
 
 def schema_text() -> str:

@@ -176,6 +176,15 @@ def test_paths_pillow_arrays_and_tensors_give_the_same(segmenter, classifier, fo
         assert np.array_equal(classifier.maps(other, ["dog"]).maps, maps.maps)
 
 
+def test_a_printed_result_is_one_line(segmenter, classifier):
+    pixels = np.zeros((32, 48, 3), np.uint8)
+    text = repr(segmenter.predict(pixels, scales=[1.0]))
+    assert text.startswith("Prediction(48 x 32 pixels, with ")
+    assert "\n" not in text
+    found = classifier.maps(pixels, [CLASSES[0]], scales=[1.0])
+    assert repr(found) == f"ImageMaps(48 x 32 pixels, of {CLASSES[0]})"
+
+
 def test_a_grey_array_is_the_same_image_in_three_channels():
     grey = np.arange(12, dtype=np.uint8).reshape(3, 4)
     (pixels,) = sources_of([grey])

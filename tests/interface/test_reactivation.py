@@ -165,6 +165,7 @@ def test_the_given_model_is_as_it_was():
     kept, modes = copy.deepcopy(model.state_dict()), [m.training for m in model.modules()]
     state = torch.get_rng_state()
     found = quick(model, "layer4")
+    assert repr(found).startswith("Reactivated(layer='layer4', classes=")
     assert torch.equal(torch.get_rng_state(), state)
     assert [m.training for m in model.modules()] == modes
     assert not hooks_of(model)

@@ -91,7 +91,7 @@ def test_a_misspelt_command_gets_the_nearest(word, sentence, capsys):
         (["--device", "gpu"], 2, "argument --device: expected auto, cpu, cuda or cuda:1, got gpu"),
         (["--scale", "1"], 2, "unrecognized arguments: --scale 1"),
         (["nowhere.png"], 1, "nowhere.png: not found; pass images, folders or quoted patterns"),
-        ([], 1, "segmenter.pt: not found; run train_seg, which makes it"),
+        ([], 1, "segmenter.pt: not found; correct the path"),
     ],
 )
 def test_arguments_are_checked_before_torch_is_imported(tmp_path, words, code, sentence):
@@ -105,9 +105,9 @@ def test_arguments_are_checked_before_torch_is_imported(tmp_path, words, code, s
 
 def test_paths_of_the_other_commands_are_checked_before_imports(tmp_path):
     for words, sentence in {
-        "export --checkpoint s.pt --onnx s.onnx": "s.pt: not found; run the step that makes it",
+        "export --checkpoint s.pt --onnx s.onnx": "s.pt: not found; correct the path",
         "check nowhere": "nowhere: expected the folder of a data set; check the path",
-        "check . --params p.yaml": "p.yaml: not found; run the step that makes it",
+        "check . --params p.yaml": "p.yaml: not found; correct the path",
     }.items():
         assert script(*words.split(), folder=tmp_path) == (1, [], [sentence])
 

@@ -370,7 +370,7 @@ class TestRefusals:
         refused(folder, checkpoint="nowhere.pt", words="nowhere.pt: not found")
 
     def test_a_picture_as_checkpoint(self, refused, folder):
-        refused(folder, checkpoint=folder / "a.png", words="not a file of plain tensors")
+        refused(folder, checkpoint=folder / "a.png", words="got another kind of file")
 
     def test_a_classifier_as_checkpoint(self, refused, folder, tmp_path):
         described = model_config(method="cam")

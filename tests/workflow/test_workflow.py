@@ -182,6 +182,10 @@ def test_a_preset_becomes_the_parameters_and_keeps_their_comments(tmp_path):
     assert run.returncode == 0, run.stdout
     text = (tmp_path / "params.yaml").read_text()
     assert text.splitlines()[:2] == (ROOT / "params.yaml").read_text().splitlines()[:2]
+    lines = text.splitlines()
+    assert all(
+        lines[k - 1] == "" for k, line in enumerate(lines) if line.endswith(":") and line[0] != " "
+    )
     params = yaml.safe_load(text)
     assert params["train_cam"]["backbone"] == "resnet50"
     assert params["train_cam"]["batch_size"] == 16

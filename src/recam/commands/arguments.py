@@ -3,9 +3,6 @@
 import argparse
 import math
 import re
-from pathlib import Path
-
-from recam.io.origins import unreadable
 
 LARGEST_SCALE = 4  # as in section evaluate of params.yaml
 
@@ -35,12 +32,3 @@ def scale(text: str) -> float:
             f"expected a number above 0, at most {LARGEST_SCALE}, got {text}"
         )
     return number
-
-
-def existing_file(path: Path) -> Path:
-    """The path. Raises UserError for a file that is missing or may not be read."""
-    try:
-        path.open("rb").close()
-    except OSError as error:
-        raise unreadable(path, error) from error
-    return path

@@ -3,8 +3,8 @@
 import argparse
 from pathlib import Path
 
-from recam.commands.arguments import existing_file
 from recam.core.errors import UserError
+from recam.interface.files import existing_file
 from recam.runtime.loading import loading
 
 DESCRIPTION = """\

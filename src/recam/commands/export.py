@@ -5,7 +5,7 @@ import importlib
 import logging
 from pathlib import Path
 
-from recam.commands.arguments import existing_file
+from recam.interface.files import checkpoint_file
 from recam.runtime.loading import loading
 
 PACKAGES = ("onnx", "onnxscript", "onnxruntime")
@@ -30,7 +30,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Write the file; it is compared with PyTorch before."""
-    existing_file(args.checkpoint)
+    checkpoint_file(args.checkpoint)
     with loading():
         for package in PACKAGES:
             importlib.import_module(package)

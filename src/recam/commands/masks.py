@@ -77,7 +77,8 @@ def _report(out: Path, listing: Listing, errors: list[UserError]) -> int:
     for note in notes_on(listing):
         logger.info("note: %s", note)
     count = len(listing.images)
-    logger.info("%d of %d masks written to %s", count - len(errors), count, out)
+    failed = f"; {len(errors)} images could not be read" if errors else ""
+    logger.info("%d of %d masks written to %s%s", count - len(errors), count, out, failed)
     return 1 if errors else 0
 
 

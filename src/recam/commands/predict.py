@@ -3,7 +3,8 @@
 import argparse
 from pathlib import Path
 
-from recam.commands.arguments import count, device, existing_file, scale
+from recam.commands.arguments import count, device, scale
+from recam.interface.files import checkpoint_file
 from recam.io.listing import list_images
 from recam.runtime.loading import loading
 
@@ -35,7 +36,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Write the masks; the paths are checked before PyTorch is imported."""
     listing = list_images(args.images)
-    existing_file(args.checkpoint)
+    checkpoint_file(args.checkpoint)
     with loading():
         from recam.commands.masks import write_masks  # noqa: PLC0415 imports PyTorch
     return write_masks(args, listing)

@@ -8,6 +8,7 @@ from recam.catalogue.methods import load_classifier
 from recam.catalogue.names import METHODS
 from recam.catalogue.segmenters import SEGMENTERS, load_segmenter
 from recam.core.errors import UserError
+from recam.interface.files import checkpoint_file
 from recam.interface.networks import Classifier, Segmenter
 from recam.io.checkpoints import load_checkpoint
 from recam.pipeline.prediction_numbers import numbers_beside
@@ -22,7 +23,7 @@ def load(path: str | PathLike[str], *, device: str = "auto") -> Segmenter | Clas
     """
     if not re.fullmatch(r"auto|cpu|cuda(:\d+)?", device):
         raise UserError(f"device: expected auto, cpu, cuda or cuda:1, got {device}")
-    file = Path(path)
+    file = checkpoint_file(Path(path))
     _, config = load_checkpoint(file)
     if config.method in SEGMENTERS:
         segmenter, config = load_segmenter(file)

@@ -44,6 +44,11 @@ class Reactivated:
     classes: tuple[str, ...]
     losses: tuple[dict[str, float], ...]  # of each step, by name: bce or ce, and sce
 
+    def __repr__(self) -> str:
+        return (
+            f"Reactivated(layer={self.layer!r}, classes={self.classes!r}, steps={len(self.losses)})"
+        )
+
     def maps(
         self,
         images: Float[Tensor, "B c H W"],

@@ -26,6 +26,15 @@ class Prediction:
     image: Source
     grid: Float32[Tensor, "N h w"]  # probabilities at the size that the network has seen
 
+    def __repr__(self) -> str:
+        height, width = self.mask.shape
+        found = [
+            self.classes[value] for value in np.unique(self.mask) if 0 < value < len(self.classes)
+        ]
+        return (
+            f"Prediction({width} x {height} pixels, with {', '.join(found) or 'background only'})"
+        )
+
     @property
     def probabilities(self) -> Float32[np.ndarray, "N H W"]:
         """The probabilities of background and classes at the size of the mask; they sum to 1.
@@ -54,6 +63,10 @@ class ImageMaps:
     maps: Float32[np.ndarray, "n H W"]
     probabilities: Float32[np.ndarray, "n"]
     image: Source
+
+    def __repr__(self) -> str:
+        height, width = self.maps.shape[1:]
+        return f"ImageMaps({width} x {height} pixels, of {', '.join(self.labels)})"
 
     def overlay(self) -> Image.Image:
         """Each pixel in the colour of its top label, as opaque as its map, over the grey image."""

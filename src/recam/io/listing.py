@@ -86,6 +86,8 @@ def _images_at(place: str, left_out: dict[str, list[Path]]) -> Iterator[tuple[st
     else:
         raise UserError(f"{place}: not found; pass images, folders or quoted patterns")
     images = _split(found, left_out)
+    if not found:
+        raise UserError(f"{place}: expected images, found no file at all; pass another place")
     if not images:
         raise UserError(f"{place}: expected images ending in {ENDINGS}, got none; pass another")
     return ((str(image.relative_to(base).with_suffix("")), image) for image in images)
