@@ -74,16 +74,16 @@ class Case:
 def cases(*, sample: bool = False) -> Iterator[Case]:
     """Every parameter, every file of code, every data file and every output.
 
-    A sample has every sixth parameter and file of code, every thirtieth comment, and one of the
-    four changes, in turn, of every third output.
+    A sample has every twelfth parameter and file of code, every sixtieth comment, and one of the
+    four changes, in turn, of every fifth output.
     """
     yield Case("nothing", lambda _: nullcontext(), frozenset())
-    every = 6 if sample else 1
+    every = 12 if sample else 1
     yield from islice(_parameters(), 0, None, every)
     yield from islice(_code(), 0, None, every)
     yield from islice(_comments(), 0, None, 5 * every)
     outputs = [(step, path) for step in GRAPH for path in step.makes]
-    for number, (step, path) in enumerate(outputs[::3] if sample else outputs):
+    for number, (step, path) in enumerate(outputs[::5] if sample else outputs):
         four = list(_output(step, path))
         yield from [four[number % 4]] if sample else four
 
@@ -251,7 +251,7 @@ def main() -> int:
         "--experiment", type=Path, help="a finished small experiment; by default one is run"
     )
     parser.add_argument("--only", default="", help="a regular expression for the names of cases")
-    parser.add_argument("--sample", action="store_true", help="a twelfth of the changes of outputs")
+    parser.add_argument("--sample", action="store_true", help="a twelfth of the changes")
     args = parser.parse_args()
     with tempfile.TemporaryDirectory() as temporary:
         finished = args.experiment or experiment.first_run(Path(temporary, "experiment"))

@@ -65,7 +65,7 @@ def test_a_file_named_twice_is_listed_once(photos):
     [
         ("nowhere", "nowhere: not found; pass images, folders or quoted patterns"),
         ("*.txt", r"\*.txt: expected images ending in .jpg"),
-        ("*.tif", r"\*.tif: expected images ending in .jpg"),
+        ("*.tif", r"\*.tif: expected images, found no file at all"),
         ("clip.mov", "expected an image, got a video; make images of one: ffmpeg -i clip.mp4"),
     ],
 )

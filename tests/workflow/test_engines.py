@@ -52,7 +52,7 @@ def no_traceback(run):
 
 
 def test_every_change_is_seen_by_both_engines_alike(finished):
-    """A sixth of the parameters and code of `make matrix`, and a third of its outputs."""
+    """A twelfth of the parameters and code of `make matrix`, and a fifth of its outputs."""
     words = [sys.executable, ROOT / "workflow/matrix.py", "--experiment", finished, "--sample"]
     table = command(finished, *words)
     assert table.returncode == 0, "\n".join(r for r in table.stdout.splitlines() if "DEVI" in r)
