@@ -14,7 +14,7 @@ WORKDIR /recam
 # Packages first: a change of the code alone installs nothing anew.
 COPY pyproject.toml constraints.txt Makefile README.md LICENSE ./
 COPY src/recam/__init__.py src/recam/__init__.py
-RUN make install TORCH=${TORCH} && rm -rf /root/.cache
+RUN PIP_NO_CACHE_DIR=1 UV_NO_CACHE=1 make install TORCH=${TORCH}
 COPY . .
 ENV PATH=/recam/.venv/bin:${PATH}
 CMD ["make", "help"]

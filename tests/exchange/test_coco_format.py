@@ -16,6 +16,8 @@ from tool_files import (
     write,
 )
 
+from recam.exchange import coco
+
 
 @pytest.fixture
 def document():
@@ -207,3 +209,19 @@ def test_a_single_file_is_a_source(save, capsys):
         capsys, root / "annotations/instances_default.json", "--images", root / "images"
     )
     assert set(labels_in(out)) == {"a", "b"}
+
+
+@pytest.mark.parametrize(
+    ("name", "split"),
+    [
+        ("instances_train2017", "train"),
+        ("valid", "val"),
+        ("validation_set", "val"),
+        ("my-test", "test"),
+        ("interval", "interval"),
+        ("latest", "latest"),
+        ("instances_all", "all"),
+    ],
+)
+def test_a_split_is_a_word_of_a_documents_name(tmp_path, name, split):
+    assert coco._split_of(tmp_path / f"{name}.json", tmp_path) == split

@@ -189,7 +189,7 @@ def test_labelme_and_coco_need_the_images(data, capsys, tmp_path):
 def test_a_path_in_use_is_not_overwritten(data, capsys, tmp_path):
     path = write(tmp_path / "mine.json", "{}")
     text = refusal(capsys, data / "SegmentationClass", "--to", "coco", "--out", path)
-    assert "expected a new path, got one in use" in text
+    assert "expected a new or empty place, got one in use" in text
 
 
 def test_masks_in_sub_folders_are_noted(data, capsys):

@@ -60,7 +60,7 @@ def test_a_wanted_format_must_be_there(coco, capsys):
 
 def test_a_folder_in_use_is_not_written_to(coco, capsys):
     write(coco.parent / "out/notes.txt", "mine")
-    assert "expected a new or empty folder, got one in use" in refusal(capsys, coco)
+    assert "expected a new or empty place, got one in use" in refusal(capsys, coco)
 
 
 def test_an_empty_folder_is_filled(coco, capsys):

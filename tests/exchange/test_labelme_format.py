@@ -184,3 +184,9 @@ def test_an_image_in_a_folder_beside_counts_as_annotated(tmp_path, capsys):
     write(root / "labels/a.json", labelled(SQUARE) | {"imagePath": "../images/a.jpg"})
     _, text = imported(capsys, root)
     assert "without annotation" not in text
+
+
+def test_two_files_of_one_image_are_refused(save, capsys):
+    folder = save(labelled(SQUARE))
+    (folder / "a_copy.json").write_bytes((folder / "a.json").read_bytes())
+    assert "a.jpg: two JSON files name this image" in refusal(capsys, folder)

@@ -3,6 +3,7 @@
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -248,15 +249,7 @@ def test_wrong_files_and_wrong_calls_are_refused_in_one_sentence(
 ):
     (tmp_path / "foreign.pt").write_text("weights")
     torch.save({"a": torch.zeros(1)}, tmp_path / "plain.pt")
-    config = type(SEGMENTER)(
-        method="irn",
-        backbone="resnet18",
-        output_stride=16,
-        classes=CLASSES,
-        frozen_batch_norm=False,
-        frozen_stem=False,
-    )
-    save_checkpoint(tmp_path / "irn.pt", {}, config)
+    save_checkpoint(tmp_path / "irn.pt", {}, replace(SEGMENTER, method="irn"))
     image = folder / "a.png"
     classifier_pt, segmenter_pt = checkpoints / "classifier.pt", checkpoints / "segmenter.pt"
     for call, words in [

@@ -2,7 +2,8 @@
 
 import argparse
 import math
-import re
+
+from recam.interface.files import DEVICES
 
 LARGEST_SCALE = 4  # as in section evaluate of params.yaml
 
@@ -16,7 +17,7 @@ def count(text: str) -> int:
 
 def device(text: str) -> str:
     """``auto``, ``cpu``, ``cuda`` or ``cuda:N``."""
-    if not re.fullmatch(r"auto|cpu|cuda(:\d+)?", text):
+    if not DEVICES.fullmatch(text):
         raise argparse.ArgumentTypeError(f"expected auto, cpu, cuda or cuda:1, got {text}")
     return text
 

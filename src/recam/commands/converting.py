@@ -35,9 +35,10 @@ def run(args: argparse.Namespace) -> int:
         raise UserError(f"--rle: expected with --to coco, got --to {args.to}; leave it out")
     with loading():
         from recam.exchange import writing  # noqa: PLC0415 imports take time
+        from recam.exchange.layout import require_free  # noqa: PLC0415
         from recam.exchange.masks import folders_with_masks, open_masks  # noqa: PLC0415
 
-    writing.require_free(args.out)
+    require_free(args.out)
     source = open_masks(args.masks, classes=args.classes, images=args.images)
     if left := folders_with_masks(args.masks):
         logger.info(

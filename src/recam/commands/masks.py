@@ -14,6 +14,7 @@ from recam.catalogue.segmenters import load_segmenter
 from recam.core.errors import UserError
 from recam.core.labels import class_colours, class_names_with_background
 from recam.exchange.cvat import write_default, write_labelmap
+from recam.exchange.masks import OVERLAYS
 from recam.io.atomic import write_text
 from recam.io.checkpoints import ModelConfig
 from recam.io.images import read_image, write_image, write_mask
@@ -31,7 +32,6 @@ from recam.steps.params import check
 from recam.steps.yaml_files import read_params
 
 CLASSES = "classes.csv"
-OVERLAYS = "overlays"
 
 logger = logging.getLogger(__name__)
 

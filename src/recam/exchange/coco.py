@@ -46,7 +46,7 @@ EMPTY = "images without annotations, which count as images without a class"
 NO_CROWD = "masks that CVAT marks as crowds are drawn as objects"
 OTHER = "files of other tasks are not used"
 INSTANCES = "instances_"  # the beginning of COCO's own names for such files
-SPLIT = re.compile(r"(train|val|test)")
+SPLIT = re.compile(r"(?<![a-zA-Z])(train|val|test)(?:ing|id|idation)?(?![a-zA-Z])")
 
 Notes = dict[str, list[str]]
 

@@ -21,7 +21,7 @@ from PIL.Image import Image as PillowImage
 from recam.core.errors import UserError
 from recam.core.labels import BACKGROUND
 from recam.core.names import clean_name, quoted
-from recam.data.parts import read_classes
+from recam.data.parts import read_classes, repeated_line
 from recam.data.recognition import LABELME, NAMES
 from recam.exchange.documents import field_of, read_json
 from recam.exchange.found import (
@@ -92,6 +92,8 @@ def read_labelme(source: Source) -> Found:
     if not by_flags and (bare := [str(f.path) for f in files if not f.shapes]):
         notes[EMPTY] = bare
     classes = _classes(source.root, names)
+    if twice := repeated_line(enumerate(str(f.image) for f in files if isinstance(f.image, Path))):
+        raise UserError(f"{twice[1]}: two JSON files name this image; keep one of them")
     ids = unique_ids([(f.path, (Path(f.name).stem, _relative(f.path, source.root))) for f in files])
     items = [
         _item(image_id, file, classes, notes, by_flags=by_flags)

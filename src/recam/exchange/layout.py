@@ -38,10 +38,15 @@ class Written:
     notes: list[str]
 
 
-def require_new(out: Path, *, source: Path) -> None:
-    """Raise UserError unless ``out`` is free: not there or empty, and outside ``source``."""
+def require_free(out: Path) -> None:
+    """Raise UserError if a file or a folder with content is at ``out``."""
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise UserError(f"{out}: expected a new or empty folder, got one in use; choose another")
+        raise UserError(f"{out}: expected a new or empty place, got one in use; choose another")
+
+
+def require_new(out: Path, *, source: Path) -> None:
+    """Raise UserError unless ``out`` is free, as by ``require_free``, and outside ``source``."""
+    require_free(out)
     if source.is_dir() and out.resolve().is_relative_to(source.resolve()):
         raise UserError(f"{out}: expected a folder outside {source}, got one in it; choose another")
 

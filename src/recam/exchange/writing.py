@@ -20,6 +20,7 @@ from recam.core.labels import IGNORE, mask_id
 from recam.data.parts import IMAGES, MASKS, SPLITS
 from recam.exchange.cvat import IGNORE_LABEL, write_default, write_labelmap
 from recam.exchange.found import Mask
+from recam.exchange.labelme import LIST
 from recam.exchange.masks import MaskFolder
 from recam.exchange.outlines import Ring, box_of, doubled_area, filled, objects_of
 from recam.exchange.runs import Region, compressed, run_lengths
@@ -29,7 +30,6 @@ from recam.runtime.progress import progress
 
 LABELME_VERSION = "5.4.1"  # whose fields are written
 LABELME_IGNORE, LABELME_BACKGROUND = "__ignore__", "_background_"
-LIST = "labels.txt"  # of labelme's option --labels
 ZIP = ".zip"
 
 
@@ -113,12 +113,6 @@ def write_cvat(source: MaskFolder, out: Path, *, with_images: bool) -> int:
             _fill_cvat(source, Path(folder), with_images=with_images)
             _pack(Path(folder), temporary)
     return len(source.masks)
-
-
-def require_free(out: Path) -> None:
-    """Raise UserError if a file or a folder with content is at ``out``."""
-    if out.exists() and not (out.is_dir() and not any(out.iterdir())):
-        raise UserError(f"{out}: expected a new path, got one in use; choose another --out")
 
 
 def _fill_cvat(source: MaskFolder, folder: Path, *, with_images: bool) -> None:

@@ -19,7 +19,7 @@ NO_BATCH = "data: expected at least one batch (images, labels), got none"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Inspected:
-    """What one pass over the data has shown."""
+    """The number of batches and the kind of labels, found in one pass over the data."""
 
     batches: int
     single_label: bool  # labels are class indices

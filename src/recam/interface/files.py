@@ -1,10 +1,12 @@
-"""Files that a user names: they are there, and of the expected kind."""
+"""Files and devices that a user names: they are there, and of the expected kind."""
 
+import re
 from pathlib import Path
 
 from recam.core.errors import UserError
 from recam.io.origins import unreadable
 
+DEVICES = re.compile(r"auto|cpu|cuda(:\d+)?")
 ARCHIVE = b"PK\x03\x04"  # first bytes of every checkpoint, a ZIP archive
 
 

@@ -1,6 +1,5 @@
 """Loading trained networks by the path of their checkpoint."""
 
-import re
 from os import PathLike
 from pathlib import Path
 
@@ -8,7 +7,7 @@ from recam.catalogue.methods import load_classifier
 from recam.catalogue.names import METHODS
 from recam.catalogue.segmenters import SEGMENTERS, load_segmenter
 from recam.core.errors import UserError
-from recam.interface.files import checkpoint_file
+from recam.interface.files import DEVICES, checkpoint_file
 from recam.interface.networks import Classifier, Segmenter
 from recam.io.checkpoints import load_checkpoint
 from recam.pipeline.prediction_numbers import numbers_beside
@@ -21,7 +20,7 @@ def load(path: str | PathLike[str], *, device: str = "auto") -> Segmenter | Clas
     ``device`` is ``auto`` (a GPU if there is one), ``cpu``, ``cuda`` or ``cuda:1``. Raises
     UserError for a missing, damaged or foreign file, and for another ``device``.
     """
-    if not re.fullmatch(r"auto|cpu|cuda(:\d+)?", device):
+    if not DEVICES.fullmatch(device):
         raise UserError(f"device: expected auto, cpu, cuda or cuda:1, got {device}")
     file = checkpoint_file(Path(path))
     _, config = load_checkpoint(file)
