@@ -190,12 +190,12 @@ def _class_names(classes: Sequence[str] | None, number: int) -> tuple[str, ...]:
     return names
 
 
-def _check_numbers(learning_rate: float, **numbers: object) -> None:
+def _check_numbers(learning_rate: float, **numbers: float | int) -> None:
     """Raises UserError for a learning rate that is not above 0, and for a number below 0."""
     if not 0 < learning_rate < math.inf:
         raise UserError(f"learning_rate: expected a number above 0, got {learning_rate}")
     for name, value in numbers.items():
-        if not (isinstance(value, (int, float)) and 0 <= value < math.inf):
+        if not 0 <= value < math.inf:
             raise UserError(f"{name}: expected a number of at least 0, got {value}")
 
 
