@@ -176,7 +176,7 @@ def test_limits_of_context_clusters_are_in_order(params):
 def test_a_stride_that_no_backbone_has_is_reported(params):
     params["train_cam"]["output_stride"] = 12
     assert refusal(params) == (
-        "params.yaml: train_cam.output_stride: expected 8, 16 or 32 "
+        "params.yaml: train_cam.output_stride: expected 8, 14, 16 or 32 "
         "(stride of the feature grid, in pixels), got 12"
     )
 

@@ -255,7 +255,7 @@ def test_numbers_out_of_range_and_mistyped_are_refused_by_name(run, cam_paths):
     refused(run("train_cam", cam_paths, lr=-1), "--lr", "expected more than 0")
     refused(run("train_cam", cam_paths, epochs="many"), "--epochs", "many")
     refused(
-        run("train_cam", cam_paths, output_stride=12), "--output_stride", "expected 8, 16 or 32"
+        run("train_cam", cam_paths, output_stride=12), "--output_stride", "expected 8, 14, 16 or 32"
     )
 
 

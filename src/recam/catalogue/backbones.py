@@ -1,4 +1,4 @@
-"""Backbones by name: those listed here, and any convolutional network of timm."""
+"""Backbones by name: those listed here, convolutional networks and transformers of timm."""
 
 from collections.abc import Callable
 
@@ -7,6 +7,7 @@ import timm
 from recam.catalogue.names import unknown
 from recam.io.checkpoints import ModelConfig
 from recam.models.backbones import Backbone, TimmBackbone, TorchvisionResNet, freeze_batch_norm
+from recam.models.tokens import TokenBackbone, has_tokens
 
 
 def make_backbone(model_config: ModelConfig, *, dilated: bool = False) -> Backbone:
@@ -19,8 +20,9 @@ def make_backbone(model_config: ModelConfig, *, dilated: bool = False) -> Backbo
     name = model_config.backbone
     if name in BACKBONES:
         backbone = BACKBONES[name](model_config, dilated)
-    elif name in (known := timm.list_models()):
-        backbone = TimmBackbone(name, output_stride=model_config.output_stride)
+    elif name.partition(".")[0] in (known := timm.list_models()):  # a tag names its weights
+        kind = TokenBackbone if has_tokens(name) else TimmBackbone
+        backbone = kind(name, output_stride=model_config.output_stride)
     else:
         raise unknown("backbone", name, {*BACKBONES, *known})
     if model_config.frozen_batch_norm:

@@ -18,7 +18,7 @@ from recam.io.seals import not_a, read_sealed, write_sealed
 
 CHECKPOINT_FORMAT = "recam-checkpoint-1"
 PLAIN_TENSORS = "plain tensors"
-STRIDES = (8, 16, 32)  # of a feature grid, in pixels
+STRIDES = (8, 14, 16, 32)  # of a feature grid, in pixels
 
 Name = Annotated[str, Field(min_length=1)]
 Weight = Annotated[float, Field(ge=0, allow_inf_nan=False)]
@@ -169,7 +169,9 @@ def _config_of(content: dict, path: Path) -> ModelConfig:
     if asdict(model_config) != {k: _unlisted(value) for k, value in described.items()}:
         raise damaged(path, "model_config: values of other types")
     if model_config.output_stride not in STRIDES:
-        raise damaged(path, f"expected output_stride 8, 16 or 32, got {model_config.output_stride}")
+        raise damaged(
+            path, f"expected output_stride 8, 14, 16 or 32, got {model_config.output_stride}"
+        )
     return model_config
 
 

@@ -19,7 +19,7 @@ from torchvision.models import ResNet
 
 from recam.core.errors import UserError
 from recam.models.depthwise import use_fast_depthwise_gradients
-from recam.models.timm_networks import create_timm
+from recam.models.timm_networks import create_timm, require_grid
 
 Images = Float[Tensor, "B 3 H W"]
 Early = Float[Tensor, "B c h4 w4"]
@@ -35,7 +35,7 @@ class Backbone(nn.Module, ABC):
     """The interface of all backbones."""
 
     channels: int  # of the final features
-    skip_channels: int  # of the early level
+    skip_channels: int  # of the early level; 0 without one
     level_channels: tuple[int, ...]  # of every level, the finest first
     level_strides: tuple[int, ...]  # pixels
     mean: tuple[float, float, float]
@@ -136,6 +136,7 @@ class TimmBackbone(Backbone):
     def __init__(self, name: str, *, output_stride: int):
         super().__init__()
         self.network = create_timm(name, output_stride=output_stride)
+        require_grid(name, self.network)
         use_fast_depthwise_gradients(self)
         config = self.network.pretrained_cfg
         self.mean, self.std = triple(config["mean"]), triple(config["std"])

@@ -1,6 +1,6 @@
 """Networks of timm, with the types of the attributes that backbones read."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import Protocol, TypedDict, cast, runtime_checkable
 
@@ -62,27 +62,42 @@ class TimmNetwork(Protocol):
 
 
 def create_timm(name: str, *, output_stride: int) -> TimmNetwork:
-    """A convolutional network of timm with fresh weights, without its head.
+    """A network of timm with fresh weights, without its head, for images of any size if it can.
 
-    Raises UserError for a stride that it does not have, and for a network of another kind.
+    Raises UserError for a stride that it does not have.
     """
     create = partial(timm.create_model, name, num_classes=0, global_pool="")
     try:
-        network = cast(TimmNetwork, create(output_stride=output_stride))
+        return cast(TimmNetwork, create(output_stride=output_stride))
     except TypeError as error:  # raised by families with a fixed stride
-        network = cast(TimmNetwork, create())
+        network = _of_any_size(create)
         natural = network.feature_info[-1]["reduction"]
         if natural != output_stride:
             raise UserError(
                 f"backbone {name}: expected output stride {natural}, its only one, got "
                 f"{output_stride}; set output_stride: {natural} or choose another backbone"
             ) from error
+        return network
+
+
+def require_grid(name: str, network: TimmNetwork) -> None:
+    """Raise UserError where the features of a network are no grid (1, channels, h, w)."""
     with torch.no_grad():
         size = network.pretrained_cfg["input_size"]  # the only size that every network accepts
         features = network.eval().forward_features(torch.zeros(1, *size))
+    network.train()
     if features.ndim != 4 or features.shape[1] != network.num_features:
         raise UserError(
             f"backbone {name}: expected features of shape (1, channels, h, w), got "
-            f"{tuple(features.shape)}; choose a convolutional backbone"
+            f"{tuple(features.shape)}; choose a convolutional backbone or a plain transformer"
         )
-    return network.train()
+
+
+def _of_any_size(create: Callable[..., nn.Module]) -> TimmNetwork:
+    """The network with the option by which its family takes images of any size, if it has one."""
+    for option in ("dynamic_img_size", "strict_img_size"):
+        try:
+            return cast(TimmNetwork, create(**{option: option.startswith("dynamic")}))
+        except TypeError:
+            continue
+    return cast(TimmNetwork, create())

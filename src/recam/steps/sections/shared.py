@@ -52,7 +52,7 @@ def name_from(names: tuple[str, ...]) -> tuple[AfterValidator, WithJsonSchema]:
 
 def _known_stride(value: int) -> int:
     if value not in STRIDES:
-        raise PydanticCustomError("expected", "", {"expected": "8, 16 or 32"})
+        raise PydanticCustomError("expected", "", {"expected": "8, 14, 16 or 32"})
     return value
 
 
@@ -66,7 +66,7 @@ def _usable_path(text: str) -> str:
     return text
 
 
-STRIDES = (8, 16, 32)
+STRIDES = (8, 14, 16, 32)
 PlacePath = Annotated[str, AfterValidator(_usable_path)]  # or a word that stands for one
 Split = Annotated[
     str,
