@@ -84,6 +84,10 @@ RETRAINED = tuple(name for name, m in METHODS.items() if m.reactivation and not 
 CLUSTERED = tuple(name for name, m in METHODS.items() if m.readout == "lpcam")
 # Trainings that learn from saliency maps of the training images, those of download.saliency.
 WITH_SALIENCY = ("eps",)
+# Trainings and segmenters that read the final features only: those of a frozen backbone may be
+# read from files.
+ON_FEATURES = ("cam",)
+LIGHT_SEGMENTERS = ("linear", "tokens")
 MADE = names_in("datasets", "MADE")
 REAL = names_in("datasets", "REAL")
 # Backbones known to have every output stride; others are networks of timm.

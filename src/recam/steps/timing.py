@@ -87,6 +87,7 @@ def _classifier_config(bench: Bench, method: str) -> ModelConfig:
         classes=bench.split.classes,
         frozen_batch_norm=numbers.frozen_batch_norm,
         frozen_stem=numbers.frozen_stem,
+        frozen_backbone=numbers.frozen_backbone,
         weight=bench.numbers.train_recam.weight,
     )
 
