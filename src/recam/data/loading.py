@@ -36,7 +36,7 @@ from recam.io.images import (
 from recam.runtime.distributed import processes, shard
 
 Item = TypeVar("Item")
-ItemOf = TypeVar("ItemOf", covariant=True)
+Item_co = TypeVar("Item_co", covariant=True)
 Batch = TypeVar("Batch")
 # DataLoader's messages for a worker killed by the system, and the error shown instead.
 STOPPED = {
@@ -136,7 +136,7 @@ def pixels_of(images: list[np.ndarray], device: torch.device) -> Float[Tensor, "
 
 
 @runtime_checkable  # the tests check types at run time
-class Views(Protocol[ItemOf]):
+class Views(Protocol[Item_co]):
     """The varied images of a split: an item for each epoch and index."""
 
     split: WeakSplit
@@ -146,7 +146,7 @@ class Views(Protocol[ItemOf]):
         """The number of images."""
         ...
 
-    def __getitem__(self, key: tuple[int, int], /) -> ItemOf:
+    def __getitem__(self, key: tuple[int, int], /) -> Item_co:
         """The item of (epoch, index)."""
         ...
 
