@@ -96,12 +96,12 @@ def test_sizes_crops_and_places_are_whole_cells():
         places = [edge for part in (*view.seen, *view.place) for edge in (part.start, part.stop)]
         assert not any(length % 14 for length in (*view.size, *places))
         sides.add(view.size[1])
-    assert longer_sides(augmentation) == [30, 60, 90]
+    assert longer_sides(30, 90) == [30, 60, 90]
     assert sides == {28, 56, 84}  # the nearest multiples of 14
 
 
 def test_one_size_is_one_view():
-    assert longer_sides(replace(VARIED, resize_min=90)) == [90]
+    assert longer_sides(90, 90) == [90]
 
 
 def test_features_are_those_of_the_backbone_on_the_same_view(split, tmp_path):

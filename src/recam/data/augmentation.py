@@ -99,7 +99,7 @@ def draw_grid_view(
     ``longer_sides``. So an image has few different views before it is cropped. The crop of
     ``augmentation`` is a multiple of the stride (``on_grid``).
     """
-    sides = longer_sides(augmentation)
+    sides = longer_sides(augmentation.resize_min, augmentation.resize_max)
     scale = sides[generator.integers(len(sides))] / max(stored)
     grid = [max(1, round(length * scale / stride)) for length in stored]
     mirrored = bool(generator.random() < 0.5)
@@ -116,9 +116,8 @@ def draw_grid_view(
     )
 
 
-def longer_sides(augmentation: Augmentation) -> list[int]:
-    """Three lengths in pixels, evenly spaced from ``resize_min`` to ``resize_max``."""
-    low, high = augmentation.resize_min, augmentation.resize_max
+def longer_sides(low: int, high: int) -> list[int]:
+    """Three lengths in pixels, evenly spaced from ``low`` to ``high``; one if these are equal."""
     return sorted({low, round((low + high) / 2), high})
 
 

@@ -55,9 +55,15 @@ def features_for_images(model: nn.Module) -> Iterator[Backbone]:
     Saved tensors of the model then lack those of the backbone, which is back at the end.
     """
     backbone = backbone_of(model)
-    (owner,) = (m for m in model.modules() if backbone in m.children())
-    owner.register_module("backbone", PassThrough(backbone))
+    put_backbone(model, PassThrough(backbone))
     try:
         yield backbone
     finally:
-        owner.register_module("backbone", backbone)
+        put_backbone(model, backbone)
+
+
+def put_backbone(model: nn.Module, backbone: Backbone) -> None:
+    """Replace the backbone of a method or segmenter."""
+    old = backbone_of(model)
+    (owner,) = (module for module in model.modules() if old in module.children())
+    owner.register_module("backbone", backbone)

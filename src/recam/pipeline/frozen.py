@@ -157,7 +157,8 @@ class FrozenImages:
     def _warn_of_limit(self) -> None:
         files = self.views.files
         stored = files.count()
-        views = 2 * len(longer_sides(self.views.images.augmentation)) * len(self)
+        varied = self.views.images.augmentation
+        views = 2 * len(longer_sides(varied.resize_min, varied.resize_max)) * len(self)
         logger.warning(
             "warning: feature_cache: the limit of %.3g GiB is reached with %d views of this "
             "backbone; others, of up to %d, are computed anew in every epoch; raise it",

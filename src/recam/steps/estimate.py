@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from recam.catalogue.names import CLUSTERED, METHODS, PLAIN, SUPERVISED, Method, needs_irn
+from recam.data.augmentation import longer_sides
 from recam.steps.params import Experiment
 from recam.steps.sections.train_cam import TrainCam
 from recam.steps.sections.train_irn import TrainIrn
@@ -13,6 +14,8 @@ from recam.steps.sections.train_seg import TrainSeg
 
 Trained = TrainCam | TrainRecam | TrainIrn | TrainSeg
 
+# The parts of trainings that compute features of a frozen backbone, once for all runs.
+CAM_FEATURES, SEG_FEATURES = "train_cam, features", "train_seg, features"
 CONFIDENT = "train_irn, confident pixels"  # the first part of train_irn
 
 
@@ -72,11 +75,39 @@ def works_of(numbers: Experiment, data: DataSize) -> list[StepWork]:
         images=_trained(numbers.train_cam, of),
         threads=numbers.train_cam.threads,
     )
+    counts |= _features(numbers, data.images, is_retrained=bool(retrained))
     return [first] + [
         StepWork(step=step, runs=runs, images=images, threads=threads)
         for step, (runs, images) in counts.items()
         if runs
     ]
+
+
+def _features(
+    numbers: Experiment, of: Mapping[str, int], *, is_retrained: bool
+) -> dict[str, tuple[int, int]]:
+    """Runs, and views of images that frozen backbones compute, if ``feature_cache`` holds all.
+
+    Methods share the views of a random seed. Random seeds share the weights, unless the segmenter
+    starts from classifiers whose backbone was trained.
+    """
+    cam, again, seg = numbers.train_cam, numbers.train_recam, numbers.train_seg
+    seeds, found = len(numbers.random_seeds), dict[str, tuple[int, int]]()
+    if cam.frozen_backbone:
+        passes = cam.epochs_for(of[cam.split])
+        passes += again.epochs_for(of[again.split]) if is_retrained else 0
+        found[CAM_FEATURES] = 1, _views(cam, of[cam.split], passes=seeds * passes)
+    if seg.frozen_backbone:
+        is_shared = cam.frozen_backbone or seg.weights != "classifier"
+        passes = seg.epochs_for(of[seg.split]) * (seeds if is_shared else 1)
+        found[SEG_FEATURES] = 1 if is_shared else seeds, _views(seg, of[seg.split], passes=passes)
+    return found
+
+
+def _views(numbers: TrainCam | TrainSeg, images: int, *, passes: int) -> int:
+    """The expected number of different views, each drawn evenly in every pass."""
+    views = 2 * len(longer_sides(numbers.resize_min, numbers.resize_max))
+    return round(images * views * (1 - (1 - 1 / views) ** passes))
 
 
 def _read(methods: list[Method], seeds: int, images: int) -> dict[str, tuple[int, int]]:

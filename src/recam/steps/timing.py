@@ -35,11 +35,12 @@ from recam.runtime.precision import autocast
 from recam.steps.bench import PRESENT, Bench
 from recam.steps.clusters import cluster_numbers
 from recam.steps.crf import crf_of
-from recam.steps.estimate import CONFIDENT
+from recam.steps.estimate import CAM_FEATURES, CONFIDENT, SEG_FEATURES
 from recam.steps.readout import readout_numbers
 from recam.steps.sections.shared import Training
 from recam.steps.sections.train_seg import TrainSegRun
 from recam.steps.segmenter import initial_segmenter
+from recam.steps.timing_frozen import features_run, fed_features
 
 ROUNDS = 5  # repetitions; the first one is slower than the others
 LIMIT = 3.0  # seconds, after which no further repetition starts
@@ -100,7 +101,8 @@ def _training(
     if bench.device.type == "cpu":
         count = min(count, max(LEAST, PIXELS // side**2))
     generator = torch.Generator().manual_seed(0)
-    images = torch.randn(count, 3, side, side, generator=generator).to(bench.device)
+    shape = fed_features(model, side) or (3, side, side)
+    images = torch.randn(count, *shape, generator=generator).to(bench.device)
     images = images.contiguous(memory_format=torch.channels_last)
     num_classes = len(bench.split.classes)
     targets = torch.arange(num_classes).expand(count, num_classes) < PRESENT
@@ -123,6 +125,15 @@ def _training(
         optimizer.step()
 
     return step, count
+
+
+def _cam_features(bench: Bench) -> tuple[Run, int]:
+    model = make_classifier(_classifier_config(bench, "cam"))
+    return features_run(bench, model=model, numbers=bench.numbers.train_cam)
+
+
+def _seg_features(bench: Bench) -> tuple[Run, int]:
+    return features_run(bench, model=_segmenter(bench), numbers=bench.numbers.train_seg)
 
 
 def _train_cam(bench: Bench) -> tuple[Run, int]:
@@ -277,6 +288,8 @@ WORKS: Mapping[str, Callable[[Bench], tuple[Run, int]]] = {
         for readout in READOUTS
         if readout != "lpcam"  # as fast as none
     },
+    CAM_FEATURES: _cam_features,
+    SEG_FEATURES: _seg_features,
     CONFIDENT: _confident_pixels,
     "train_irn": _train_irn,
     "make_pseudo": _make_pseudo,
