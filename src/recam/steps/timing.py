@@ -12,7 +12,6 @@ from pathlib import Path
 
 import torch
 from torch import Tensor, nn
-from torch.optim import SGD
 
 from recam.catalogue.methods import make_classifier
 from recam.catalogue.names import REFINERS, needs_irn
@@ -26,6 +25,7 @@ from recam.models.segmenters import Segmenter
 from recam.pipeline.cams import write_cams
 from recam.pipeline.clusters import cluster_features
 from recam.pipeline.confident import ConfidentLabels, write_confident_masks
+from recam.pipeline.optimizer import optimizer_of
 from recam.pipeline.predictions import write_predictions
 from recam.pipeline.pseudo_masks import Cut, alike_batches, cut_masks, in_threads, propagate_maps
 from recam.refine.irn import Irn
@@ -113,7 +113,13 @@ def _training(
     model.train().to(bench.device).to(memory_format=torch.channels_last)
     trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
     # Too small a rate to change anything: the noise must not make a loss infinite.
-    optimizer = SGD(trained, lr=1e-9, momentum=numbers.momentum, fused=True)
+    optimizer = optimizer_of(
+        [{"params": trained, "lr": 1e-9}],
+        numbers.optimizer,
+        momentum=numbers.momentum,
+        weight_decay=0.0,
+        fused=True,
+    )
     loss: Callable[[Tensor, Tensor], dict[str, Tensor]] = getattr(model, "loss")  # noqa: B009
     targets = targets.to(bench.device)
 
