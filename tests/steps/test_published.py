@@ -187,8 +187,9 @@ OVERLAYS = {  # by the preset before them and their own name
         ("train_seg", "output_stride"): (14, DINO),
         ("train_seg", "frozen_backbone"): (True, WECLIP),
         ("train_seg", "gradient_accumulation_steps"): (1, OURS),
-        ("train_seg", "lr_head"): (0.01, OURS),
-        ("train_seg", "lr_head_bias"): (0.01, OURS),
+        ("train_seg", "optimizer"): ("adamw", WECLIP),
+        ("train_seg", "lr_head"): (0.0002, WECLIP),
+        ("train_seg", "lr_head_bias"): (0.0002, WECLIP),
         ("train_seg", "crop"): (518, DINO),
     },
     ("voc12", "voc12_swin"): {

@@ -133,15 +133,6 @@ def _training(
     return step, count
 
 
-def _cam_features(bench: Bench) -> tuple[Run, int]:
-    model = make_classifier(_classifier_config(bench, "cam"))
-    return features_run(bench, model=model, numbers=bench.numbers.train_cam)
-
-
-def _seg_features(bench: Bench) -> tuple[Run, int]:
-    return features_run(bench, model=_segmenter(bench), numbers=bench.numbers.train_seg)
-
-
 def _train_cam(bench: Bench) -> tuple[Run, int]:
     model = make_classifier(_classifier_config(bench, "cam"))
     return _training(model, bench.numbers.train_cam, bench, with_masks=False)
@@ -294,8 +285,10 @@ WORKS: Mapping[str, Callable[[Bench], tuple[Run, int]]] = {
         for readout in READOUTS
         if readout != "lpcam"  # as fast as none
     },
-    CAM_FEATURES: _cam_features,
-    SEG_FEATURES: _seg_features,
+    CAM_FEATURES: lambda bench: features_run(
+        bench, make_classifier(_classifier_config(bench, "cam")), bench.numbers.train_cam
+    ),
+    SEG_FEATURES: lambda bench: features_run(bench, _segmenter(bench), bench.numbers.train_seg),
     CONFIDENT: _confident_pixels,
     "train_irn": _train_irn,
     "make_pseudo": _make_pseudo,

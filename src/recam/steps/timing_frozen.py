@@ -26,7 +26,7 @@ def fed_features(model: nn.Module, side: int) -> tuple[int, int, int] | None:
 
 
 def features_run(
-    bench: Bench, *, model: nn.Module, numbers: Training
+    bench: Bench, model: nn.Module, numbers: Training
 ) -> tuple[Callable[[], object], int]:
     """Views of images, read and computed by a frozen backbone, and none stored."""
     backbone, split = backbone_of(model), bench.split
