@@ -65,6 +65,15 @@ def test_a_limit_of_zero_writes_nothing(tmp_path):
     assert not (tmp_path / "new").exists()
 
 
+def test_a_disk_that_takes_no_file_ends_nothing(tmp_path):
+    (tmp_path / "root").write_text("in the way")
+    store = files(tmp_path / "root")
+    store.touch()
+    assert not store.write("ab-1", FEATURES)
+    assert store.read("ab-1") is None
+    assert "root" in store.obstacle
+
+
 def unused_since(folder, hours):
     then = time.time() - 3600 * hours
     os.utime(folder / ".used", (then, then))

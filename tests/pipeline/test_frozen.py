@@ -161,7 +161,10 @@ def test_a_reached_limit_is_reported_once(split, tmp_path, caplog):
         epoch_of(items, epoch)
     (said,) = caplog.messages
     stored = items.views.files.count()
-    assert f"reached with {stored} views of this backbone; others, of up to 30, are" in said
+    assert said == (
+        f"warning: feature_cache: its limit of 9.31e-06 GiB is reached; {stored} views of this "
+        "backbone are stored, others, of up to 30, are computed anew in every epoch"
+    )
 
 
 def test_a_later_training_computes_only_new_views(split, tmp_path):

@@ -8,13 +8,17 @@ import io
 import shutil
 import time
 import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 from jaxtyping import Float16
 
+from recam.core.disk import disk_sentence
 from recam.io.atomic import replacing
 
+GIB = 2**30  # bytes
 CHECK_SIZE = 4  # bytes of the CRC behind each file's content
 SUFFIX = ".npy"
 USED = ".used"  # file in a network's folder; its time is that of the last use
@@ -37,6 +41,7 @@ class FeatureFiles:
         self.folder = root / key
         self.limit = limit
         self.is_full = limit == 0
+        self.obstacle = f"its limit of {limit / GIB:.3g} GiB is reached"  # where it is full
         self._left = 0  # bytes until the folders are counted anew
 
     def read(self, name: str) -> Features | None:
@@ -52,7 +57,7 @@ class FeatureFiles:
         return found if found.dtype == np.float16 else None
 
     def write(self, name: str, features: Features) -> bool:
-        """Store the features of a view, atomically; false if the limit is reached."""
+        """Store the features of a view, atomically; false if the limit or the disk forbids it."""
         buffer = io.BytesIO()
         np.save(buffer, features)
         content = buffer.getvalue()
@@ -60,10 +65,10 @@ class FeatureFiles:
         if self.is_full or not self._has_room(len(content)):
             self.is_full = True
             return False
-        with replacing(self._path(name)) as temporary:
+        with self._optional(), replacing(self._path(name)) as temporary:
             temporary.write_bytes(content)
         self._left -= len(content)
-        return True
+        return not self.is_full
 
     def count(self) -> int:
         """The number of stored views."""
@@ -71,9 +76,19 @@ class FeatureFiles:
 
     def touch(self) -> None:
         """Mark the folder as in use."""
-        if self.limit:
+        if self.is_full:
+            return
+        with self._optional():
             self.folder.mkdir(parents=True, exist_ok=True)
             (self.folder / USED).touch()
+
+    @contextmanager
+    def _optional(self) -> Iterator[None]:
+        """Store nothing more after an error of the disk: a training needs no stored features."""
+        try:
+            yield
+        except OSError as error:
+            self.is_full, self.obstacle = True, disk_sentence(error)
 
     def _path(self, name: str) -> Path:
         return self.folder / name[:2] / f"{name}{SUFFIX}"  # folders of a few hundred files

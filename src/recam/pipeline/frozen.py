@@ -34,7 +34,6 @@ from recam.models.backbones import Backbone
 from recam.runtime.precision import autocast
 
 FORMAT = "recam-features-1"
-GIB = 2**30
 LARGEST = float(torch.finfo(torch.float16).max)
 MIRRORED, PLAIN = "m", "p"  # last part of a view's name
 
@@ -160,9 +159,9 @@ class FrozenImages:
         varied = self.views.images.augmentation
         views = 2 * len(longer_sides(varied.resize_min, varied.resize_max)) * len(self)
         logger.warning(
-            "warning: feature_cache: the limit of %.3g GiB is reached with %d views of this "
-            "backbone; others, of up to %d, are computed anew in every epoch; raise it",
-            files.limit / GIB,
+            "warning: feature_cache: %s; %d views of this backbone are stored, others, of up to "
+            "%d, are computed anew in every epoch",
+            files.obstacle,
             stored,
             views,
         )

@@ -12,10 +12,9 @@ from recam.core.errors import UserError
 from recam.data.augmentation import Augmentation, on_grid
 from recam.data.loading import LabelledImages, MaskedImages
 from recam.io.checkpoints import ModelConfig
-from recam.io.feature_files import FeatureFiles
+from recam.io.feature_files import GIB, FeatureFiles
 from recam.models.frozen import features_for_images
 from recam.pipeline.frozen import (
-    GIB,
     DrawnViews,
     FrozenImages,
     features_function,
