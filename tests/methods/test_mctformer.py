@@ -159,7 +159,7 @@ def test_maps_by_the_naive_formula(images, fusion):
     model = built()
     model.fusion = fusion
     attention, stream = unfused_attention(model, images)
-    first = len(model.class_tokens) + model.backbone.network.num_prefix_tokens
+    first = attention[0].shape[1] - GRID[0] * GRID[1]
     last = torch.stack(attention[-fusion.blocks :]).mean(dim=0)
     everywhere = torch.stack(attention).mean(dim=0)[:, first:, first:]
     (found,) = model.maps_by(images, model.weights)
@@ -226,7 +226,7 @@ def test_maps_of_mirror_images_are_mirrored(model, images):
 @torch.no_grad()
 def test_maps_of_a_combination_take_its_weights(images):
     model = built("mctformer-recam")
-    product = model.weights * model.reclassifier
+    product = model.weights * model.get_parameter("reclassifier")
     expected = model.variant.maps_by(images, product)[0]
     torch.testing.assert_close(model.maps(images, combine="product"), expected)
     assert not torch.equal(expected, model.maps(images))
