@@ -99,11 +99,11 @@ class Mctformer(Variant):
     its attention to all patches, over all blocks. The evidence that ReCAM re-activates is
     ReLU(W_k · f).
 
-    DEVIATIONS: W has no bias and looks at single patches (authors: 3x3), so that V * W and f have a
-    meaning for ReCAM. f are the tokens after the norm, as of every method here. The class token and
-    the registers of the weights stay in the stream. A class token and its embedding of position,
-    which are added, are one parameter. Attention and ReLU(W_k · f) have a peak of 1 before they are
-    multiplied, so that every scale has the same weight, since attention is spread over its patches.
+    DEVIATIONS: W is 1x1 without bias (authors: 3x3 with bias), since ReCAM classifies the features
+    of W by V * W. f are the patch tokens after the norm, as of every method here. The class token
+    and the registers of the pretrained network stay in the stream. A new class token and its
+    embedding of position, which are added, are one parameter. Attention and ReLU(W_k · f) have a
+    peak of 1 before they are multiplied: at a larger scale attention is spread over more patches.
 
     Source: Xu et al., TPAMI 2024. Cost in training: that of CAM with K more tokens. Maps: one
     forward pass a view and the attention of its blocks, T² numbers of one head at a time.
