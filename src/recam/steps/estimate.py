@@ -49,21 +49,13 @@ def works_of(numbers: Experiment, data: DataSize) -> list[StepWork]:
     seeds, methods = len(numbers.random_seeds), len(numbers.methods)
     mapped = [method for method in numbers.methods if method != SUPERVISED]
     methods_with_maps = [METHODS[name] for name in mapped]
-    trained = {method.training for method in methods_with_maps} | {PLAIN}
-    retrained = {method[:2] for method in methods_with_maps if method.reactivation}
     with_maps = seeds * len(mapped)
     threads = numbers.machine.threads
     clustered = seeds * sum(method in CLUSTERED for method in numbers.methods)
     of, final = data.images, numbers.evaluate
     scored = of[final.seg_split] + min(final.examples, of[final.maps_split])
     counts = {
-        **{
-            work_name("train_recam", training): (
-                seeds * count,
-                _trained(numbers.train_recam, of),
-            )
-            for training, count in sorted(Counter(training for training, _ in retrained).items())
-        },
+        **_retrained(methods_with_maps, seeds, _trained(numbers.train_recam, of)),
         "make_clusters": (
             clustered,
             min(of[numbers.make_clusters.split], numbers.make_clusters.images),
@@ -77,20 +69,40 @@ def works_of(numbers: Experiment, data: DataSize) -> list[StepWork]:
     }
     if not needs_irn(numbers.make_pseudo.refiner):
         del counts[CONFIDENT], counts["train_irn"]
-    first = [
+    trainings = sorted({PLAIN, *(method.training for method in methods_with_maps)})
+    return [
+        *_first(numbers.train_cam, trainings, seeds, of),
+        *(
+            StepWork(step=step, runs=runs, images=images, threads=threads)
+            for step, (runs, images) in counts.items()
+            if runs
+        ),
+    ]
+
+
+def _first(
+    numbers: TrainCam, trainings: list[str], seeds: int, images: Mapping[str, int]
+) -> list[StepWork]:
+    """The work of train_cam by training."""
+    return [
         StepWork(
             step=work_name("train_cam", training),
             runs=seeds,
-            images=_trained(numbers.train_cam, of),
-            threads=numbers.train_cam.threads,
+            images=_trained(numbers, images),
+            threads=numbers.threads,
         )
-        for training in sorted(trained)
+        for training in trainings
     ]
-    return first + [
-        StepWork(step=step, runs=runs, images=images, threads=threads)
-        for step, (runs, images) in counts.items()
-        if runs
-    ]
+
+
+def _retrained(methods: list[Method], seeds: int, images: int) -> dict[str, tuple[int, int]]:
+    """Runs and images of train_recam by training; read-outs share its classifiers."""
+    classifiers = {method[:2] for method in methods if method.reactivation}
+    kinds = Counter(training for training, _ in classifiers)
+    return {
+        work_name("train_recam", training): (seeds * count, images)
+        for training, count in sorted(kinds.items())
+    }
 
 
 def _read(methods: list[Method], seeds: int, images: int) -> dict[str, tuple[int, int]]:
