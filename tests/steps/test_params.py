@@ -279,13 +279,15 @@ def test_a_real_data_set_needs_none_of_them(params, dataset):
     check(params, FILES)
 
 
-AFTER = {"voc12_dinov2": "voc12"}  # overlays that are no experiment on the default alone
+# Overlays that are no experiment on the default alone.
+AFTER = {"voc12_deit": "voc12", "voc12_dinov2": "voc12"}
 PRESETS = [
     "stamps",
     "voc12",
     "voc12_fast",
     "voc12_dinov2",
     "voc12_swin",
+    "voc12_deit",
     "voc12_advcam",
     "voc12_lpcam",
     "voc12_saliency",

@@ -9,6 +9,7 @@ from itertools import count, islice
 
 import torch
 from torch import Tensor
+from torch.optim import Optimizer
 
 from recam.methods.recam import ReCam
 from recam.pipeline.optimizer import OptimizerName, optimizer_of
@@ -49,12 +50,7 @@ def warm_up(
     for parameter in others:
         parameter.requires_grad = False
     model.eval()
-    optimizer = optimizer_of(
-        [{"params": [weights], "lr": recipe.learning_rate}],
-        recipe.optimizer,
-        momentum=recipe.momentum,
-        weight_decay=recipe.weight_decay,
-    )
+    optimizer = _optimizer(weights, recipe)
     first = islice(_endless(batches), recipe.steps)
     for images, labels, *_ in progress(first, total=recipe.steps, what="warm-up", unit="step"):
         with autocast(precision, device):
@@ -69,6 +65,15 @@ def warm_up(
         parameter.requires_grad = True
     weights.grad = None
     model.train()
+
+
+def _optimizer(weights: Tensor, recipe: WarmUp) -> Optimizer:
+    return optimizer_of(
+        [{"params": [weights], "lr": recipe.learning_rate}],
+        recipe.optimizer,
+        momentum=recipe.momentum,
+        weight_decay=recipe.weight_decay,
+    )
 
 
 def _endless(batches: Callable[[int], Iterable[list[Tensor]]]) -> Iterator[list[Tensor]]:

@@ -8,13 +8,14 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
+from itertools import product
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
 from recam.catalogue.methods import make_classifier
-from recam.catalogue.names import REFINERS, needs_irn
+from recam.catalogue.names import METHODS, REFINERS, TRAININGS, Method, needs_irn
 from recam.catalogue.readouts import READOUTS, make_readout
 from recam.catalogue.refiners import RefinerNumbers, make_irn, make_propagator
 from recam.core.labels import IGNORE
@@ -35,19 +36,17 @@ from recam.runtime.precision import autocast
 from recam.steps.bench import PRESENT, Bench
 from recam.steps.clusters import cluster_numbers
 from recam.steps.crf import crf_of
-from recam.steps.estimate import CAM_FEATURES, CONFIDENT, SEG_FEATURES
+from recam.steps.estimate import CAM_FEATURES, CONFIDENT, SEG_FEATURES, work_name
 from recam.steps.readout import readout_numbers
 from recam.steps.sections.shared import Training
 from recam.steps.sections.train_seg import TrainSegRun
 from recam.steps.segmenter import initial_segmenter
-from recam.steps.timing_frozen import features_run, fed_features
+from recam.steps.timing_frozen import Run, features_run, fed_features
 
 ROUNDS = 5  # repetitions; the first one is slower than the others
 LIMIT = 3.0  # seconds, after which no further repetition starts
 PIXELS = 16 * 128 * 128  # of a training batch on a CPU; larger batches are timed in part
 LEAST = 2  # images that batch norms need
-
-Run = Callable[[], object]
 
 
 def seconds_per_image(step: str, bench: Bench, *, threads: int) -> float:
@@ -90,6 +89,8 @@ def _classifier_config(bench: Bench, method: str) -> ModelConfig:
         frozen_stem=numbers.frozen_stem,
         frozen_backbone=numbers.frozen_backbone,
         weight=bench.numbers.train_recam.weight,
+        view_scale=numbers.seam_scale,
+        pcm=numbers.seam_pcm,
     )
 
 
@@ -133,13 +134,14 @@ def _training(
     return step, count
 
 
-def _train_cam(bench: Bench) -> tuple[Run, int]:
-    model = make_classifier(_classifier_config(bench, "cam"))
+def _train_cam(bench: Bench, training: str) -> tuple[Run, int]:
+    model = make_classifier(_classifier_config(bench, training))
     return _training(model, bench.numbers.train_cam, bench, with_masks=False)
 
 
-def _train_recam(bench: Bench) -> tuple[Run, int]:
-    model = make_classifier(_classifier_config(bench, "recam"))
+def _train_recam(bench: Bench, training: str) -> tuple[Run, int]:
+    method = Method(training, "recam", "").name
+    model = make_classifier(_classifier_config(bench, method))
     return _training(model, bench.numbers.train_recam, bench, with_masks=False)
 
 
@@ -155,9 +157,9 @@ def _make_clusters(bench: Bench) -> tuple[Run, int]:
     )
 
 
-def _make_cams(bench: Bench, method: str = "recam") -> tuple[Run, int]:
+def _make_cams(bench: Bench, method: str) -> tuple[Run, int]:
     numbers = bench.numbers.make_cams
-    model = make_classifier(_classifier_config(bench, "recam")).eval()
+    model = make_classifier(_classifier_config(bench, METHODS[method].classifier)).eval()
     model.to(bench.device).to(memory_format=torch.channels_last)
 
     def run() -> None:
@@ -276,13 +278,14 @@ def _evaluate(bench: Bench) -> tuple[Run, int]:
 
 # By the names of recam.steps.estimate: a function and the number of images that it processes.
 WORKS: Mapping[str, Callable[[Bench], tuple[Run, int]]] = {
-    "train_cam": _train_cam,
-    "train_recam": _train_recam,
+    **{work_name("train_cam", name): partial(_train_cam, training=name) for name in TRAININGS},
+    **{work_name("train_recam", name): partial(_train_recam, training=name) for name in TRAININGS},
     "make_clusters": _make_clusters,
-    "make_cams": _make_cams,
     **{
-        f"make_cams, {readout}": partial(_make_cams, method=f"recam-{readout}")
-        for readout in READOUTS
+        work_name("make_cams", name, readout): partial(
+            _make_cams, method=Method(name, "recam", readout).name
+        )
+        for name, readout in product(TRAININGS, ("", *READOUTS))
         if readout != "lpcam"  # as fast as none
     },
     CAM_FEATURES: lambda bench: features_run(

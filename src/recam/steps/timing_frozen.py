@@ -14,6 +14,8 @@ from recam.pipeline.frozen import DrawnViews, FrozenImages, features_function
 from recam.steps.bench import Bench
 from recam.steps.sections.shared import Training
 
+Run = Callable[[], object]
+
 
 def fed_features(model: nn.Module, side: int) -> tuple[int, int, int] | None:
     """Let features take the place of images of a frozen backbone; their shape in a crop."""
@@ -25,9 +27,7 @@ def fed_features(model: nn.Module, side: int) -> tuple[int, int, int] | None:
     return backbone.channels, cells, cells
 
 
-def features_run(
-    bench: Bench, model: nn.Module, numbers: Training
-) -> tuple[Callable[[], object], int]:
+def features_run(bench: Bench, model: nn.Module, numbers: Training) -> tuple[Run, int]:
     """Views of images, read and computed by a frozen backbone, and none stored."""
     backbone, split = backbone_of(model), bench.split
     varied = Augmentation(
