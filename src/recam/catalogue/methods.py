@@ -13,6 +13,7 @@ from recam.catalogue.backbones import make_backbone
 from recam.catalogue.names import METHODS
 from recam.io.checkpoints import ModelConfig, load_network
 from recam.methods.cam import Cam
+from recam.methods.clip_es import ClipEs
 from recam.methods.eps import Eps
 from recam.methods.recam import MEAN, ReCam
 from recam.methods.seam import Seam
@@ -33,6 +34,12 @@ TRAININGS: dict[str, Callable[[Backbone, ModelConfig], Variant]] = {
     ),
     "eps": lambda backbone, config: Eps(
         backbone, channels=backbone.channels, num_classes=len(config.classes)
+    ),
+    "clip_es": lambda backbone, config: ClipEs(
+        backbone,
+        num_classes=len(config.classes),
+        num_background=config.background_texts,
+        text_channels=config.text_channels,
     ),
 }
 # From a trained variant to the network of stage two; `control` trains as long as `recam`, with the

@@ -34,6 +34,8 @@ LOOKS = {
     "eps": Look("EPS", "#56B4E9", "p"),
     "eps-control": Look("EPS + control", "#D55E00", "h"),
     "eps-recam": Look("EPS + ReCAM", "#009E73", "8"),
+    "clip_es": Look("CLIP-ES", "#117733", "1"),
+    "clip_es-recam": Look("CLIP-ES + ReCAM", "#332288", "2"),
     "supervised": Look("supervised", "#000000", "^"),
 }
 

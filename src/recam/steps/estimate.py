@@ -4,7 +4,15 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from recam.catalogue.names import CLUSTERED, METHODS, PLAIN, SUPERVISED, Method, needs_irn
+from recam.catalogue.names import (
+    CLUSTERED,
+    METHODS,
+    PLAIN,
+    SUPERVISED,
+    WITH_TEXTS,
+    Method,
+    needs_irn,
+)
 from recam.steps.params import Experiment
 from recam.steps.sections.train_cam import TrainCam
 from recam.steps.sections.train_irn import TrainIrn
@@ -13,6 +21,7 @@ from recam.steps.sections.train_seg import TrainSeg
 
 Trained = TrainCam | TrainRecam | TrainIrn | TrainSeg
 
+TOWER = "clip_es"  # after the name of a step on the tower of CLIP-ES
 CONFIDENT = "train_irn, confident pixels"  # the first part of train_irn
 
 
@@ -44,15 +53,20 @@ def works_of(numbers: Experiment, data: DataSize) -> list[StepWork]:
     seeds, methods = len(numbers.random_seeds), len(numbers.methods)
     mapped = [method for method in numbers.methods if method != SUPERVISED]
     methods_with_maps = [METHODS[name] for name in mapped]
-    trained = {method.training for method in methods_with_maps} | {PLAIN}
-    retrained = {method.classifier for method in methods_with_maps if method.reactivation}
+    trained = {method.training for method in methods_with_maps}.difference(WITH_TEXTS) | {PLAIN}
+    retrained = {(m.classifier, m.training) for m in methods_with_maps if m.reactivation}
+    on_towers = sum(training in WITH_TEXTS for _, training in retrained)
     with_maps = seeds * len(mapped)
     threads = numbers.machine.threads
     clustered = seeds * sum(method in CLUSTERED for method in numbers.methods)
     of, final = data.images, numbers.evaluate
     scored = of[final.seg_split] + min(final.examples, of[final.maps_split])
     counts = {
-        "train_recam": (seeds * len(retrained), _trained(numbers.train_recam, of)),
+        "train_recam": (
+            seeds * (len(retrained) - on_towers),
+            _trained(numbers.train_recam, of),
+        ),
+        f"train_recam, {TOWER}": (seeds * on_towers, _trained(numbers.train_recam, of)),
         "make_clusters": (
             clustered,
             min(of[numbers.make_clusters.split], numbers.make_clusters.images),
@@ -80,8 +94,14 @@ def works_of(numbers: Experiment, data: DataSize) -> list[StepWork]:
 
 
 def _read(methods: list[Method], seeds: int, images: int) -> dict[str, tuple[int, int]]:
-    """Runs and images of make_cams for each read-out; LPCAM takes as long as none."""
-    readouts = Counter("" if m.readout == "lpcam" else m.readout for m in methods)
+    """Runs and images of make_cams for each read-out; LPCAM takes as long as none.
+
+    On the tower of CLIP-ES every read-out counts as its own maps.
+    """
+    readouts = Counter(
+        TOWER if m.training in WITH_TEXTS else "" if m.readout == "lpcam" else m.readout
+        for m in methods
+    )
     return {
         "make_cams" + f", {readout}" * bool(readout): (seeds * count, images)
         for readout, count in sorted(readouts.items())

@@ -6,7 +6,7 @@ stride; others are built once, which takes seconds, when a run starts.
 
 from collections.abc import Callable, Iterator
 
-from recam.catalogue.names import LISTED, needs_irn, networks_of_timm, unknown
+from recam.catalogue.names import LISTED, needs_irn, needs_texts, networks_of_timm, unknown
 from recam.core.errors import UserError
 from recam.steps.params import Experiment
 from recam.steps.sections.shared import Section
@@ -20,6 +20,8 @@ def name_errors(numbers: Experiment) -> Iterator[str]:
     if needs_irn(numbers.make_pseudo.refiner):
         named["train_irn"] = numbers.train_irn.backbone
     others = {name: backbone for name, backbone in named.items() if backbone not in LISTED}
+    if any(map(needs_texts, numbers.methods)):
+        others["train_cam.clip_tower"] = numbers.train_cam.clip_tower.partition(".")[0]
     known = networks_of_timm() if others else frozenset[str]()
     for name, backbone in others.items():
         if known and backbone not in known:

@@ -21,6 +21,7 @@ from recam.catalogue.refiners import RefinerNumbers, make_irn, make_propagator
 from recam.core.labels import IGNORE
 from recam.io.checkpoints import ModelConfig
 from recam.io.resumable import ResumableFolder
+from recam.methods.variant import Variant
 from recam.models.backbones import backbone_of
 from recam.models.segmenters import Segmenter
 from recam.pipeline.cams import write_cams
@@ -35,7 +36,7 @@ from recam.runtime.precision import autocast
 from recam.steps.bench import PRESENT, Bench
 from recam.steps.clusters import cluster_numbers
 from recam.steps.crf import crf_of
-from recam.steps.estimate import CONFIDENT
+from recam.steps.estimate import CONFIDENT, TOWER
 from recam.steps.readout import readout_numbers
 from recam.steps.sections.shared import Training
 from recam.steps.sections.train_seg import TrainSegRun
@@ -44,6 +45,7 @@ from recam.steps.segmenter import initial_segmenter
 ROUNDS = 5  # repetitions; the first one is slower than the others
 LIMIT = 3.0  # seconds, after which no further repetition starts
 PIXELS = 16 * 128 * 128  # of a training batch on a CPU; larger batches are timed in part
+TEXT_CHANNELS, WORDS = 512, 25  # of text vectors of CLIP ViT-B/16, and background words
 LEAST = 2  # images that batch norms need
 
 Run = Callable[[], object]
@@ -129,8 +131,18 @@ def _train_cam(bench: Bench) -> tuple[Run, int]:
     return _training(model, bench.numbers.train_cam, bench, with_masks=False)
 
 
-def _train_recam(bench: Bench) -> tuple[Run, int]:
-    model = make_classifier(_classifier_config(bench, "recam"))
+def _recam(bench: Bench, *, is_tower: bool) -> Variant:
+    """ReCAM on the backbone of train_cam, or on the tower of CLIP-ES."""
+    config, numbers = _classifier_config(bench, "recam"), bench.numbers.train_cam
+    of_tower = {"backbone": numbers.clip_tower, "output_stride": numbers.clip_stride}
+    of_tower |= {"text_channels": TEXT_CHANNELS, "background_texts": WORDS}
+    return make_classifier(
+        replace(config, method="clip_es-recam", **of_tower) if is_tower else config
+    )
+
+
+def _train_recam(bench: Bench, *, is_tower: bool = False) -> tuple[Run, int]:
+    model = _recam(bench, is_tower=is_tower)
     return _training(model, bench.numbers.train_recam, bench, with_masks=False)
 
 
@@ -146,9 +158,9 @@ def _make_clusters(bench: Bench) -> tuple[Run, int]:
     )
 
 
-def _make_cams(bench: Bench, method: str = "recam") -> tuple[Run, int]:
+def _make_cams(bench: Bench, method: str = "recam", *, is_tower: bool = False) -> tuple[Run, int]:
     numbers = bench.numbers.make_cams
-    model = make_classifier(_classifier_config(bench, "recam")).eval()
+    model = _recam(bench, is_tower=is_tower).eval()
     model.to(bench.device).to(memory_format=torch.channels_last)
 
     def run() -> None:
@@ -269,8 +281,10 @@ def _evaluate(bench: Bench) -> tuple[Run, int]:
 WORKS: Mapping[str, Callable[[Bench], tuple[Run, int]]] = {
     "train_cam": _train_cam,
     "train_recam": _train_recam,
+    f"train_recam, {TOWER}": partial(_train_recam, is_tower=True),
     "make_clusters": _make_clusters,
     "make_cams": _make_cams,
+    f"make_cams, {TOWER}": partial(_make_cams, is_tower=True),
     **{
         f"make_cams, {readout}": partial(_make_cams, method=f"recam-{readout}")
         for readout in READOUTS

@@ -14,6 +14,7 @@ from recam.steps.sections.shared import (
     OutputStride,
     Replicate,
     Split,
+    TowerWeights,
     Training,
     Weights,
     name_from,
@@ -51,6 +52,12 @@ class TrainCam(Training):
         Field(ge=0, description="SEAM: weight of the difference between the maps of both views"),
     ]
     seam_pcm: Annotated[bool, Field(description="SEAM: train and use the pixel correlation module")]
+    clip_tower: Annotated[
+        str,
+        Field(description="CLIP-ES: image tower, a plain ViT of timm with a projection to texts"),
+    ]
+    clip_weights: TowerWeights
+    clip_stride: Annotated[OutputStride, Field(description="CLIP-ES: patch of the tower, pixels")]
 
 
 class TrainCamRun(TrainCam, Replicate):
