@@ -14,16 +14,18 @@ from recam.core.errors import UserError
 from recam.io.texts import TEXTS_FORMAT, Texts, load_texts, save_texts
 from recam.models.text_encoder import encoded
 from recam.steps.clip import initial_tower, save_tower
-from recam.steps.params import Experiment, merged
+from recam.steps.params import Experiment, check, merged
 from recam.steps.paths import TrainCamPaths
 from recam.steps.preflight import texts_errors
 from recam.steps.prompts import Prompts, background_words, class_words, read_prompts
 from recam.steps.sections.embed_texts import EmbedTexts
 from recam.steps.sections.train_cam import TrainCamRun
 from recam.steps.texts import texts_of
+from recam.steps.yaml_files import read_params
 
 CLASSES = ("cat", "rock")
 VOC = ("aeroplane", "bird", "chair", "person", "tvmonitor")
+PRESETS = ("presets/voc12.yaml", "presets/voc12_clip.yaml")
 TOWER = "test_vit"  # a plain ViT of 64 channels
 
 
@@ -144,6 +146,14 @@ def test_the_prompts_of_the_project_are_valid(name, count):
     if name == "voc12":
         words = class_words(found, VOC, source=ROOT)
         assert words[:3] == ("aeroplane", "bird avian", "chair seat")
+
+
+def test_the_preset_of_voc_is_an_experiment():
+    files = [read_params(ROOT / path) for path in ("params.yaml", *PRESETS)]
+    values = merged(merged(files[0].values, files[1].values), files[2].values)
+    numbers = check(values, files)
+    assert numbers.methods == ("clip_es", "clip_es-recam")
+    assert numbers.train_cam.clip_tower.startswith("vit_base_patch16_clip_quickgelu_224")
 
 
 def test_given_vectors_take_the_place_of_a_text_encoder(tmp_path):
