@@ -145,7 +145,7 @@ KINDS = [
     Kind("../cam/classifier.pt", "train_cam", checkpoint, load_checkpoint),
     Kind("segmenter.last.pt", "train_seg", state, load_state),
     Kind("clusters.pt", "make_clusters", clusters, load_prototypes),
-    Kind("../../texts.pt", "embed_texts", texts, load_texts),
+    Kind("texts.pt", "embed_texts", texts, load_texts),
     Kind("cams/a.npz", "make_cams", scores, load_scores),
     Kind("scores/a.npz", "make_pseudo", scores, load_classes),
     Kind("pseudo/a.png", "make_pseudo", mask, read_mask),
