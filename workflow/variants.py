@@ -27,7 +27,13 @@ from copies import (
     runs_of,
 )
 
-from recam.catalogue.names import CLUSTERED, METHODS, needs_saliency, needs_texts
+from recam.catalogue.names import (
+    CLUSTERED,
+    METHODS,
+    needs_class_tokens,
+    needs_saliency,
+    needs_texts,
+)
 from recam.core.errors import UserError
 from recam.data.layout import MASKS, load_weak_split
 from recam.io.atomic import write_text
@@ -182,7 +188,8 @@ def run_all(out: Path, recipes: dict[str, dict[str, Any]], until: str) -> list[s
 
 def main(arguments: list[str]) -> None:
     """Run, then write and print the table. Raises UserError after it if a run failed."""
-    outside = (needs_saliency, needs_texts)  # of the data sets: maps, and the weights of CLIP
+    # No maps of saliency, no tokens in the default's network, no weights of CLIP.
+    outside = (needs_saliency, needs_class_tokens, needs_texts)
     known = [name for name in variants_in(METHODS) if not any(needs(name) for needs in outside)]
     text = ",".join(known)
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])

@@ -58,6 +58,9 @@ class TrainCam(Training):
     ]
     clip_weights: TowerWeights
     clip_stride: Annotated[OutputStride, Field(description="CLIP-ES: patch of the tower, pixels")]
+    mctformer_contrast: Annotated[
+        float, Field(ge=0, description="MCTformer: weight of the contrast between class tokens")
+    ]
 
 
 class TrainCamRun(TrainCam, Replicate):
