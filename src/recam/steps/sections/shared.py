@@ -86,6 +86,10 @@ Weights = Annotated[
     PlacePath,
     Field(description="initial weights of the backbone: imagenet, none, or a state dict's path"),
 ]
+TowerWeights = Annotated[
+    PlacePath,
+    Field(description="CLIP-ES: weights of the tower: timm, none, or a state dict's path"),
+]
 WORDS_FOR_WEIGHTS = ("imagenet", "none", "classifier")
 
 
