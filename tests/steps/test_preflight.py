@@ -184,6 +184,22 @@ def test_a_decoder_that_needs_an_early_level_is_refused_before_the_first_step():
     assert error.startswith("train_seg: backbone test_vit: expected a level at stride 4, got 16;")
 
 
+def test_class_tokens_need_a_plain_transformer():
+    experiment = numbers(methods=["cam", "mctformer-recam"])
+    (error,) = name_errors(experiment)
+    assert error == (
+        "train_cam: backbone tf_efficientnet_lite0: mctformer expects a plain transformer without "
+        "rotary embeddings, which class tokens can join; choose one, such as "
+        "deit_small_patch16_224 with output_stride: 16, or another method"
+    )
+    assert list(network_errors(experiment)) == []  # refused already
+    for backbone, count in (("test_vit", 0), ("test_resnet", 1)):
+        errors = list(
+            network_errors(numbers(methods=["mctformer"], train_cam={"backbone": backbone}))
+        )
+        assert len(errors) == count
+
+
 def test_the_network_of_irn_is_checked_where_irn_is_used():
     irn = {"train_irn": {"backbone": "no_such_net"}}
     assert list(name_errors(numbers(**irn, make_pseudo={"refiner": "pamr"}))) == []
