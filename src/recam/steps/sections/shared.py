@@ -78,8 +78,8 @@ Split = Annotated[
 BackboneName = Annotated[
     str,
     Field(
-        description="tf_efficientnet_lite0, resnet18, resnet34, resnet50, resnet101, or any other "
-        "convolutional network of timm"
+        description="tf_efficientnet_lite0, resnet18, resnet34, resnet50, resnet101, or a "
+        "convolutional network, Swin or plain vision transformer of timm, with or without a tag"
     ),
 ]
 Weights = Annotated[
