@@ -16,7 +16,7 @@ from recam.methods.variant import Variant
 from recam.models.backbones import backbone_of
 from recam.pipeline.held_out import held_out_scores
 from recam.pipeline.optimizer import Recipe
-from recam.pipeline.training import Callbacks, epochs_done, train, write_curve
+from recam.pipeline.training import Callbacks, EpochLoss, epochs_done, train, write_curve
 from recam.pipeline.warmup import WarmUp, warm_up
 from recam.runtime.devices import loader_workers, make_device
 from recam.runtime.distributed import is_first
@@ -51,6 +51,22 @@ class Trainee:
 
 def fit(trainee: Trainee, paths: TrainingPaths, numbers: Training, machine: Machine) -> None:
     """Train, then write the checkpoint and its curve; resume a killed run."""
+    save(trainee, paths, trained(trainee, paths, numbers, machine, state=paths.state))
+
+
+def trained(
+    trainee: Trainee,
+    paths: TrainingPaths,
+    numbers: Training,
+    machine: Machine,
+    *,
+    state: Path,
+    epochs_before: int = 0,
+) -> list[EpochLoss]:
+    """Train, and return the curve, whose epochs are counted from those of an earlier round.
+
+    A killed run is resumed from ``state``.
+    """
     device = make_device(machine.device, threads=machine.threads)
     model = trainee.model
     augmentation = _augmentation(numbers, trainee)
@@ -59,18 +75,20 @@ def fit(trainee: Trainee, paths: TrainingPaths, numbers: Training, machine: Mach
     batches = training_batches(
         dataset, batch_size=numbers.batch_size, workers=loader_workers(device)
     )
+    steps_per_epoch = len(dataset) // numbers.batch_size
     key = fingerprint(paths, numbers, machine, inputs=trainee.inputs)
-    if trainee.warm_up and not epochs_done(paths.state, key=key):
+    if trainee.warm_up and not epochs_done(state, key=key):
         recam = cast(ReCam, model)
         warm_up(recam, batches, trainee.warm_up, device=device, precision=precision)
-    record = recorder_of(model, dataset, paths, batch_size=numbers.batch_size)
+    first = epochs_before * steps_per_epoch
+    record = recorder_of(model, dataset, paths, batch_size=numbers.batch_size, first=first)
     curve = train(
         model,
         batches,
-        steps_per_epoch=len(dataset) // numbers.batch_size,
+        steps_per_epoch=steps_per_epoch,
         recipe=_recipe(trainee, numbers, epochs=numbers.epochs_for(len(dataset)), to=precision),
         device=device,
-        state=paths.state,
+        state=state,
         key=key,
         callbacks=Callbacks(
             watch=trainee.watch,
@@ -78,11 +96,16 @@ def fit(trainee: Trainee, paths: TrainingPaths, numbers: Training, machine: Mach
             record=record if is_first() else None,
         ),
     )
+    return [replace(point, epoch=epochs_before + point.epoch) for point in curve]
+
+
+def save(trainee: Trainee, paths: TrainingPaths, curve: list[EpochLoss]) -> None:
+    """Write the checkpoint and its curve, then delete the state of the finished run."""
     if not is_first():
         return
     write_curve(paths.curve, curve)
     save_checkpoint(
-        paths.checkpoint, model.state_dict(), trainee.model_config, beside=[paths.curve]
+        paths.checkpoint, trainee.model.state_dict(), trainee.model_config, beside=[paths.curve]
     )
     if not trainee.keeps_state:
         paths.state.unlink(missing_ok=True)

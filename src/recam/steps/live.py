@@ -28,8 +28,9 @@ def recorder_of(
     paths: TrainingPaths,
     *,
     batch_size: int,
+    first: int,
 ) -> Recorder | None:
-    """The recorder of the running step; None unless ``watch`` names a log."""
+    """The recorder of the running step after ``first`` steps; None unless ``watch`` names a log."""
     make = LIVE_LOGS.get(_chosen())
     if make is None:
         return None
@@ -38,6 +39,7 @@ def recorder_of(
         lambda done: make(folder, done=done),
         batch_size=batch_size,
         picture=picture_of(model, images),
+        first=first,
     )
 
 
