@@ -926,6 +926,52 @@ def test_every_kind_of_segmenter_is_trained_and_predicts(run, data):
         succeeded(experiment.evaluate())
 
 
+def test_a_second_round_goes_on_where_it_was_stopped(run, data):
+    experiment, masks = _self_trained(run, data)
+    f, twice = experiment.folder, {"self_training": "second_round", "self_training_confidence": 0.0}
+    twice |= {"loss": "balanced", "crf_iterations": 0}  # two steps learn little
+    said = succeeded(experiment.train_seg(masks, **twice))
+    assert "second round" in said
+    unbroken, curve = (f / "segmenter.pt").read_bytes(), (f / "segmenter_curve.csv").read_bytes()
+    assert [line.split(",")[0] for line in curve.decode().split()] == ["epoch", "1", "2"]
+    assert not [path for path in f.iterdir() if "own_masks" in path.name or "last" in path.name]
+    (f / "segmenter.second.last.pt").mkdir()  # no state can be read or written
+    code, said = experiment.train_seg(masks, **twice)
+    assert code == 1, said
+    (f / "segmenter.second.last.pt").rmdir()
+    (f / ".own_masks.partial/train_0003.png").unlink()
+    said = succeeded(experiment.train_seg(masks, **twice))
+    assert "epoch" not in said.split("second round")[0]
+    assert (f / "segmenter.pt").read_bytes() == unbroken
+    assert (f / "segmenter_curve.csv").read_bytes() == curve
+
+
+def test_a_second_round_needs_confident_foreground(run, data):
+    experiment, masks = _self_trained(run, data)
+    changes = {"self_training": "second_round", "self_training_confidence": 1.0}
+    words = ("expected masks with foreground pixels, got none", "lower train_seg.self_training_con")
+    refused(experiment.train_seg(masks, **changes), *words)
+
+
+def test_the_upper_bound_has_no_second_round(run, data):
+    experiment, _ = _self_trained(run, data)
+    tensors = []
+    for self_training in ("none", "second_round"):
+        succeeded(experiment.train_seg(experiment.truth, self_training=self_training))
+        tensors.append((experiment.folder / "segmenter.pt").read_bytes())
+    assert tensors[0] == tensors[1]
+
+
+def _self_trained(run, data):
+    """An experiment whose pseudo masks are those of the ground truth."""
+    experiment = _Experiment(run, data)
+    masks = experiment.folder / "pseudo"
+    shutil.copytree(experiment.truth, masks)
+    write_manifest(experiment.folder / "pseudo.sha256", [masks])
+    (experiment.folder / "classifier.pt").write_bytes(b"of no use without weights")
+    return experiment, masks
+
+
 def test_a_crf_after_the_segmenter_changes_its_masks(run, data):
     experiment = _Experiment(run, data)
     experiment.train()

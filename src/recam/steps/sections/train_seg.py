@@ -7,20 +7,22 @@ from pydantic import Field
 from recam.catalogue.names import SEGMENTERS
 from recam.steps.sections.shared import (
     BackboneName,
+    CrfNumbers,
     Distances,
     FrozenBatchNorm,
     HeadRate,
     OutputStride,
     PlacePath,
     Replicate,
+    Scales,
     Split,
     Training,
     name_from,
 )
 
 
-class TrainSeg(Training):
-    """The segmenter and its training."""
+class TrainSeg(Training, CrfNumbers):
+    """The segmenter and its training; a CRF refines the masks of self-training."""
 
     split: Split
     segmenter: Annotated[
@@ -72,6 +74,22 @@ class TrainSeg(Training):
     lr_step_interval: Annotated[
         int, Field(ge=1, description="steps between two changes of the learning rates")
     ]
+    self_training: Annotated[
+        Literal["none", "second_round"],
+        Field(
+            description="none, or second_round: the segmenter's masks of its training images, "
+            "restricted to their labels, train a second one as long; supervised never does this"
+        ),
+    ]
+    self_training_confidence: Annotated[
+        float,
+        Field(
+            ge=0,
+            le=1,
+            description="probability below which a pixel of these masks is ignored",
+        ),
+    ]
+    self_training_scales: Scales
 
 
 class TrainSegRun(TrainSeg, Replicate):
