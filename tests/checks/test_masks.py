@@ -93,6 +93,11 @@ def test_empty_masks_are_refused(split, folder, value, ignored):
         check_masks(split, folder)
 
 
+def test_a_segmenters_own_masks_have_a_remedy_of_their_own():
+    words = "lower train_seg.self_training_confidence, or set train_seg.self_training to none"
+    assert remedy_for(Path("results/seed0/cam/.own_masks.partial")) == words
+
+
 def test_nearly_empty_masks_give_a_warning(split, tmp_path):
     for image, size in zip(split.images, ((100, 20), (100, 10)), strict=True):
         write_image(image, np.zeros((*size, 3), np.uint8))

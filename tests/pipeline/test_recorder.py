@@ -104,6 +104,17 @@ def test_every_step_has_its_loss_and_its_learning_rate(name, tmp_path):
     assert all(speed > 0 for _, speed in found["speed/images_per_second"])
 
 
+def test_the_steps_of_a_second_round_follow_those_of_the_first(name, tmp_path):
+    make = LIVE_LOGS[name]
+    for first in (0, TOTAL):
+        fit(
+            tmp_path / str(first),
+            Recorder(lambda done: make(tmp_path / "log", done=done), batch_size=4, first=first),
+        )
+    steps = [step for step, _ in points(name, tmp_path / "log")["loss/linear"]]
+    assert steps == list(range(1, 2 * TOTAL + 1))
+
+
 @pytest.mark.parametrize("kill_after", [(1, 11), (2, 11)])
 def test_a_resumed_run_continues_the_curves_without_a_step_twice(name, tmp_path, kill_after):
     fit(tmp_path / "unbroken", recorder(name, tmp_path / "unbroken/log"))

@@ -11,6 +11,8 @@ from recam.steps.data_size import data_size
 from recam.steps.estimate import (
     CAM_FEATURES,
     CONFIDENT,
+    OWN_MASKS,
+    SECOND_ROUND,
     SEG_FEATURES,
     DataSize,
     StepWork,
@@ -93,6 +95,15 @@ def test_irn_is_trained_only_for_its_refiners():
     found = works(make_pseudo={"refiner": "irn"}, train_irn={"epochs": 2, "batch_size": 25})
     assert found[CONFIDENT].images == 50
     assert found["train_irn"].images == 100
+
+
+def test_a_second_round_of_training_is_one_of_every_method_but_supervised():
+    seg = {"self_training": "second_round", "epochs": 3, "min_steps": 0, "batch_size": 16}
+    found = works(train_seg=seg, methods=["cam", "recam", "supervised"])
+    counted = [(found[step].runs, found[step].images) for step in (OWN_MASKS, SECOND_ROUND)]
+    assert counted == [(2, 50), (2, 3 * 48)]
+    assert (found["train_seg"].runs, found["train_seg"].images) == (3, 3 * 48)
+    assert not {OWN_MASKS, SECOND_ROUND} & set(works())
 
 
 def test_maps_and_predictions_are_made_once_per_image():

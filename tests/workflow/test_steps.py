@@ -23,7 +23,7 @@ from PIL import Image
 from recam import predict
 from recam.io.atomic import write_manifest
 from recam.io.checkpoints import load_checkpoint
-from recam.io.images import read_mask, write_saliency
+from recam.io.images import read_mask, write_mask, write_saliency
 from recam.io.scores import ScoredClasses, load_scores, save_scores
 
 ROOT = Path(__file__).parents[2]
@@ -966,6 +966,57 @@ def test_every_kind_of_segmenter_is_trained_and_predicts(run, data):
         rows = (experiment.folder / "segmenter_curve.csv").read_text().splitlines()[1:]
         assert [row.split(",")[1] for row in rows] == names
         succeeded(experiment.evaluate())
+
+
+def test_a_second_round_goes_on_where_it_was_stopped(run, data):
+    experiment, masks = _self_trained(run, data)
+    f, twice = experiment.folder, {"self_training": "second_round", "self_training_confidence": 0.0}
+    said = succeeded(experiment.train_seg(masks, **twice))
+    assert "second round" in said
+    unbroken, curve = (f / "segmenter.pt").read_bytes(), (f / "segmenter_curve.csv").read_bytes()
+    assert [line.split(",")[0] for line in curve.decode().split()] == ["epoch", "1", "2"]
+    assert not [path for path in f.iterdir() if "own_masks" in path.name or "last" in path.name]
+    (f / "segmenter.second.last.pt").mkdir()  # no state can be read or written
+    code, said = experiment.train_seg(masks, **twice)
+    assert code == 1, said
+    (f / "segmenter.second.last.pt").rmdir()
+    (f / ".own_masks.partial/train_0003.png").unlink()
+    said = succeeded(experiment.train_seg(masks, **twice))
+    assert "epoch" not in said.split("second round")[0]
+    assert (f / "segmenter.pt").read_bytes() == unbroken
+    assert (f / "segmenter_curve.csv").read_bytes() == curve
+
+
+def test_a_second_round_needs_confident_foreground(run, data):
+    experiment, masks = _self_trained(run, data)
+    changes = {"self_training": "second_round", "self_training_confidence": 1.0}
+    words = ("expected masks with foreground pixels, got none", "lower train_seg.self_training_con")
+    refused(experiment.train_seg(masks, **changes), *words)
+
+
+def test_the_upper_bound_has_no_second_round(run, data):
+    experiment, _ = _self_trained(run, data)
+    tensors = []
+    for self_training in ("none", "second_round"):
+        succeeded(experiment.train_seg(experiment.truth, self_training=self_training))
+        tensors.append((experiment.folder / "segmenter.pt").read_bytes())
+    assert tensors[0] == tensors[1]
+
+
+def _self_trained(run, data):
+    """An experiment whose pseudo masks are ground truth without background.
+
+    Then two steps suffice for a segmenter that predicts foreground.
+    """
+    experiment = _Experiment(run, data)
+    masks = experiment.folder / "pseudo"
+    shutil.copytree(experiment.truth, masks)
+    for path in masks.glob("*.png"):
+        mask = read_mask(path)
+        write_mask(path, np.where(mask == 0, np.uint8(255), mask))
+    write_manifest(experiment.folder / "pseudo.sha256", [masks])
+    (experiment.folder / "classifier.pt").write_bytes(b"of no use without weights")
+    return experiment, masks
 
 
 def test_a_crf_after_the_segmenter_changes_its_masks(run, data):

@@ -10,6 +10,7 @@ from recam.core.errors import UserError
 from recam.core.labels import BACKGROUND, IGNORE, mask_id
 from recam.data.layout import MASKS, WeakSplit
 from recam.io.images import check_mask, image_size, read_mask
+from recam.io.origins import OWN_MASKS
 from recam.runtime.progress import progress
 
 PERCENT = 100.0
@@ -76,9 +77,18 @@ def absent_class_warnings(split: WeakSplit, seen: MaskStatistics) -> list[str]:
     return sentences
 
 
+def are_ground_truth(folder: Path) -> bool:
+    """Whether these are the masks of the data set, on which the supervised upper bound trains."""
+    return folder.name == MASKS
+
+
 def remedy_for(folder: Path) -> str:
-    """The remedy in a message about masks: ground truth in SegmentationClass, else pseudo masks."""
-    return "correct them" if folder.name == MASKS else "lower the background score in make_pseudo"
+    """The remedy in a message about masks: ground truth, the segmenter's own, or pseudo masks."""
+    if are_ground_truth(folder):
+        return "correct them"
+    if OWN_MASKS in folder.name:
+        return "lower train_seg.self_training_confidence, or set train_seg.self_training to none"
+    return "lower the background score in make_pseudo"
 
 
 def _require_masks(folder: Path, split: WeakSplit) -> None:
@@ -86,7 +96,7 @@ def _require_masks(folder: Path, split: WeakSplit) -> None:
     if missing:
         remedy = (
             "add them or remove supervised from methods"
-            if folder.name == MASKS
+            if are_ground_truth(folder)
             else "set make_cams.split to a split that contains train_seg.split"
         )
         raise UserError(

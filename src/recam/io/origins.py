@@ -20,12 +20,14 @@ FILES = {
     "counts.csv": "evaluate",
     **dict.fromkeys(("per_class.csv", "thresholds.csv", "confusion.csv"), "evaluate"),
 }
+OWN_MASKS = "own_masks"  # of a segmenter, for the second round of its training
 SALIENCY, MAPS = "saliency", "maps"  # a folder of results, and one in it
 FOLDERS = {
     "cams": "make_cams",
     **dict.fromkeys(("spread", "scores", "pseudo"), "make_pseudo"),
     "predictions": "evaluate",
     "irn_masks": "train_irn",
+    OWN_MASKS: "train_seg",
     MAPS: "train_saliency",
 }
 LIST = ".sha256"  # ending of a list of checksums, named as its folder

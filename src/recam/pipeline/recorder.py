@@ -29,7 +29,8 @@ class _Point:
 class Recorder:
     """Gives the points of a training to a log, which ``open_log`` opens after ``done`` steps.
 
-    ``batch_size`` images take a step. ``picture`` draws the network's present maps or masks.
+    ``batch_size`` images take a step. ``picture`` draws the network's present maps or masks. Steps
+    are counted from ``first``, the steps of an earlier round of training.
     """
 
     def __init__(
@@ -38,10 +39,12 @@ class Recorder:
         *,
         batch_size: int,
         picture: Callable[[], Picture] | None = None,
+        first: int = 0,
     ):
         self.open_log = open_log
         self.batch_size = batch_size
         self.picture = picture
+        self.first = first
         self._log: LiveLog | None = None
         self._waiting: list[_Point] = []
         self._since: float | None = None  # seconds; the end of the step before the waiting ones
@@ -49,13 +52,13 @@ class Recorder:
 
     def step(self, step: int, losses: dict[str, Tensor], *, rates: dict[str, float]) -> None:
         """Keep the losses of a step, counted from 1, and its learning rates by group."""
-        self._waiting.append(_Point(step=step, losses=losses, rates=rates))
+        self._waiting.append(_Point(step=self.first + step, losses=losses, rates=rates))
         if step % WRITE_EVERY == 0:
             self._safely(self._write)
 
     def epoch(self, step: int, values: dict[str, float]) -> None:
         """Write the means of an epoch that ended with ``step``, and the picture."""
-        self._safely(lambda: self._end_epoch(step, values))
+        self._safely(lambda: self._end_epoch(self.first + step, values))
         self._since = None  # the time until the next step is not one of training
 
     def _end_epoch(self, step: int, values: dict[str, float]) -> None:

@@ -91,7 +91,7 @@ def probabilities_of_images(
             with torch.inference_mode():
                 probabilities = averaged[row]
                 if crf:
-                    probabilities = _posteriors(probabilities[None], pixels[row, None], crf)[0]
+                    probabilities = posteriors(probabilities[None], pixels[row, None], crf)[0]
             yield PredictedImage(
                 position=position, probabilities=probabilities, size=batch.stored[row]
             )
@@ -115,6 +115,9 @@ def mask_of_probabilities(
     return mask
 
 
-def _posteriors(probabilities: Tensor, pixels: Tensor, crf: Crf) -> Tensor:
+def posteriors(
+    probabilities: Float[Tensor, "B N H W"], pixels: Float[Tensor, "B 3 H W"], crf: Crf
+) -> Float[Tensor, "B N H W"]:
+    """The probabilities after a dense CRF on ``pixels`` in [0, 1]."""
     field = DenseCrf(pixels, kernels=crf.kernels)
     return field.posteriors(unary_of_probabilities(probabilities), iterations=crf.iterations)

@@ -25,6 +25,8 @@ Trained = TrainCam | TrainRecam | TrainIrn | TrainSeg
 # The parts of trainings that compute features of a frozen backbone, once for all runs.
 CAM_FEATURES, SEG_FEATURES = "train_cam, features", "train_seg, features"
 CONFIDENT = "train_irn, confident pixels"  # the first part of train_irn
+OWN_MASKS = "train_seg, own masks"  # between the two rounds of self-training
+SECOND_ROUND = "train_seg, second round"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,6 +65,7 @@ def works_of(numbers: Experiment, data: DataSize) -> list[StepWork]:
     with_maps = seeds * len(mapped)
     threads = numbers.machine.threads
     clustered = seeds * sum(method in CLUSTERED for method in numbers.methods)
+    twice = with_maps * (numbers.train_seg.self_training == "second_round")
     of, final = data.images, numbers.evaluate
     scored = of[final.seg_split] + min(final.examples, of[final.maps_split])
     counts = {
@@ -76,6 +79,8 @@ def works_of(numbers: Experiment, data: DataSize) -> list[StepWork]:
         "train_irn": (with_maps, _trained(numbers.train_irn, of)),
         "make_pseudo": (with_maps, of[numbers.make_cams.split]),
         "train_seg": (seeds * methods, _trained(numbers.train_seg, of)),
+        OWN_MASKS: (twice, of[numbers.train_seg.split]),
+        SECOND_ROUND: (twice, _trained(numbers.train_seg, of)),
         "evaluate": (seeds * methods, scored),
     }
     if not needs_irn(numbers.make_pseudo.refiner):

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import cast
 
@@ -54,23 +55,33 @@ class Trainee:
 
 def fit(trainee: Trainee, paths: TrainingPaths, numbers: Training, machine: Machine) -> None:
     """Train, then write the checkpoint and its curve; resume a killed run."""
+    save(trainee, paths, trained(trainee, paths, numbers, machine, state=paths.state))
+
+
+def trained(
+    trainee: Trainee,
+    paths: TrainingPaths,
+    numbers: Training,
+    machine: Machine,
+    *,
+    state: Path,
+    epochs_before: int = 0,
+) -> list[EpochLoss]:
+    """Train, and return the curve, whose epochs are counted from those of an earlier round.
+
+    A killed run is resumed from ``state``.
+    """
     model, config = trainee.model, trainee.model_config
     device = make_device(machine.device, threads=machine.threads)
-    if config.frozen_backbone:
-        refuse_changed_colours(numbers.colour)
-        precision = make_precision(machine.precision, device)
-        with frozen_features(
-            model, config, paths.data, device=device, precision=precision
-        ) as frozen:
-            curve = _trained(trainee, paths, numbers, machine, items_by=frozen)
-    else:
-        curve = _trained(trainee, paths, numbers, machine, items_by=_with_images)
-    if not is_first():
-        return
-    write_curve(paths.curve, curve)
-    save_checkpoint(paths.checkpoint, model.state_dict(), config, beside=[paths.curve])
-    if not trainee.keeps_state:
-        paths.state.unlink(missing_ok=True)
+    train_on = partial(
+        _trained, trainee, paths, numbers, machine, state=state, epochs_before=epochs_before
+    )
+    if not config.frozen_backbone:
+        return train_on(items_by=_with_images)
+    refuse_changed_colours(numbers.colour)
+    precision = make_precision(machine.precision, device)
+    with frozen_features(model, config, paths.data, device=device, precision=precision) as frozen:
+        return train_on(items_by=frozen)
 
 
 def _with_images(images: Callable[[Augmentation], Images], augmentation: Augmentation) -> Images:
@@ -83,6 +94,8 @@ def _trained(
     numbers: Training,
     machine: Machine,
     *,
+    state: Path,
+    epochs_before: int,
     items_by: ItemsBy,
 ) -> list[EpochLoss]:
     """The curve of the finished training; ``items_by`` makes its items of images."""
@@ -91,19 +104,21 @@ def _trained(
     items = items_by(trainee.images, augmentation)
     precision = make_precision(machine.precision, device)
     batches = _batches(items, batch_size=numbers.batch_size, workers=loader_workers(device))
+    steps_per_epoch = len(items) // numbers.batch_size
     key = fingerprint(paths, numbers, machine, inputs=trainee.inputs)
-    if trainee.warm_up and not epochs_done(paths.state, key=key):
+    if trainee.warm_up and not epochs_done(state, key=key):
         recam = cast(ReCam, model)
         warm_up(recam, batches, trainee.warm_up, device=device, precision=precision)
+    first = epochs_before * steps_per_epoch
     shown = trainee.images(augmentation)
-    record = recorder_of(model, shown, paths, batch_size=numbers.batch_size)
-    return train(
+    record = recorder_of(model, shown, paths, batch_size=numbers.batch_size, first=first)
+    curve = train(
         model,
         batches,
-        steps_per_epoch=len(items) // numbers.batch_size,
+        steps_per_epoch=steps_per_epoch,
         recipe=_recipe(trainee, numbers, epochs=numbers.epochs_for(len(items)), to=precision),
         device=device,
-        state=paths.state,
+        state=state,
         key=key,
         callbacks=Callbacks(
             watch=trainee.watch,
@@ -111,6 +126,19 @@ def _trained(
             record=record if is_first() else None,
         ),
     )
+    return [replace(point, epoch=epochs_before + point.epoch) for point in curve]
+
+
+def save(trainee: Trainee, paths: TrainingPaths, curve: list[EpochLoss]) -> None:
+    """Write the checkpoint and its curve, then delete the state of the finished run."""
+    if not is_first():
+        return
+    write_curve(paths.curve, curve)
+    save_checkpoint(
+        paths.checkpoint, trainee.model.state_dict(), trainee.model_config, beside=[paths.curve]
+    )
+    if not trainee.keeps_state:
+        paths.state.unlink(missing_ok=True)
 
 
 def _batches(

@@ -25,8 +25,9 @@ def recorder_of(
     paths: TrainingPaths,
     *,
     batch_size: int,
+    first: int,
 ) -> Recorder | None:
-    """The recorder of the running step; None unless ``watch`` names a log."""
+    """The recorder of the running step after ``first`` steps; None unless ``watch`` names a log."""
     make = LIVE_LOGS.get(chosen("watch", variable=WATCH))
     if make is None:
         return None
@@ -35,6 +36,7 @@ def recorder_of(
         lambda done: make(folder, done=done),
         batch_size=batch_size,
         picture=picture_of(model, images),
+        first=first,
     )
 
 

@@ -81,6 +81,19 @@ class TrainCamPaths(ClassifierPaths):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SegmenterPaths(TrainingPaths):
+    """The paths of train_seg."""
+
+    masks: Annotated[Path, In("folder of masks to train on, palette PNG")]
+    classifier: Annotated[Path, In("checkpoint of train_cam, for weights: classifier")]
+
+    @property
+    def second_state(self) -> Path:
+        """The file that keeps the unfinished second round of self-training."""
+        return self.checkpoint.with_name(f"{self.checkpoint.stem}.second.last.pt")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class IrnPaths(TrainingPaths):
     """The paths of train_irn."""
 

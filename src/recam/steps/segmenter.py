@@ -1,21 +1,60 @@
-"""Parts of train_seg: the masks' check and the network before training."""
+"""Parts of train_seg: the masks' check, and the network before training."""
 
 import logging
+from functools import partial
 from pathlib import Path
 
 from recam.catalogue.names import METHODS
 from recam.catalogue.segmenters import make_segmenter
 from recam.checks import masks as checks
 from recam.core.errors import UserError
+from recam.core.randomness import derived_seed
 from recam.data.layout import WeakSplit
+from recam.data.loading import MaskedImages
 from recam.io.checkpoints import ModelConfig, load_checkpoint
 from recam.models.backbones import backbone_of
 from recam.models.initialisation import seeded_initialisation
-from recam.models.segmenters import Segmenter
+from recam.models.segmenters import PIXEL_LOSSES, Segmenter
 from recam.models.weights import load_backbone, load_weights
+from recam.pipeline.watch import Watch
+from recam.steps.fit import Trainee
+from recam.steps.paths import SegmenterPaths
 from recam.steps.sections.train_seg import TrainSegRun
 
 logger = logging.getLogger(__name__)
+
+
+def trainee_on(
+    masks: Path,
+    split: WeakSplit,
+    paths: SegmenterPaths,
+    numbers: TrainSegRun,
+    *,
+    seed_names: tuple[str | int, ...] = (),
+) -> Trainee:
+    """A segmenter with its initial weights, and its training on ``masks``.
+
+    Raises UserError for masks that cannot train, and for weights of another network.
+    """
+    model, model_config = initial_segmenter(numbers, split.classes)
+    model.pixel_loss = PIXEL_LOSSES[numbers.loss]
+    report_on_masks(split, masks)
+    load_initial_weights(model, model_config, numbers.weights, paths.classifier)
+    seed = derived_seed(numbers.random_seed, "train_seg", *seed_names)
+    return Trainee(
+        model=model,
+        model_config=model_config,
+        images=partial(MaskedImages, split, masks, random_seed=seed),
+        learning_rates={
+            "backbone": numbers.lr,
+            "": numbers.lr_head,
+            ".bias": numbers.lr_head_bias,
+        },
+        inputs=(paths.data, paths.masks, paths.classifier),
+        gradient_accumulation_steps=numbers.gradient_accumulation_steps,
+        lr_step_interval=numbers.lr_step_interval,
+        watch=Watch(model, remedy=checks.remedy_for(masks)),
+    )
 
 
 def report_on_masks(split: WeakSplit, masks: Path) -> None:

@@ -27,6 +27,7 @@ from recam.pipeline.cams import write_cams
 from recam.pipeline.clusters import cluster_features
 from recam.pipeline.confident import ConfidentLabels, write_confident_masks
 from recam.pipeline.optimizer import optimizer_of
+from recam.pipeline.own_masks import write_own_masks
 from recam.pipeline.predictions import write_predictions
 from recam.pipeline.pseudo_masks import Cut, alike_batches, cut_masks, in_threads, propagate_maps
 from recam.refine.irn import Irn
@@ -36,11 +37,19 @@ from recam.runtime.precision import autocast
 from recam.steps.bench import PRESENT, Bench
 from recam.steps.clusters import cluster_numbers
 from recam.steps.crf import crf_of
-from recam.steps.estimate import CAM_FEATURES, CONFIDENT, SEG_FEATURES, work_name
+from recam.steps.estimate import (
+    CAM_FEATURES,
+    CONFIDENT,
+    OWN_MASKS,
+    SECOND_ROUND,
+    SEG_FEATURES,
+    work_name,
+)
 from recam.steps.readout import readout_numbers
 from recam.steps.sections.shared import Training
 from recam.steps.sections.train_seg import TrainSegRun
 from recam.steps.segmenter import initial_segmenter
+from recam.steps.self_training import own_masks_of
 from recam.steps.timing_frozen import Run, features_run, fed_features
 
 ROUNDS = 5  # repetitions; the first one is slower than the others
@@ -259,6 +268,18 @@ def _segmenter(bench: Bench) -> Segmenter:
     return initial_segmenter(numbers, bench.split.classes)[0]
 
 
+def _own_masks(bench: Bench) -> tuple[Run, int]:
+    numbers, split = own_masks_of(bench.numbers.train_seg), bench.split
+    model = _segmenter(bench).to(bench.device).to(memory_format=torch.channels_last)
+
+    def run() -> None:
+        folder = ResumableFolder(bench.folder / "own_masks", key="")
+        write_own_masks(model, split, folder, numbers=numbers, precision=bench.precision)
+        folder.drop()
+
+    return run, len(split.ids)
+
+
 def _evaluate(bench: Bench) -> tuple[Run, int]:
     numbers, split = bench.numbers.evaluate, bench.split
     model = _segmenter(bench).eval().to(bench.device).to(memory_format=torch.channels_last)
@@ -300,5 +321,7 @@ WORKS: Mapping[str, Callable[[Bench], tuple[Run, int]]] = {
     "train_irn": _train_irn,
     "make_pseudo": _make_pseudo,
     "train_seg": _train_seg,
+    OWN_MASKS: _own_masks,
+    SECOND_ROUND: _train_seg,
     "evaluate": _evaluate,
 }

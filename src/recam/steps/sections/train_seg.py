@@ -8,6 +8,7 @@ from pydantic_core import PydanticCustomError
 from recam.catalogue.names import LIGHT_SEGMENTERS, SEGMENTERS
 from recam.steps.sections.shared import (
     BackboneName,
+    CrfNumbers,
     Distances,
     FrozenBackbone,
     FrozenBatchNorm,
@@ -15,6 +16,7 @@ from recam.steps.sections.shared import (
     OutputStride,
     PlacePath,
     Replicate,
+    Scales,
     Split,
     Training,
     name_from,
@@ -22,8 +24,8 @@ from recam.steps.sections.shared import (
 )
 
 
-class TrainSeg(Training):
-    """The segmenter and its training."""
+class TrainSeg(Training, CrfNumbers):
+    """The segmenter and its training; a CRF refines the masks of self-training."""
 
     split: Split
     segmenter: Annotated[
@@ -77,6 +79,22 @@ class TrainSeg(Training):
     lr_step_interval: Annotated[
         int, Field(ge=1, description="steps between two changes of the learning rates")
     ]
+    self_training: Annotated[
+        Literal["none", "second_round"],
+        Field(
+            description="none, or second_round: the segmenter's masks of its training images, "
+            "restricted to their labels, train a second one as long; supervised never does this"
+        ),
+    ]
+    self_training_confidence: Annotated[
+        float,
+        Field(
+            ge=0,
+            le=1,
+            description="probability below which a pixel of these masks is ignored",
+        ),
+    ]
+    self_training_scales: Scales
 
     @model_validator(mode="after")
     def _frozen_features_suffice(self) -> "TrainSeg":
