@@ -385,7 +385,7 @@ def test_a_file_that_holds_no_tensors_is_refused(tmp_path, content):
         load_weights(make_backbone(MODEL_CONFIG), name="resnet18", weights=str(file))
 
 
-@pytest.mark.parametrize("content", [[torch.zeros(1)], {"state_dict": {"weight": torch.zeros(1)}}])
+@pytest.mark.parametrize("content", [[torch.zeros(1)], {"optimizer": {"weight": torch.zeros(1)}}])
 def test_a_file_that_holds_no_state_dict_is_refused(tmp_path, content):
     file = saved(content, tmp_path / "weights.pth")
     with pytest.raises(
@@ -403,7 +403,7 @@ def test_weights_that_cannot_be_downloaded_give_a_remedy(tmp_path, monkeypatch):
         urllib.request, "_opener", None
     )  # it remembers the proxies of earlier calls
     with pytest.raises(
-        UserError, match="backbone resnet18: its ImageNet weights could not be down"
+        UserError, match="backbone resnet18: its pretrained weights could not be down"
     ):
         load_weights(make_backbone(MODEL_CONFIG), name="resnet18", weights="imagenet")
 

@@ -78,6 +78,13 @@ def test_clusters_are_of_methods_with_lpcam_and_of_some_images():
     assert works(methods=methods)["make_clusters"].images == 50
 
 
+def test_a_tower_of_clip_trains_in_no_stage_one_and_has_costs_of_its_own():
+    found = works(methods=["clip_es", "clip_es-recam", "recam"], random_seeds=[0, 1])
+    assert found["train_cam"].runs == 2  # CAM, from which segmenters start
+    assert found["train_recam"].runs == found["train_recam, clip_es"].runs == 2
+    assert (found["make_cams"].runs, found["make_cams, clip_es"].runs) == (2, 4)
+
+
 def test_steps_that_no_method_needs_are_left_out():
     assert set(works(methods=["supervised"])) == {"train_cam", "train_seg", "evaluate"}
 

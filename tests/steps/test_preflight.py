@@ -153,6 +153,37 @@ def test_a_name_that_timm_lacks_is_found_in_a_dry_run(section):
     assert list(name_errors(numbers(**{section: {"backbone": "mobilenetv3_large_100"}}))) == []
 
 
+@pytest.mark.parametrize("section", ["train_cam", "train_seg"])
+def test_a_tag_may_follow_a_name_of_timm(section):
+    name = "vit_small_patch14_dinov2.lvd142m"
+    assert list(name_errors(numbers(**{section: {"backbone": name}}))) == []
+    (error,) = name_errors(numbers(**{section: {"backbone": f"x{name}"}}))
+    assert "vit_small_patch14_dinov2" in error
+
+
+@pytest.mark.parametrize(
+    ("name", "stride"),
+    [
+        ("test_vit3", 16),
+        ("vit_small_patch14_dinov2.lvd142m", 14),
+        ("eva02_tiny_patch14_224", 14),
+    ],
+)
+def test_transformers_are_checked_before_the_first_step(name, stride):
+    token = {"backbone": name, "output_stride": stride}
+    deeplabv2 = token | {"segmenter": "deeplabv2"}
+    assert list(network_errors(numbers(train_cam=token, train_seg=deeplabv2))) == []
+    other = {"backbone": name, "output_stride": 32}
+    (error,) = network_errors(numbers(train_cam=other))
+    assert f"expected output stride {stride}, its only one, got 32" in error
+
+
+def test_a_decoder_that_needs_an_early_level_is_refused_before_the_first_step():
+    tokens = {"backbone": "test_vit", "output_stride": 16}
+    (error,) = network_errors(numbers(train_cam=tokens, train_seg=tokens))
+    assert error.startswith("train_seg: backbone test_vit: expected a level at stride 4, got 16;")
+
+
 def test_class_tokens_need_a_plain_transformer():
     experiment = numbers(methods=["cam", "mctformer-recam"])
     (error,) = name_errors(experiment)

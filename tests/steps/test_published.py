@@ -16,6 +16,7 @@ LPCAM = "LPCAM's public code (Chen & Sun, CVPR 2023)"
 DINO = "DINOv2 (Oquab et al., TMLR 2024)"
 WECLIP = "WeCLIP (Zhang et al., CVPR 2024)"
 SWIN = "Swin (Liu et al., ICCV 2021)"
+CLIP = "CLIP-ES and its public code (Lin et al., CVPR 2023)"
 EDAM = "EDAM's public code (Wu et al., CVPR 2021)"
 SEAM = "the authors' public code of SEAM, for VOC (Wang et al., CVPR 2020)"
 MCTFORMER = "MCTformer's public code (Xu et al., CVPR 2022, TPAMI 2024)"
@@ -168,6 +169,23 @@ OVERLAYS = {  # by the preset before them and their own name
         ("make_pseudo", "irn_background"): (0.35, LPCAM),
         ("make_pseudo", "crf_background"): (0.35, OURS),
         ("evaluate", "cams_threshold"): (0.3, LPCAM),
+    },
+    ("voc12", "voc12_clip"): {
+        ("embed_texts", "prompts"): ("prompts/voc12.yaml", CLIP),
+        ("train_recam", "lr_reclassifier"): (0.1, OURS),
+        ("train_recam", "momentum"): (0.9, OURS),
+        ("make_cams", "scales"): ([1.0], CLIP),
+        ("make_cams", "geometry"): ("image", CLIP),
+        ("make_cams", "combine"): ("mean", OURS),
+        ("make_pseudo", "refiner"): ("crf", CLIP),
+        ("make_pseudo", "background"): (0.5, CLIP),
+        ("make_pseudo", "crf_background"): (0.5, CLIP),
+        ("make_pseudo", "crf_sxy"): (67, CLIP),
+        ("make_pseudo", "crf_srgb"): (3, CLIP),
+        ("make_pseudo", "crf_weight"): (4, CLIP),
+        ("make_pseudo", "crf_smooth_sxy"): (1, CLIP),
+        ("make_pseudo", "margin"): (0.45, CLIP),
+        ("evaluate", "cams_threshold"): (0.5, CLIP),
     },
     ("voc12", "voc12_deit"): {
         ("train_cam", "backbone"): ("deit_small_patch16_224", MCTFORMER),

@@ -16,6 +16,7 @@ from recam.models.backbones import (
     TorchvisionResNet,
     backbone_of,
     freeze_batch_norm,
+    no_early_level,
 )
 from recam.models.deeplab import DeepLab
 from recam.models.deeplabv2 import DeepLabV2
@@ -68,6 +69,8 @@ def on_backbone(network: OnBackbone, model_config: ModelConfig) -> Segmenter:
 
 def _deeplab(model_config: ModelConfig) -> DeepLab:
     backbone = make_backbone(model_config)
+    if not backbone.skip_channels:
+        raise no_early_level(model_config.backbone, backbone.level_strides)
     return DeepLab(
         backbone,
         channels=backbone.channels,
@@ -93,7 +96,7 @@ def _deeplabv2(model_config: ModelConfig) -> DeepLabV2:
 
 def _smp(model_config: ModelConfig) -> SmpSegmenter:
     name = model_config.backbone
-    if name not in (known := {*TORCHVISION, *timm.list_models()}):
+    if name.partition(".")[0] not in (known := {*TORCHVISION, *timm.list_models()}):
         raise unknown("backbone", name, known)
     model = SmpSegmenter(
         model_config.method.removeprefix(SMP),

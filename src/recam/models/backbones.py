@@ -19,7 +19,7 @@ from torchvision.models import ResNet
 
 from recam.core.errors import UserError
 from recam.models.depthwise import use_fast_depthwise_gradients
-from recam.models.timm_networks import create_timm, require_grid
+from recam.models.timm_networks import create_timm, grid_of, require_grid
 
 Images = Float[Tensor, "B 3 H W"]
 Early = Float[Tensor, "B c h4 w4"]
@@ -41,6 +41,7 @@ class Backbone(nn.Module, ABC):
     mean: tuple[float, float, float]
     std: tuple[float, float, float]
     head_limit = 4  # extra tensors of a classification head that a weights file may hold
+    head_parts: tuple[str, ...] = ()  # parts of a network whose tensors do not count as extra
 
     def forward(self, images: Images) -> Features:
         """Final features (B, channels, h, w)."""
@@ -128,13 +129,16 @@ class TorchvisionResNet(Backbone):
 
 
 class TimmBackbone(Backbone):
-    """A convolutional timm network by name, without its head.
+    """A timm network with a feature grid by name, without its head: convolutions, Swin and others.
 
-    Raises UserError if the network lacks ``output_stride``, a level at stride 4, or a feature grid.
+    Networks whose features are channels-last give them channels-first here.
+
+    Raises UserError if the network lacks ``output_stride`` or a feature grid of images of any size.
     """
 
     def __init__(self, name: str, *, output_stride: int):
         super().__init__()
+        self.name = name
         self.network = create_timm(name, output_stride=output_stride)
         require_grid(name, self.network)
         use_fast_depthwise_gradients(self)
@@ -144,24 +148,23 @@ class TimmBackbone(Backbone):
         levels = self.network.feature_info
         self.level_channels = tuple(level["num_chs"] for level in levels)
         self.level_strides = tuple(level["reduction"] for level in levels)
-        if SKIP_STRIDE not in self.level_strides:
-            raise UserError(
-                f"backbone {name}: expected a level at stride {SKIP_STRIDE}, got "
-                f"{', '.join(map(str, self.level_strides))}; choose another backbone"
-            )
-        self._skip_index = self.level_strides.index(SKIP_STRIDE)
-        self.skip_channels = self.level_channels[self._skip_index]
+        has_early = SKIP_STRIDE in self.level_strides
+        self._skip_index = self.level_strides.index(SKIP_STRIDE) if has_early else None
+        self.skip_channels = (
+            0 if self._skip_index is None else self.level_channels[self._skip_index]
+        )
 
     def forward(self, images: Images) -> Features:
         """Final features (B, channels, h, w)."""
-        return self.network.forward_features(images)
+        return grid_of(self.network, self.network.forward_features(images))
 
     def with_skip(self, images: Images) -> tuple[Early, Features]:
-        """The level at stride 4 and the final features."""
-        final, (early,) = self.network.forward_intermediates(
-            images, indices=[self._skip_index], norm=False
-        )
-        return early, final
+        """The level at stride 4 and the final features. Raises UserError without such a level."""
+        if self._skip_index is None:
+            raise no_early_level(self.name, self.level_strides)
+        indices = [self._skip_index]
+        final, (early,) = self.network.forward_intermediates(images, indices=indices, norm=False)
+        return early, grid_of(self.network, final)
 
     def levels(self, images: Images) -> list[Tensor]:
         """The last features of each level that timm lists."""
@@ -171,12 +174,12 @@ class TimmBackbone(Backbone):
         """The levels that timm lists and the final features, which may lie behind the last."""
         indices = list(range(len(self.level_channels)))
         final, levels = self.network.forward_intermediates(images, indices=indices, norm=False)
-        return levels, final
+        return levels, grid_of(self.network, final)
 
     def freeze_stem(self) -> None:
-        """Freeze the first convolution and its norm."""
+        """Freeze the first convolution and its norm, or the embedding of patches."""
         for name, module in self.network.named_children():
-            if name in {"conv_stem", "conv1", "bn1", "stem"}:
+            if name in {"conv_stem", "conv1", "bn1", "stem", "patch_embed"}:
                 module.requires_grad_(requires_grad=False)
                 freeze_batch_norm(module)
 
@@ -187,6 +190,15 @@ def backbone_of(model: nn.Module) -> Backbone:
     if not isinstance(backbone, Backbone):
         raise TypeError(f"expected a backbone of recam.models, got {type(backbone).__name__}")
     return backbone
+
+
+def no_early_level(name: str, strides: Sequence[int]) -> UserError:
+    """An error for a backbone that a decoder with an early level cannot use."""
+    got = ", ".join(map(str, sorted(set(strides))))
+    return UserError(
+        f"backbone {name}: expected a level at stride {SKIP_STRIDE}, got {got}; choose another "
+        "backbone, or a segmenter that needs no such level, such as deeplabv2"
+    )
 
 
 def triple(values: Sequence[float]) -> tuple[float, float, float]:

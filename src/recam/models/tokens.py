@@ -16,7 +16,7 @@ from torch.nn import functional
 from torch.overrides import TorchFunctionMode
 
 from recam.core.errors import UserError
-from recam.models.backbones import Backbone, Early, Features, Images, triple
+from recam.models.backbones import Backbone, Early, Features, Images, no_early_level, triple
 from recam.models.timm_networks import TimmNetwork, create_timm
 from recam.runtime.precision import to_float32, without_autocast
 
@@ -55,6 +55,8 @@ class TokenBackbone(Backbone):
     Raises UserError if ``output_stride`` is not the side of the patch.
     """
 
+    head_parts = ("head", "head_dist", "fc_norm", "attn_pool")
+
     def __init__(self, name: str, *, output_stride: int):
         super().__init__()
         self.name = name
@@ -78,10 +80,7 @@ class TokenBackbone(Backbone):
     def with_skip(self, images: Images) -> tuple[Early, Features]:
         """Refuse: no level has stride 4. Raises UserError."""
         del images
-        raise UserError(
-            f"backbone {self.name}: expected a level at stride 4, its only stride is {self.patch}; "
-            "choose another backbone, or a segmenter that needs no such level"
-        )
+        raise no_early_level(self.name, self.level_strides)
 
     def levels(self, images: Images) -> list[Tensor]:
         """The patch tokens after four evenly spaced blocks, without the final norm."""
@@ -148,6 +147,13 @@ class TokenBackbone(Backbone):
             attention=means.found(),
         )
 
+    def before_last(self, images: Images) -> tuple[Float[Tensor, "B T C"], tuple[int, int]]:
+        """All tokens before the last block, prefix tokens first, and the grid of the patches."""
+        tokens, rotary, grid = self._embedded(images)
+        for number, block in enumerate(self.network.blocks[:-1]):
+            tokens = block(tokens) if rotary is None else block(tokens, rope=rotary[number])
+        return tokens, grid
+
     def _embedded(self, images: Images) -> tuple[Tensor, Sequence[Tensor] | None, tuple[int, int]]:
         """Tokens before the first block, rotary embeddings by block, and the grid."""
         network = self.network
@@ -163,9 +169,18 @@ class TokenBackbone(Backbone):
 
     def _fitted(self, images: Images, grid: tuple[int, int]) -> Float[Tensor, "B 3 Y X"]:
         size = (grid[0] * self.patch, grid[1] * self.patch)
-        if tuple(images.shape[2:]) == size:
-            return images
+        if not torch.compiler.is_exporting() and tuple(images.shape[2:]) == size:
+            return images  # an exported network has one branch, which leaves such images as they are
         return functional.interpolate(images, size=size, mode="bicubic", antialias=True)
+
+
+def attention_bytes(tokens: int) -> int:
+    """The most bytes that ``TokenBackbone.stream`` takes for one group of attention and one image.
+
+    Four matrices of float32: the sum over blocks, the sum over heads, the products of one head and
+    their softmax.
+    """
+    return 4 * 4 * tokens**2
 
 
 class _AttentionMeans(TorchFunctionMode):
@@ -197,7 +212,7 @@ class _AttentionMeans(TorchFunctionMode):
     def found(self) -> tuple[Attention, ...]:
         """The mean of each group."""
         return tuple(
-            total / len(group)
+            total.div_(len(group))
             for total, group in zip(self.sums, self.groups, strict=True)
             if total is not None
         )
@@ -206,17 +221,20 @@ class _AttentionMeans(TorchFunctionMode):
         for number, group in enumerate(self.groups):
             if self.block in group:
                 total = self.sums[number]
-                self.sums[number] = attention if total is None else total + attention
+                # A copy: groups may share a block.
+                self.sums[number] = attention.clone() if total is None else total.add_(attention)
 
 
 def head_mean(query: Float[Tensor, "B n T d"], key: Float[Tensor, "B n T d"]) -> Attention:
     """The mean over n heads of softmax(query · key / sqrt(d)) in float32, head by head."""
     with without_autocast(query):
-        heads = [to_float32(each).unbind(1) for each in (query, key)]
-        total = torch.zeros(1, device=query.device)
-        for asked, seen in zip(*heads, strict=True):
-            total = total + (asked @ seen.mT * asked.shape[-1] ** -0.5).softmax(dim=-1)
-        return total / query.shape[1]
+        scaled = to_float32(query) * query.shape[-1] ** -0.5
+        heads = zip(scaled.unbind(1), to_float32(key).unbind(1), strict=True)
+        size = (len(query), query.shape[2], key.shape[2])
+        total = torch.zeros(size, device=query.device)
+        for asked, seen in heads:
+            total += (asked @ seen.mT).softmax(dim=-1)
+        return total.div_(query.shape[1])
 
 
 def _on_grid(tokens: Float[Tensor, "B N C"], grid: tuple[int, int]) -> Features:

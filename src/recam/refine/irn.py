@@ -7,6 +7,7 @@ classes must cross, and displacements from each pixel to the centre of its objec
 edges only (section 5.2); displacements separate objects of one class.
 """
 
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
@@ -52,7 +53,7 @@ class Levels(Protocol):
 
 
 class Irn(nn.Module):
-    """Edges and displacements at stride 4, on a frozen backbone.
+    """Edges and displacements at stride 4, on a frozen backbone, whose levels may be coarser.
 
     ``radius`` is the reach of training pairs, in cells of 4 pixels.
     """
@@ -75,7 +76,12 @@ class Irn(nn.Module):
     def edges(self, images: Float[Tensor, "B 3 H W"]) -> Float[Tensor, "B h w"]:
         """Edge probabilities in [0, 1], averaged over normalised images and their mirror images."""
         plain, mirrored = self.edge_head(self._levels(torch.cat([images, images.flip(3)]))).chunk(2)
-        return ((plain + mirrored.flip(2)) / 2).sigmoid()
+        edges = ((plain + mirrored.flip(2)) / 2).sigmoid()
+        if min(self.backbone.level_strides) <= STRIDE:
+            return edges
+        # Grids of a backbone that resizes its images, such as a transformer, cover the whole image.
+        size = [math.ceil(side / STRIDE) for side in images.shape[2:]]
+        return functional.interpolate(edges[:, None], size=size, mode="bilinear")[:, 0]
 
     def displacements(self, images: Float[Tensor, "B 3 H W"]) -> Float[Tensor, "B 2 h w"]:
         """Displacements, in cells, to the centre of each cell's object: rows, then columns."""
@@ -222,8 +228,8 @@ class _Level(nn.Module):
         if self.stride < self.target:
             normed = functional.avg_pool2d(normed, self.target // self.stride, ceil_mode=True)
         elif self.stride > self.target:
-            scale = float(self.stride // self.target)
-            normed = functional.interpolate(normed, scale_factor=scale, mode="bilinear")
+            size = [round(side * self.stride / self.target) for side in normed.shape[2:]]
+            normed = functional.interpolate(normed, size=size, mode="bilinear")
         return normed.relu()
 
 

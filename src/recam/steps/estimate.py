@@ -4,7 +4,15 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from recam.catalogue.names import CLUSTERED, METHODS, PLAIN, SUPERVISED, Method, needs_irn
+from recam.catalogue.names import (
+    CLUSTERED,
+    METHODS,
+    PLAIN,
+    SUPERVISED,
+    WITH_TEXTS,
+    Method,
+    needs_irn,
+)
 from recam.data.augmentation import longer_sides
 from recam.steps.params import Experiment
 from recam.steps.sections.train_cam import TrainCam
@@ -73,7 +81,8 @@ def works_of(numbers: Experiment, data: DataSize) -> list[StepWork]:
     if not needs_irn(numbers.make_pseudo.refiner):
         del counts[CONFIDENT], counts["train_irn"]
     counts |= _features(numbers, data.images, methods_with_maps)
-    trainings = sorted({PLAIN, *(method.training for method in methods_with_maps)})
+    trained = {PLAIN, *(method.training for method in methods_with_maps)}
+    trainings = sorted(trained.difference(WITH_TEXTS))
     return [
         *_first(numbers.train_cam, trainings, seeds, of),
         *(

@@ -17,6 +17,7 @@ from recam.catalogue.names import (
 from recam.core.errors import UserError
 from recam.steps.messages import first_sentence
 from recam.steps.sections.download import Download
+from recam.steps.sections.embed_texts import EmbedTexts
 from recam.steps.sections.evaluate import Evaluate
 from recam.steps.sections.machine import Machine
 from recam.steps.sections.make_cams import MakeCams
@@ -71,6 +72,7 @@ class Experiment(Section):
     ]
     machine: Machine
     download: Download
+    embed_texts: EmbedTexts
     train_cam: TrainCam
     train_recam: TrainRecam
     make_clusters: MakeClusters

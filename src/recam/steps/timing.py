@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from recam.catalogue.methods import make_classifier
-from recam.catalogue.names import METHODS, REFINERS, TRAININGS, Method, needs_irn
+from recam.catalogue.names import METHODS, REFINERS, TRAININGS, Method, needs_irn, needs_texts
 from recam.catalogue.readouts import READOUTS, make_readout
 from recam.catalogue.refiners import RefinerNumbers, make_irn, make_propagator
 from recam.core.labels import IGNORE
@@ -46,6 +46,7 @@ from recam.steps.timing_frozen import Run, features_run, fed_features
 ROUNDS = 5  # repetitions; the first one is slower than the others
 LIMIT = 3.0  # seconds, after which no further repetition starts
 PIXELS = 16 * 128 * 128  # of a training batch on a CPU; larger batches are timed in part
+TEXT_CHANNELS, WORDS = 512, 25  # of text vectors of CLIP ViT-B/16, and background words
 LEAST = 2  # images that batch norms need
 
 
@@ -80,10 +81,11 @@ def _completed(run: Run, device: torch.device) -> None:
 
 def _classifier_config(bench: Bench, method: str) -> ModelConfig:
     numbers = bench.numbers.train_cam
+    has_texts = method in METHODS and needs_texts(method)
     return ModelConfig(
         method=method,
-        backbone=numbers.backbone,
-        output_stride=numbers.output_stride,
+        backbone=numbers.clip_tower if has_texts else numbers.backbone,
+        output_stride=numbers.clip_stride if has_texts else numbers.output_stride,
         classes=bench.split.classes,
         frozen_batch_norm=numbers.frozen_batch_norm,
         frozen_stem=numbers.frozen_stem,
@@ -91,6 +93,8 @@ def _classifier_config(bench: Bench, method: str) -> ModelConfig:
         weight=bench.numbers.train_recam.weight,
         view_scale=numbers.seam_scale,
         pcm=numbers.seam_pcm,
+        text_channels=TEXT_CHANNELS,
+        background_texts=WORDS,
     )
 
 

@@ -78,13 +78,17 @@ Split = Annotated[
 BackboneName = Annotated[
     str,
     Field(
-        description="tf_efficientnet_lite0, resnet18, resnet34, resnet50, resnet101, or any other "
-        "convolutional network of timm"
+        description="tf_efficientnet_lite0, resnet18, resnet34, resnet50, resnet101, or a "
+        "convolutional network, Swin or plain vision transformer of timm, with or without a tag"
     ),
 ]
 Weights = Annotated[
     PlacePath,
     Field(description="initial weights of the backbone: imagenet, none, or a state dict's path"),
+]
+TowerWeights = Annotated[
+    PlacePath,
+    Field(description="CLIP-ES: weights of the tower: timm, none, or a state dict's path"),
 ]
 WORDS_FOR_WEIGHTS = ("imagenet", "none", "classifier")
 

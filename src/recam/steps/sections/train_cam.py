@@ -16,6 +16,7 @@ from recam.steps.sections.shared import (
     OutputStride,
     Replicate,
     Split,
+    TowerWeights,
     Training,
     Weights,
     name_from,
@@ -56,6 +57,12 @@ class TrainCam(Training):
         Field(ge=0, description="SEAM: weight of the difference between the maps of both views"),
     ]
     seam_pcm: Annotated[bool, Field(description="SEAM: train and use the pixel correlation module")]
+    clip_tower: Annotated[
+        str,
+        Field(description="CLIP-ES: image tower, a plain ViT of timm with a projection to texts"),
+    ]
+    clip_weights: TowerWeights
+    clip_stride: Annotated[OutputStride, Field(description="CLIP-ES: patch of the tower, pixels")]
     mctformer_contrast: Annotated[
         float, Field(ge=0, description="MCTformer: weight of the contrast between class tokens")
     ]
