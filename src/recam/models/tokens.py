@@ -170,7 +170,9 @@ class TokenBackbone(Backbone):
     def _fitted(self, images: Images, grid: tuple[int, int]) -> Float[Tensor, "B 3 Y X"]:
         size = (grid[0] * self.patch, grid[1] * self.patch)
         if not torch.compiler.is_exporting() and tuple(images.shape[2:]) == size:
-            return images  # an exported network has one branch, which leaves such images as they are
+            return (
+                images  # an exported network has one branch, which leaves such images as they are
+            )
         return functional.interpolate(images, size=size, mode="bicubic", antialias=True)
 
 
