@@ -1,6 +1,6 @@
 """Seconds of train_cam with a frozen backbone and stored features, beside training as usual.
 
-``python benchmarks/frozen.py --data data``: two epochs of the default on a finished download step.
+``python benchmarks/frozen.py --data data``: one epoch of the default on a finished download step.
 Three trainings run one after the other: as usual; frozen, with no feature stored; frozen with
 another learning rate and the features of the one before. CPU seconds leave out other programs.
 Then one view is read from a file, and computed by ``vit_small_patch16_224`` with random weights.
@@ -24,7 +24,7 @@ from recam.io.feature_files import FeatureFiles
 from recam.steps.command import FEATURE_CACHE
 
 LIMIT = "4"  # GiB
-SHORT = {"epochs": 2, "min_steps": 0, "threads": 1}
+SHORT = {"epochs": 1, "min_steps": 0, "threads": 1}
 ROUNDS = 20
 SIDE, PATCH, CHANNELS = 224, 16, 384  # of vit_small_patch16_224
 

@@ -35,6 +35,7 @@ from recam.refine.pamr import Pamr
 from recam.refine.random_walk import Walk
 from recam.runtime.precision import autocast
 from recam.steps.bench import PRESENT, Bench
+from recam.steps.clock import Run, completed, least_seconds
 from recam.steps.clusters import cluster_numbers
 from recam.steps.crf import crf_of
 from recam.steps.estimate import (
@@ -50,10 +51,8 @@ from recam.steps.sections.shared import Training
 from recam.steps.sections.train_seg import TrainSegRun
 from recam.steps.segmenter import initial_segmenter
 from recam.steps.self_training import own_masks_of
-from recam.steps.timing_frozen import Run, features_run, fed_features
+from recam.steps.timing_frozen import features_run, fed_features
 
-ROUNDS = 5  # repetitions; the first one is slower than the others
-LIMIT = 3.0  # seconds, after which no further repetition starts
 PIXELS = 16 * 128 * 128  # of a training batch on a CPU; larger batches are timed in part
 TEXT_CHANNELS, WORDS = 512, 25  # of text vectors of CLIP ViT-B/16, and background words
 LEAST = 2  # images that batch norms need
@@ -68,24 +67,8 @@ def seconds_per_image(step: str, bench: Bench, *, threads: int) -> float:
     torch.set_num_threads(threads)
     run, images = WORKS[step](bench)
     if bench.device.type == "cpu":
-        return _least_seconds(run, time.process_time) / (threads * images)
-    return _least_seconds(partial(_completed, run, bench.device), time.perf_counter) / images
-
-
-def _least_seconds(run: Run, clock: Callable[[], float]) -> float:
-    """The least time of some repetitions: other work on the machine only adds to it."""
-    seconds: list[float] = []
-    end = time.perf_counter() + LIMIT
-    while not seconds or (len(seconds) < ROUNDS and time.perf_counter() < end):
-        start = clock()
-        run()
-        seconds.append(clock() - start)
-    return min(seconds)
-
-
-def _completed(run: Run, device: torch.device) -> None:
-    run()
-    torch.cuda.synchronize(device)
+        return least_seconds(run, time.process_time) / (threads * images)
+    return least_seconds(partial(completed, run, bench.device), time.perf_counter) / images
 
 
 def _classifier_config(bench: Bench, method: str) -> ModelConfig:

@@ -1,7 +1,6 @@
 """Work of trainings with a frozen backbone: the head on features, and the features themselves."""
 
 import math
-from collections.abc import Callable
 
 from torch import nn
 
@@ -12,9 +11,8 @@ from recam.models.backbones import Backbone, backbone_of
 from recam.models.frozen import PassThrough, put_backbone
 from recam.pipeline.frozen import DrawnViews, FrozenImages, features_function
 from recam.steps.bench import Bench
+from recam.steps.clock import Run
 from recam.steps.sections.shared import Training
-
-Run = Callable[[], object]
 
 
 def fed_features(model: nn.Module, side: int) -> tuple[int, int, int] | None:
