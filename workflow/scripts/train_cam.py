@@ -38,6 +38,7 @@ def main(paths: TrainCamPaths, numbers: TrainCamRun, machine: Machine) -> None:
         classes=split.classes,
         frozen_batch_norm=numbers.frozen_batch_norm,
         frozen_stem=numbers.frozen_stem,
+        frozen_backbone=numbers.frozen_backbone,
         view_scale=numbers.seam_scale,
         view_weight=numbers.seam_weight,
         pcm=numbers.seam_pcm,

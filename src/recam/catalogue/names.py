@@ -90,6 +90,10 @@ RETRAINED = tuple(name for name, m in METHODS.items() if m.reactivation and not 
 CLUSTERED = tuple(name for name, m in METHODS.items() if m.readout == "lpcam")
 # Trainings that learn from saliency maps of the training images, those of download.saliency.
 WITH_SALIENCY = ("eps",)
+# Trainings and segmenters that read the final features only: those of a frozen backbone may be
+# read from files.
+ON_FEATURES = ("cam",)
+LIGHT_SEGMENTERS = ("linear", "tokens")
 # Trainings with a token for each class in the stream of a transformer.
 WITH_CLASS_TOKENS = ("mctformer",)
 MADE = names_in("datasets", "MADE")

@@ -15,7 +15,8 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
-Images = Float[Tensor, "B 3 H W"]
+# With 3 channels; or the features of a frozen backbone in place of images (recam.models.frozen).
+Images = Float[Tensor, "B _ H W"]
 Labels = Bool[Tensor, "B K"]
 Weights = Float[Tensor, "K C"]
 Maps = Float[Tensor, "B K h w"]

@@ -2,12 +2,14 @@
 
 from typing import Annotated
 
-from pydantic import Field
+from pydantic import Field, model_validator
+from pydantic_core import PydanticCustomError
 
-from recam.catalogue.names import TRAININGS
+from recam.catalogue.names import ON_FEATURES, TRAININGS
 from recam.steps.sections.shared import (
     MOST_THREADS,
     BackboneName,
+    FrozenBackbone,
     FrozenBatchNorm,
     HeadRate,
     HeldOut,
@@ -18,6 +20,8 @@ from recam.steps.sections.shared import (
     Training,
     Weights,
     name_from,
+    not_on_features,
+    require_fixed_colours,
 )
 
 
@@ -41,6 +45,7 @@ class TrainCam(Training):
     frozen_stem: Annotated[
         bool, Field(description="the first convolution and its batch norm do not train")
     ]
+    frozen_backbone: FrozenBackbone
     lr: Annotated[float, Field(gt=0, description="initial learning rate of the backbone")]
     lr_classifier: HeadRate
     seam_scale: Annotated[
@@ -62,6 +67,12 @@ class TrainCam(Training):
         float, Field(ge=0, description="MCTformer: weight of the contrast between class tokens")
     ]
 
+    @model_validator(mode="after")
+    def _frozen_features_have_one_colour(self) -> "TrainCam":
+        if self.frozen_backbone:
+            require_fixed_colours(self)
+        return self
+
 
 class TrainCamRun(TrainCam, Replicate):
     """Stage one of one training and replicate."""
@@ -69,3 +80,10 @@ class TrainCamRun(TrainCam, Replicate):
     method: Annotated[
         str, *name_from(TRAININGS), Field(description="method by which the classifier is trained")
     ]
+
+    @model_validator(mode="after")
+    def _frozen_features_suffice(self) -> "TrainCamRun":
+        if self.frozen_backbone and self.method not in ON_FEATURES:
+            words = not_on_features(self.method)
+            raise PydanticCustomError("sentence", "{words}", {"words": words})
+        return self
