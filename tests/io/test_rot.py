@@ -108,6 +108,12 @@ def texts(path):
     save_texts(path, Texts(**named, class_vectors=unit, background_vectors=unit))
 
 
+def read_texts(path):
+    found = load_texts(path)
+    vectors = found.class_vectors.tolist(), found.background_vectors.tolist()
+    return found.classes, found.background, found.scale, vectors
+
+
 def scores(path):
     maps = np.linspace(0, 1, 40, dtype=np.float32).reshape(2, 4, 5)
     save_scores(path, ScoredClasses(scores=maps, classes=np.array([0, 3])))
@@ -145,7 +151,7 @@ KINDS = [
     Kind("../cam/classifier.pt", "train_cam", checkpoint, load_checkpoint),
     Kind("segmenter.last.pt", "train_seg", state, load_state),
     Kind("clusters.pt", "make_clusters", clusters, load_prototypes),
-    Kind("texts.pt", "embed_texts", texts, load_texts),
+    Kind("texts.pt", "embed_texts", texts, read_texts),
     Kind("cams/a.npz", "make_cams", scores, load_scores),
     Kind("scores/a.npz", "make_pseudo", scores, load_classes),
     Kind("pseudo/a.png", "make_pseudo", mask, read_mask),
