@@ -168,6 +168,7 @@ def numbers(**changes):
         "pamr": Pamr(dilations=(1,), iterations=1),
         "walk": Walk(radius=2, power=1.0, steps=2),
         "irn": None,
+        "affinity": None,
     }
     return RefinerNumbers(**usual | changes)
 

@@ -578,7 +578,7 @@ def test_too_little_memory_for_a_walk_and_an_irn_of_other_classes_are_refused(
 ):
     succeeded(run("train_irn", irn_paths))
     result = run("make_pseudo", pseudo_paths, refiner="irn", irn_radius=40, memory=1)
-    refused(result, "train_0000.png: its random walk needs 2 MiB, memory is 1; raise memory")
+    refused(result, "train_0000.png: propagating its maps needs 2 MiB, memory is 1; raise memory")
     text = (data / "classes.txt").read_text().replace("ring", "wheel", 1)
     (data / "classes.txt").write_text(text)
     refused(

@@ -137,6 +137,18 @@ def weights_file(name):
     return [str(file)] if file else []
 
 
+def weights_of_affinities():
+    """The file of weights of a backbone that only gives affinities, in a list; none for others."""
+    file = NUMBERS.make_pseudo.affinity_file
+    return [str(file)] if file else []
+
+
+def classifier_of_affinities(wildcards):
+    """The classifier whose backbone gives affinities; other refiners need none."""
+    needs = NUMBERS.make_pseudo.needs_classifier
+    return classifier_of_method(wildcards) if needs else []
+
+
 def contents(files):
     """The checksums of files, since Snakemake compares large files by their times alone."""
     return [sha256(Path(file)) for file in files]

@@ -6,7 +6,7 @@ stride; others are built once, which takes seconds, when a run starts.
 
 from collections.abc import Callable, Iterator
 
-from recam.catalogue.names import LISTED, needs_irn, networks_of_timm, unknown
+from recam.catalogue.names import LISTED, needs_affinity, needs_irn, networks_of_timm, unknown
 from recam.core.errors import UserError
 from recam.steps.params import Experiment
 from recam.steps.sections.shared import Section
@@ -19,6 +19,9 @@ def name_errors(numbers: Experiment) -> Iterator[str]:
     named = {"train_cam": numbers.train_cam.backbone, "train_seg": numbers.train_seg.backbone}
     if needs_irn(numbers.make_pseudo.refiner):
         named["train_irn"] = numbers.train_irn.backbone
+    pseudo = numbers.make_pseudo
+    if needs_affinity(pseudo.refiner) and not pseudo.needs_classifier:
+        named["make_pseudo.affinity_backbone"] = pseudo.affinity_backbone
     others = {name: backbone for name, backbone in named.items() if backbone not in LISTED}
     known = networks_of_timm() if others else frozenset[str]()
     for name, backbone in others.items():
@@ -35,6 +38,10 @@ def network_errors(numbers: Experiment) -> Iterator[str]:
         yield from _errors("train_cam", numbers.train_cam)
     if needs_irn(numbers.make_pseudo.refiner) and numbers.train_irn.backbone not in LISTED:
         yield from _errors("train_irn", numbers.train_irn)
+    if needs_affinity(numbers.make_pseudo.refiner):
+        from recam.steps.affinity import affinity_errors  # noqa: PLC0415 imports PyTorch
+
+        yield from affinity_errors(numbers)
 
 
 def _errors(name: str, section: Section, *, method: str = "") -> Iterator[str]:
