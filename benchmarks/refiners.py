@@ -13,6 +13,7 @@ import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple
@@ -143,9 +144,15 @@ class Work:
         machine = self.params["machine"] | {"device": "cpu"}
         words = command(name, machine, self.params[name], {"data": self.data}, given)
         try:
-            return max(0.0, seconds_of(words) - seconds_of([*words[:2], "--help"]))
+            return max(0.0, seconds_of(words) - start_of(*words[:2]))
         except RuntimeError as error:
             raise SystemExit(str(error)) from None
+
+
+@cache
+def start_of(python: str, script: str) -> float:
+    """The seconds of a step's start and imports."""
+    return seconds_of([python, script, "--help"])
 
 
 if __name__ == "__main__":

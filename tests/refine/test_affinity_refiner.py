@@ -94,8 +94,8 @@ def test_the_network_sees_a_scaled_image(backbones, given):
 @torch.inference_mode()
 def test_memory_is_known_before_and_enough(refine, given):
     scores, pixels = (each[:1].clone() for each in given)
-    taken = peak_bytes(partial(refine, scores, pixels)) + scores.nbytes + pixels.nbytes
     needed = refine.need(48, 64, 3)
+    taken = peak_bytes(partial(refine, scores, pixels)) + scores.nbytes + pixels.nbytes
     assert taken <= needed <= 1.5 * taken
     assert refine.need(48, 64, 6) > needed
     assert refine.need(96, 64, 3) > needed

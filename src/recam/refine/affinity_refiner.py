@@ -17,7 +17,7 @@ from recam.refine.interface import TINY
 from recam.runtime.peak import META, peak_bytes, without_values
 
 BLOCKS = tuple(range(-8, 0))  # whose attention is averaged: the last eight (authors' code)
-SHRINK = 0.98  # further factor of a scale whose pixels would just fit
+SHRINK = 0.95  # further factor of a scale at which the image might just fit
 LEAST_SIDE = 64  # pixels; an image is shrunk no further
 
 Maps = Float[Tensor, "B n H W"]
@@ -146,7 +146,8 @@ class Affinity:
             while (
                 taken := peak_bytes(partial(self._cells, self.sizes_only, one, pixels, scale=scale))
             ) > self.memory // 2 and scale * min(height, width) > LEAST_SIDE:
-                scale *= SHRINK * math.sqrt(self.memory / 2 / taken)
+                # Bytes grow as the square of the scale, those of attention as its fourth power.
+                scale *= SHRINK * (self.memory / 2 / taken) ** 0.25
             self.scales[height, width] = scale
         return self.scales[height, width]
 

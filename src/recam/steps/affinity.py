@@ -12,6 +12,7 @@ from recam.core.errors import UserError
 from recam.data.layout import require_classes
 from recam.io.checkpoints import ModelConfig
 from recam.models.backbones import Backbone, backbone_of
+from recam.models.initialisation import seeded_initialisation
 from recam.models.tokens import TokenBackbone
 from recam.models.weights import load_weights
 from recam.pipeline.pseudo_masks import MIB
@@ -81,7 +82,8 @@ def _trained(classifier: Path | None, classes: tuple[str, ...]) -> Backbone:
 
 def _named(numbers: MakePseudo) -> Backbone:
     name = numbers.affinity_backbone
-    backbone = make_backbone(_config(name, numbers.affinity_output_stride))
+    with seeded_initialisation(0, "affinity"):
+        backbone = make_backbone(_config(name, numbers.affinity_output_stride))
     load_weights(backbone, name=name, weights=numbers.affinity_weights)
     return backbone
 
