@@ -11,7 +11,6 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -24,9 +23,8 @@ from inputs import made_photographs, made_scores
 from torch import Tensor
 from torch.optim import SGD
 
-from recam.catalogue.backbones import make_backbone
 from recam.catalogue.methods import make_classifier
-from recam.catalogue.names import REFINERS, needs_affinity, needs_irn
+from recam.catalogue.names import REFINERS, needs_irn
 from recam.catalogue.readouts import make_readout
 from recam.catalogue.refiners import RefinerNumbers, make_irn, make_propagator
 from recam.catalogue.segmenters import make_segmenter
@@ -36,14 +34,13 @@ from recam.io.checkpoints import ModelConfig
 from recam.models.backbones import backbone_of
 from recam.pipeline.inference import maps_of_images
 from recam.pipeline.segmentation import masks_of_images
-from recam.refine.affinity_refiner import Affinity
 from recam.refine.crf_masks import Crf, confident_labels, crf_refined
 from recam.refine.irn import Irn
 from recam.refine.pamr import Pamr
 from recam.refine.random_walk import Walk
 from recam.runtime.devices import make_device
 from recam.runtime.precision import autocast, make_precision
-from recam.steps.affinity import affinity_on
+from recam.steps.affinity import untrained_affinity
 from recam.steps.crf import crf_of
 from recam.steps.readout import readout_numbers
 from recam.steps.sections.make_cams import MakeCams
@@ -232,15 +229,6 @@ def _irn(params: Params, device: torch.device) -> Irn:
     return make_irn(_model_config(params, "train_irn", method="irn", radius=radius)).to(device)
 
 
-def _affinity(params: Params, device: torch.device) -> Affinity:
-    numbers = MakePseudo.model_validate(params["make_pseudo"])
-    config = _model_config(params, "train_cam", method="affinity")
-    if not numbers.needs_classifier:
-        name, stride = numbers.affinity_backbone, numbers.affinity_output_stride
-        config = replace(config, backbone=name, output_stride=stride)
-    return affinity_on(make_backbone(config).eval().to(device), numbers)
-
-
 def _crf(numbers: Params) -> Crf:
     own = {name: numbers[name] for name in CrfNumbers.model_fields}
     return crf_of(CrfNumbers.model_validate(own))
@@ -289,7 +277,11 @@ def _pseudo(params: Params, device: torch.device, folder: Path) -> Made:
             radius=numbers["irn_radius"], power=numbers["irn_power"], steps=numbers["irn_steps"]
         ),
         irn=_irn(params, device).eval() if needs_irn(refiner) else None,
-        affinity=_affinity(params, device) if needs_affinity(refiner) else None,
+        affinity=untrained_affinity(
+            MakePseudo.model_validate(numbers),
+            _model_config(params, "train_cam", method="affinity"),
+            device,
+        ),
     )
     propagate = make_propagator(refiner, refiner_numbers)
     scores, pixels = _scored_photographs(params, numbers["batch_size"], device, folder)

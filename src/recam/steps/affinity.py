@@ -55,6 +55,18 @@ def affinity_on(backbone: Backbone, numbers: MakePseudo) -> Affinity:
     )
 
 
+def untrained_affinity(
+    numbers: MakePseudo, classifier: ModelConfig, device: Device
+) -> Affinity | None:
+    """As ``affinity_of``, with random weights, to measure time; the backbone of ``classifier``."""
+    if not needs_affinity(numbers.refiner):
+        return None
+    config = classifier
+    if not numbers.needs_classifier:
+        config = _config(numbers.affinity_backbone, numbers.affinity_output_stride)
+    return affinity_on(make_backbone(config).eval().to(device), numbers)
+
+
 def affinity_errors(numbers: Experiment) -> Iterator[str]:
     """An error for a backbone that cannot be built, or lacks attention or a level."""
     pseudo, cam = numbers.make_pseudo, numbers.train_cam

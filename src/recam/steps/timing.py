@@ -14,9 +14,8 @@ import torch
 from torch import Tensor, nn
 from torch.optim import SGD
 
-from recam.catalogue.backbones import make_backbone
 from recam.catalogue.methods import make_classifier
-from recam.catalogue.names import REFINERS, needs_affinity, needs_irn
+from recam.catalogue.names import REFINERS, needs_irn
 from recam.catalogue.readouts import READOUTS, make_readout
 from recam.catalogue.refiners import RefinerNumbers, make_irn, make_propagator
 from recam.core.labels import IGNORE
@@ -29,12 +28,11 @@ from recam.pipeline.clusters import cluster_features
 from recam.pipeline.confident import ConfidentLabels, write_confident_masks
 from recam.pipeline.predictions import write_predictions
 from recam.pipeline.pseudo_masks import Cut, alike_batches, cut_masks, in_threads, propagate_maps
-from recam.refine.affinity_refiner import Affinity
 from recam.refine.irn import Irn
 from recam.refine.pamr import Pamr
 from recam.refine.random_walk import Walk
 from recam.runtime.precision import autocast
-from recam.steps.affinity import affinity_on
+from recam.steps.affinity import untrained_affinity
 from recam.steps.bench import PRESENT, Bench
 from recam.steps.clusters import cluster_numbers
 from recam.steps.crf import crf_of
@@ -204,18 +202,6 @@ def _train_irn(bench: Bench) -> tuple[Run, int]:
     return _training(_irn(bench), bench.numbers.train_irn, bench, with_masks=True)
 
 
-def _affinity(bench: Bench) -> Affinity:
-    numbers = bench.numbers.make_pseudo
-    config = _classifier_config(bench, "affinity")
-    if not numbers.needs_classifier:
-        config = replace(
-            config,
-            backbone=numbers.affinity_backbone,
-            output_stride=numbers.affinity_output_stride,
-        )
-    return affinity_on(make_backbone(config).eval().to(bench.device), numbers)
-
-
 def _make_pseudo(bench: Bench) -> tuple[Run, int]:
     numbers, device = bench.numbers.make_pseudo, bench.device
     parts = REFINERS[numbers.refiner]
@@ -225,7 +211,7 @@ def _make_pseudo(bench: Bench) -> tuple[Run, int]:
             pamr=Pamr(dilations=numbers.pamr_dilations, iterations=numbers.pamr_iterations),
             walk=Walk(radius=numbers.irn_radius, power=numbers.irn_power, steps=numbers.irn_steps),
             irn=_irn(bench).eval() if needs_irn(numbers.refiner) else None,
-            affinity=_affinity(bench) if needs_affinity(numbers.refiner) else None,
+            affinity=untrained_affinity(numbers, _classifier_config(bench, "affinity"), device),
         ),
     )
     cut = Cut(
