@@ -78,8 +78,8 @@ PRESET ?= voc12
 preset: $(READY) ## write a preset into params.yaml: make preset PRESET=voc12
 	python workflow/params.py preset presets/$(PRESET).yaml
 
-estimate: $(READY) ## minutes of a run: make estimate, or make estimate PRESET=voc12
-	python workflow/estimate.py $(if $(filter file,$(origin PRESET)),,presets/$(PRESET).yaml)
+estimate: $(READY) ## minutes of a run: make estimate, make estimate PRESET=voc12; FLOPS=1 counts
+	python workflow/estimate.py $(if $(FLOPS),--flops) $(if $(filter file,$(origin PRESET)),,presets/$(PRESET).yaml)
 
 schema: $(READY) ## write the schema of params.yaml, for editors
 	python workflow/params.py schema

@@ -27,7 +27,7 @@ from copies import (
     runs_of,
 )
 
-from recam.catalogue.names import CLUSTERED, METHODS, needs_saliency
+from recam.catalogue.names import CLUSTERED, METHODS, needs_class_tokens, needs_saliency
 from recam.core.errors import UserError
 from recam.data.layout import MASKS, load_weak_split
 from recam.io.atomic import write_text
@@ -182,7 +182,8 @@ def run_all(out: Path, recipes: dict[str, dict[str, Any]], until: str) -> list[s
 
 def main(arguments: list[str]) -> None:
     """Run, then write and print the table. Raises UserError after it if a run failed."""
-    known = [name for name in variants_in(METHODS) if not needs_saliency(name)]
+    left_out = {name for name in METHODS if needs_saliency(name) or needs_class_tokens(name)}
+    known = [name for name in variants_in(METHODS) if name not in left_out]
     text = ",".join(known)
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--only", default=",".join(DATASETS), help="data sets: shapes")

@@ -4,13 +4,14 @@ import math
 from dataclasses import replace
 
 import pytest
+import timm
 import torch
 from torch import nn
 from torch.nn import functional
 
 from recam.core.errors import UserError
 from recam.io.checkpoints import load_state
-from recam.pipeline.optimizer import Recipe, parameter_groups
+from recam.pipeline.optimizer import BETAS, Recipe, make_optimizer, parameter_groups
 from recam.pipeline.training import Callbacks, EpochLoss, epochs_done, train, write_curve
 
 CPU = torch.device("cpu")
@@ -498,3 +499,78 @@ def test_epochs_of_a_damaged_state_are_unknown(state):
     state.write_bytes(b"damaged")
     with pytest.raises(UserError, match=r"last\.pt: damaged, or not a file of plain tensors"):
         epochs_done(state, key="key")
+
+
+# AdamW
+
+RATE, DECAY = 0.1, 0.2
+ADAMW = Recipe(
+    epochs=1,
+    learning_rates={"": RATE},
+    momentum=0.7,  # is ignored
+    weight_decay=DECAY,
+    optimizer="adamw",
+)
+
+
+class Matrix(Scalar):
+    """The one weight as a matrix, which AdamW decays."""
+
+    def __init__(self, start=1.0):
+        super().__init__()
+        self.weight = nn.Parameter(torch.tensor([[start]]))
+
+
+def test_steps_of_adamw_by_hand(state):
+    model = Matrix()
+    fit(model, gradients(3.0, -2.0), state, recipe=ADAMW, steps=2)
+    first, second = RATE, RATE * (1 - 1 / 2) ** 0.9  # the polynomial decay
+    # The means of the first step, corrected, are its gradient and its square.
+    expected = 1 - first * DECAY - first * 3 / abs(3)
+    mean = (BETAS[0] * (1 - BETAS[0]) * 3 + (1 - BETAS[0]) * -2) / (1 - BETAS[0] ** 2)
+    square = (BETAS[1] * (1 - BETAS[1]) * 9 + (1 - BETAS[1]) * 4) / (1 - BETAS[1] ** 2)
+    expected = expected * (1 - second * DECAY) - second * mean / square**0.5
+    assert model.weight.item() == pytest.approx(expected)
+
+
+def test_a_weight_that_is_no_matrix_does_not_decay(state):
+    model = Scalar()
+    fit(model, gradients(0.0), state, recipe=ADAMW, steps=1)
+    assert model.weight.item() == 1.0
+
+
+def test_only_matrices_of_a_transformer_that_are_no_embedding_decay():
+    model = nn.Module()
+    model.backbone = timm.create_model("test_vit", num_classes=0)
+    model.classifier = nn.Parameter(torch.ones(2, 64))
+    rates = {"backbone": 0.1, "classifier": 0.2, "reclassifier": 0.3}
+    optimizer, _ = make_optimizer(model, replace(ADAMW, learning_rates=rates), steps=1)
+    names = {id(parameter): name for name, parameter in model.named_parameters()}
+    groups = optimizer.param_groups
+    assert [group["lr"] for group in groups] == [0.1, 0.2, 0.3] * 2
+    assert [group["weight_decay"] for group in groups] == [DECAY] * 3 + [0.0] * 3
+    decayed, exempt = (
+        {names[id(p)] for g in half for p in g["params"]} for half in (groups[:3], groups[3:])
+    )
+    assert decayed | exempt == set(names.values())
+    assert {"backbone.pos_embed", "backbone.cls_token"} <= exempt
+    assert all(name.endswith(".weight") or name == "classifier" for name in decayed)
+    assert all("norm" in name or name.endswith(("bias", "embed", "token")) for name in exempt)
+
+
+@pytest.mark.parametrize("killed_epoch", [1, 3])
+def test_a_killed_run_of_adamw_ends_like_an_unbroken_one(state, tmp_path, killed_epoch):
+    recipe = replace(RECIPE, optimizer="adamw")
+    unbroken, resumed = Network(), Network()
+    expected = fit(unbroken, batches, tmp_path / "unbroken.pt", recipe=recipe)
+    with pytest.raises(KeyboardInterrupt):
+        fit(Network(), interrupted_in(killed_epoch), state, recipe=recipe)
+    assert fit(resumed, batches, state, recipe=recipe) == expected
+    assert_same_tensors(resumed.state_dict(), unbroken.state_dict())
+
+
+def test_another_optimizer_trains_other_weights(state, tmp_path):
+    one, other = Network(), Network()
+    fit(one, batches, state)
+    fit(other, batches, tmp_path / "other.pt", recipe=replace(RECIPE, optimizer="adamw"))
+    assert not torch.equal(one.classifier, other.classifier)

@@ -47,6 +47,21 @@ def test_read_outs_of_other_costs_are_counted_apart():
     assert counted == {"make_cams": 2, "make_cams, advcam": 1, "make_cams, layercam": 2}
 
 
+def test_trainings_of_other_costs_are_counted_apart():
+    found = works(methods=["mctformer", "mctformer-recam", "mctformer-control", "recam"])
+    counted = {step: work.runs for step, work in found.items() if "ma" in step or "train" in step}
+    assert counted == {
+        "train_cam": 1,
+        "train_cam, mctformer": 1,
+        "train_recam": 1,
+        "train_recam, mctformer": 2,
+        "make_cams": 1,
+        "make_cams, mctformer": 3,
+        "make_pseudo": 4,
+        "train_seg": 4,
+    }
+
+
 def test_clusters_are_of_methods_with_lpcam_and_of_some_images():
     methods = ["cam", "cam-lpcam", "recam-lpcam"]
     assert "make_clusters" not in works(methods=["cam", "recam"])

@@ -279,11 +279,13 @@ def test_a_real_data_set_needs_none_of_them(params, dataset):
     check(params, FILES)
 
 
+AFTER = {"voc12_deit": "voc12"}  # overlays that are no experiment on the default alone
 PRESETS = [
     "stamps",
     "voc12",
     "voc12_fast",
     "voc12_swin",
+    "voc12_deit",
     "voc12_advcam",
     "voc12_lpcam",
     "voc12_saliency",
@@ -296,9 +298,13 @@ PRESETS = [
 
 
 def preset(name):
-    """The default parameters, overlaid with a preset."""
-    base, overlay = (read_params(ROOT / path) for path in (SOURCE, f"presets/{name}.yaml"))
-    return merged(base.values, overlay.values)
+    """The default parameters, overlaid with a preset and the one before it."""
+    return merged(before(name), read_params(ROOT / f"presets/{name}.yaml").values)
+
+
+def before(name):
+    """The parameters that a preset overlays."""
+    return preset(AFTER[name]) if name in AFTER else read_params(ROOT / SOURCE).values
 
 
 @pytest.mark.parametrize("name", PRESETS)
@@ -308,11 +314,11 @@ def test_a_preset_on_the_default_is_an_experiment(name):
 
 @pytest.mark.parametrize("name", PRESETS)
 def test_a_preset_holds_only_what_differs(name):
-    base, overlay = (read_params(ROOT / path) for path in (SOURCE, f"presets/{name}.yaml"))
+    overlay = read_params(ROOT / f"presets/{name}.yaml")
     for key in overlay.lines:
         if key == ("download", "source"):  # shown in every preset that reads a user's files
             continue
-        ours, theirs = overlay.values, base.values
+        ours, theirs = overlay.values, before(name)
         for part in key:
             ours, theirs = ours[part], theirs.get(part)
             if theirs is None:

@@ -153,6 +153,22 @@ def test_a_name_that_timm_lacks_is_found_in_a_dry_run(section):
     assert list(name_errors(numbers(**{section: {"backbone": "mobilenetv3_large_100"}}))) == []
 
 
+def test_class_tokens_need_a_plain_transformer():
+    experiment = numbers(methods=["cam", "mctformer-recam"])
+    (error,) = name_errors(experiment)
+    assert error == (
+        "train_cam: backbone tf_efficientnet_lite0: mctformer expects a plain transformer without "
+        "rotary embeddings, which class tokens can join; choose one, such as "
+        "deit_small_patch16_224 with output_stride: 16, or another method"
+    )
+    assert list(network_errors(experiment)) == []  # refused already
+    for backbone, count in (("test_vit", 0), ("test_resnet", 1)):
+        errors = list(
+            network_errors(numbers(methods=["mctformer"], train_cam={"backbone": backbone}))
+        )
+        assert len(errors) == count
+
+
 def test_the_network_of_irn_is_checked_where_irn_is_used():
     irn = {"train_irn": {"backbone": "no_such_net"}}
     assert list(name_errors(numbers(**irn, make_pseudo={"refiner": "pamr"}))) == []

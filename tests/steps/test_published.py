@@ -16,6 +16,7 @@ LPCAM = "LPCAM's public code (Chen & Sun, CVPR 2023)"
 SWIN = "Swin (Liu et al., ICCV 2021)"
 EDAM = "EDAM's public code (Wu et al., CVPR 2021)"
 SEAM = "the authors' public code of SEAM, for VOC (Wang et al., CVPR 2020)"
+MCTFORMER = "MCTformer's public code (Xu et al., CVPR 2022, TPAMI 2024)"
 NONE = "switches off an addition of this project"
 OURS = "our choice"
 # VOC, COCO, source. Learning rates, momentum and thresholds are those in effect.
@@ -165,6 +166,27 @@ OVERLAYS = {  # by the preset before them and their own name
         ("make_pseudo", "irn_background"): (0.35, LPCAM),
         ("make_pseudo", "crf_background"): (0.35, OURS),
         ("evaluate", "cams_threshold"): (0.3, LPCAM),
+    },
+    ("voc12", "voc12_deit"): {
+        ("train_cam", "backbone"): ("deit_small_patch16_224", MCTFORMER),
+        ("train_cam", "frozen_stem"): (False, MCTFORMER),
+        ("train_cam", "optimizer"): ("adamw", MCTFORMER),
+        ("train_cam", "epochs"): (60, MCTFORMER),
+        ("train_cam", "batch_size"): (64, MCTFORMER),
+        ("train_cam", "lr"): (5e-4 * 64 / 512, MCTFORMER),
+        ("train_cam", "lr_classifier"): (5e-4 * 64 / 512, MCTFORMER),
+        ("train_cam", "weight_decay"): (0.05, MCTFORMER),
+        ("train_cam", "crop"): (448, MCTFORMER),
+        ("train_recam", "optimizer"): ("adamw", OURS),
+        ("train_recam", "batch_size"): (64, OURS),
+        ("train_recam", "lr"): (0.00000625, OURS),
+        ("train_recam", "lr_reclassifier"): (0.0000625, OURS),
+        ("train_recam", "weight_decay"): (0.05, OURS),
+        ("train_recam", "crop"): (448, OURS),
+        ("make_cams", "scales"): ([1.0, 0.75, 1.25], MCTFORMER),
+        ("make_cams", "geometry"): ("image", OURS),
+        ("make_pseudo", "threshold"): ("yen", OURS),
+        ("evaluate", "threshold"): ("yen", OURS),
     },
     ("voc12", "voc12_saliency"): {("make_pseudo", "saliency"): ("folder", EDAM)},
     ("voc12", "voc12_swin"): {

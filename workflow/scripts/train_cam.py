@@ -17,7 +17,7 @@ from recam.steps.paths import ClassifierPaths
 from recam.steps.sections.machine import Machine
 from recam.steps.sections.train_cam import TrainCamRun
 
-NEW = ("classifier", "pcm")  # the layers that no weights are loaded into
+NEW = ("classifier", "pcm", "class_tokens")  # the layers that no weights are loaded into
 
 
 @distributed
@@ -36,6 +36,7 @@ def main(paths: ClassifierPaths, numbers: TrainCamRun, machine: Machine) -> None
         view_scale=numbers.seam_scale,
         view_weight=numbers.seam_weight,
         pcm=numbers.seam_pcm,
+        contrast=numbers.mctformer_contrast,
     )
     with seeded_initialisation(numbers.random_seed, "train_cam"):
         model = make_classifier(model_config)

@@ -34,7 +34,7 @@ def main(paths: Paths, numbers: TrainRecamRun, machine: Machine) -> None:
     model, of_cam = initial_model(paths.cam, numbers, split.classes)
     # One seed for all methods: control sees the batches of recam and differs by the loss alone.
     seed = derived_seed(numbers.random_seed, "train_recam")
-    rates = dict.fromkeys(("backbone", "classifier", "pcm"), numbers.lr)
+    rates = dict.fromkeys(("backbone", "classifier", "pcm", "class_tokens"), numbers.lr)
     trainee = Trainee(
         model=model,
         model_config=replace(of_cam, method=numbers.method, weight=numbers.weight),

@@ -10,14 +10,16 @@ from pathlib import Path
 import torch
 
 from recam.catalogue.backbones import make_backbone
-from recam.catalogue.names import METHODS
+from recam.catalogue.names import METHODS, no_class_tokens
 from recam.io.checkpoints import ModelConfig, load_network
 from recam.methods.cam import Cam
 from recam.methods.eps import Eps
+from recam.methods.mctformer import Mctformer
 from recam.methods.recam import MEAN, ReCam
 from recam.methods.seam import Seam
 from recam.methods.variant import Variant, Weights
 from recam.models.backbones import Backbone
+from recam.models.tokens import TokenBackbone
 
 # How the classifier is trained: from a backbone and the configuration to a variant.
 TRAININGS: dict[str, Callable[[Backbone, ModelConfig], Variant]] = {
@@ -34,6 +36,11 @@ TRAININGS: dict[str, Callable[[Backbone, ModelConfig], Variant]] = {
     "eps": lambda backbone, config: Eps(
         backbone, channels=backbone.channels, num_classes=len(config.classes)
     ),
+    "mctformer": lambda backbone, config: Mctformer(
+        _with_class_tokens(backbone, config),
+        num_classes=len(config.classes),
+        contrast=config.contrast,
+    ),
 }
 # From a trained variant to the network of stage two; `control` trains as long as `recam`, with the
 # variant's own losses.
@@ -41,6 +48,13 @@ REACTIVATIONS: dict[str, Callable[[Variant, float], Variant]] = {
     "control": lambda variant, weight: variant,  # noqa: ARG005 one signature for all
     "recam": lambda variant, weight: ReCam(variant, weight=weight),
 }
+
+
+def _with_class_tokens(backbone: Backbone, config: ModelConfig) -> TokenBackbone:
+    """The backbone, if class tokens can join it; otherwise UserError."""
+    if isinstance(backbone, TokenBackbone) and not getattr(backbone.network, "rope", None):
+        return backbone
+    raise no_class_tokens(config.backbone)
 
 
 def make_classifier(model_config: ModelConfig) -> Variant:

@@ -84,6 +84,8 @@ RETRAINED = tuple(name for name, m in METHODS.items() if m.reactivation and not 
 CLUSTERED = tuple(name for name, m in METHODS.items() if m.readout == "lpcam")
 # Trainings that learn from saliency maps of the training images, those of download.saliency.
 WITH_SALIENCY = ("eps",)
+# Trainings with a token for each class in the stream of a transformer.
+WITH_CLASS_TOKENS = ("mctformer",)
 MADE = names_in("datasets", "MADE")
 REAL = names_in("datasets", "REAL")
 # Backbones known to have every output stride; others are networks of timm.
@@ -114,6 +116,20 @@ def needs_affinity(refiner: str) -> bool:
 def needs_saliency(method: str) -> bool:
     """Whether the classifier of a method learns from saliency maps; ``supervised`` has none."""
     return method != SUPERVISED and METHODS[method].training in WITH_SALIENCY
+
+
+def needs_class_tokens(method: str) -> bool:
+    """Whether class tokens join the backbone of a method; ``supervised`` has none."""
+    return method != SUPERVISED and METHODS[method].training in WITH_CLASS_TOKENS
+
+
+def no_class_tokens(backbone: str) -> UserError:
+    """An error about a backbone that class tokens cannot join."""
+    return UserError(
+        f"backbone {backbone}: {', '.join(WITH_CLASS_TOKENS)} expects a plain transformer without "
+        "rotary embeddings, which class tokens can join; choose one, such as "
+        "deit_small_patch16_224 with output_stride: 16, or another method"
+    )
 
 
 def networks_of_timm() -> frozenset[str]:

@@ -18,9 +18,9 @@ from recam.methods.gradient_maps import (
     layer_cam,
 )
 from recam.methods.lpcam import Prototypes, lpcam
+from recam.methods.mctformer import Fusion, Mctformer
 from recam.methods.recam import ReCam
 from recam.methods.variant import Readout, Variant, both_views
-from recam.models.backbones import backbone_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,6 +31,7 @@ class ReadoutNumbers:
     levels: tuple[int, ...]  # from -1, the final features, to finer ones; of gradients
     advcam_weights: str  # the classifier that is climbed: a name in COMBINATIONS
     advcam: Climb
+    fusion: Fusion  # of MCTformer only
     prototypes: Prototypes | None  # of LPCAM only
 
 
@@ -50,6 +51,9 @@ READOUTS: dict[str, Callable[[Variant, ReadoutNumbers], Readout]] = {
 
 def make_readout(method: str, model: Variant, numbers: ReadoutNumbers) -> Readout:
     """The read-out of a method, of its trained classifier."""
+    variant = model.variant if isinstance(model, ReCam) else model
+    if isinstance(variant, Mctformer):
+        variant.fusion = numbers.fusion
     if readout := METHODS[method].readout:
         return READOUTS[readout](model, numbers)
     return own_maps(model, combine=numbers.combine)
@@ -71,4 +75,4 @@ def prototypes_in(numbers: ReadoutNumbers) -> Prototypes:
 
 def _by_gradients(model: Variant, numbers: ReadoutNumbers, rule: GradientRule) -> Readout:
     weights = weights_of(model, numbers.combine)
-    return gradient_readout(backbone_of(model), weights, rule, levels=numbers.levels)
+    return gradient_readout(model, weights, rule, levels=numbers.levels)

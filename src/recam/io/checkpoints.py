@@ -43,6 +43,7 @@ class ModelConfig:
     rates: tuple[Annotated[int, Field(ge=1)], ...] = ()  # dilations of atrous branches; segmenters
     radius: Pixels = 0  # of pairs, in cells of 4 pixels; IRN
     longest_side: Pixels = 0  # of the largest training images, in pixels; segmenters
+    contrast: Weight = 0.0  # of the contrast between class tokens; MCTformer
 
 
 def save_checkpoint(

@@ -55,6 +55,10 @@ class ReCam(Variant):
         """The features of the variant."""
         return self.variant.features(images)
 
+    def with_levels(self, images: Images) -> tuple[list[Tensor], Float[Tensor, "B C h w"]]:
+        """The levels and the final features of the variant."""
+        return self.variant.with_levels(images)
+
     def logits(self, images: Images) -> Float[Tensor, "B K"]:
         """The logits of the variant."""
         return self.variant.logits(images)

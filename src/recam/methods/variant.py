@@ -9,6 +9,7 @@ Axes: B images, K foreground classes, C channels, H W pixels, h w feature grid.
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Protocol, cast
 
 import torch
 from jaxtyping import Bool, Float
@@ -24,6 +25,10 @@ Saliency = Float[Tensor, "B H W"]  # 0 to 1, below 0 where it is unknown
 # of its mirror image, mirrored back: (B, K, h, w), non-negative, not normalised. Maps of absent
 # classes may hold any finite values; nothing reads them.
 Readout = Callable[[Tensor, Tensor], Tensor]
+
+
+class _Levelled(Protocol):
+    def with_levels(self, images: Tensor, /) -> tuple[list[Tensor], Tensor]: ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,6 +62,10 @@ class Variant(nn.Module, ABC):
     @abstractmethod
     def maps_by(self, images: Images, *weights: Weights) -> list[Maps]:
         """The maps of each linear classifier, W or another one: >= 0, not normalised."""
+
+    def with_levels(self, images: Images) -> tuple[list[Tensor], Float[Tensor, "B C h w"]]:
+        """The levels of the backbone, the finest first, and its final features, in one pass."""
+        return cast(_Levelled, self.backbone).with_levels(images)
 
     def saliency_losses(
         self, found: Activations, labels: Labels, saliency: Saliency

@@ -74,7 +74,7 @@ def train(
     key: str,
     callbacks: Callbacks = NONE,
 ) -> list[EpochLoss]:
-    """Train in place with SGD and polynomial decay; return the training curve.
+    """Train in place with the recipe's optimizer; return the training curve.
 
     ``batches`` gives the batches (images, targets, ...) of an epoch, counted from 1. Every epoch is
     saved in ``state``; a run with the same ``key`` resumes from it and gives the same numbers as an
@@ -175,7 +175,8 @@ def _run_epoch(
         rest = [each.to(device, non_blocking=True) for each in targets]
         parts = _parts([first, *rest], pieces)
         of_step: dict[str, Tensor] = {}
-        rates = dict(zip(recipe.learning_rates, map(float, schedule.get_last_lr()), strict=True))
+        # Groups without weight decay follow, with the same rates.
+        rates = dict(zip(recipe.learning_rates, map(float, schedule.get_last_lr()), strict=False))
         for number, part in enumerate(parts, start=1):
             with _kept(losses_of, more=number < pieces):
                 losses = losses_of(*part)

@@ -9,9 +9,10 @@ from itertools import count, islice
 
 import torch
 from torch import Tensor
-from torch.optim import SGD
+from torch.optim import Optimizer
 
 from recam.methods.recam import ReCam
+from recam.pipeline.optimizer import OptimizerName, optimizer_of
 from recam.runtime.distributed import all_reduce_sum, processes
 from recam.runtime.precision import autocast
 from recam.runtime.progress import progress
@@ -23,8 +24,9 @@ class WarmUp:
 
     steps: int
     learning_rate: float
-    momentum: float
+    momentum: float  # of SGD
     weight_decay: float
+    optimizer: OptimizerName = "sgd"
 
 
 def warm_up(
@@ -48,8 +50,7 @@ def warm_up(
     for parameter in others:
         parameter.requires_grad = False
     model.eval()
-    decay = recipe.weight_decay
-    optimizer = SGD([weights], recipe.learning_rate, recipe.momentum, weight_decay=decay)
+    optimizer = _optimizer(weights, recipe)
     first = islice(_endless(batches), recipe.steps)
     for images, labels, *_ in progress(first, total=recipe.steps, what="warm-up", unit="step"):
         with autocast(precision, device):
@@ -64,6 +65,15 @@ def warm_up(
         parameter.requires_grad = True
     weights.grad = None
     model.train()
+
+
+def _optimizer(weights: Tensor, recipe: WarmUp) -> Optimizer:
+    return optimizer_of(
+        [{"params": [weights], "lr": recipe.learning_rate}],
+        recipe.optimizer,
+        momentum=recipe.momentum,
+        weight_decay=recipe.weight_decay,
+    )
 
 
 def _endless(batches: Callable[[int], Iterable[list[Tensor]]]) -> Iterator[list[Tensor]]:

@@ -17,7 +17,7 @@ GREY = "#5f5f5f"  # of captions
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """A method's name, colour and marker; the first eight hues are those of Okabe & Ito (2008)."""
+    """A method's name, colour and marker; eight of the hues are those of Okabe & Ito (2008)."""
 
     name: str
     colour: str
@@ -34,6 +34,9 @@ LOOKS = {
     "eps": Look("EPS", "#56B4E9", "p"),
     "eps-control": Look("EPS + control", "#D55E00", "h"),
     "eps-recam": Look("EPS + ReCAM", "#009E73", "8"),
+    "mctformer": Look("MCTformer", "#44AA99", "1"),
+    "mctformer-control": Look("MCTformer + control", "#AA4499", "2"),
+    "mctformer-recam": Look("MCTformer + ReCAM", "#332288", "3"),
     "supervised": Look("supervised", "#000000", "^"),
 }
 

@@ -19,6 +19,9 @@ LOSSES = {
     "er": "equivariance loss",
     "min": "loss of quiet positions",
     "ecr": "consistency loss of PCM",
+    "patch": "binary cross-entropy of patches",
+    "contrast": "contrast of class tokens",
+    "sal": "saliency loss",
     "ce": "cross-entropy",
 }
 HELD_OUT = "held-out "  # prefix of quantities on labels that were not trained on

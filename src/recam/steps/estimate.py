@@ -39,20 +39,23 @@ class StepWork:
         return start + self.images * per_image
 
 
+def work_name(step: str, *parts: str) -> str:
+    """``train_cam`` of CAM, ``train_cam, seam`` of SEAM: CAM and no read-out are left out."""
+    return ", ".join([step, *(part for part in parts if part not in ("", PLAIN))])
+
+
 def works_of(numbers: Experiment, data: DataSize) -> list[StepWork]:
     """The work of every step that takes long, in the order of the Snakefile."""
     seeds, methods = len(numbers.random_seeds), len(numbers.methods)
     mapped = [method for method in numbers.methods if method != SUPERVISED]
     methods_with_maps = [METHODS[name] for name in mapped]
-    trained = {method.training for method in methods_with_maps} | {PLAIN}
-    retrained = {method.classifier for method in methods_with_maps if method.reactivation}
     with_maps = seeds * len(mapped)
     threads = numbers.machine.threads
     clustered = seeds * sum(method in CLUSTERED for method in numbers.methods)
     of, final = data.images, numbers.evaluate
     scored = of[final.seg_split] + min(final.examples, of[final.maps_split])
     counts = {
-        "train_recam": (seeds * len(retrained), _trained(numbers.train_recam, of)),
+        **_retrained(methods_with_maps, seeds, _trained(numbers.train_recam, of)),
         "make_clusters": (
             clustered,
             min(of[numbers.make_clusters.split], numbers.make_clusters.images),
@@ -66,25 +69,48 @@ def works_of(numbers: Experiment, data: DataSize) -> list[StepWork]:
     }
     if not needs_irn(numbers.make_pseudo.refiner):
         del counts[CONFIDENT], counts["train_irn"]
-    first = StepWork(
-        step="train_cam",
-        runs=seeds * len(trained),
-        images=_trained(numbers.train_cam, of),
-        threads=numbers.train_cam.threads,
-    )
-    return [first] + [
-        StepWork(step=step, runs=runs, images=images, threads=threads)
-        for step, (runs, images) in counts.items()
-        if runs
+    trainings = sorted({PLAIN, *(method.training for method in methods_with_maps)})
+    return [
+        *_first(numbers.train_cam, trainings, seeds, of),
+        *(
+            StepWork(step=step, runs=runs, images=images, threads=threads)
+            for step, (runs, images) in counts.items()
+            if runs
+        ),
     ]
 
 
-def _read(methods: list[Method], seeds: int, images: int) -> dict[str, tuple[int, int]]:
-    """Runs and images of make_cams for each read-out; LPCAM takes as long as none."""
-    readouts = Counter("" if m.readout == "lpcam" else m.readout for m in methods)
+def _first(
+    numbers: TrainCam, trainings: list[str], seeds: int, images: Mapping[str, int]
+) -> list[StepWork]:
+    """The work of train_cam by training."""
+    return [
+        StepWork(
+            step=work_name("train_cam", training),
+            runs=seeds,
+            images=_trained(numbers, images),
+            threads=numbers.threads,
+        )
+        for training in trainings
+    ]
+
+
+def _retrained(methods: list[Method], seeds: int, images: int) -> dict[str, tuple[int, int]]:
+    """Runs and images of train_recam by training; read-outs share its classifiers."""
+    classifiers = {method[:2] for method in methods if method.reactivation}
+    kinds = Counter(training for training, _ in classifiers)
     return {
-        "make_cams" + f", {readout}" * bool(readout): (seeds * count, images)
-        for readout, count in sorted(readouts.items())
+        work_name("train_recam", training): (seeds * count, images)
+        for training, count in sorted(kinds.items())
+    }
+
+
+def _read(methods: list[Method], seeds: int, images: int) -> dict[str, tuple[int, int]]:
+    """Runs and images of make_cams by training and read-out; LPCAM takes as long as none."""
+    kinds = Counter((m.training, "" if m.readout == "lpcam" else m.readout) for m in methods)
+    return {
+        work_name("make_cams", *kind): (seeds * count, images)
+        for kind, count in sorted(kinds.items())
     }
 
 

@@ -93,6 +93,7 @@ def _recipe(trainee: Trainee, numbers: Training, *, epochs: int, to: torch.dtype
     return Recipe(
         epochs=epochs,
         learning_rates=trainee.learning_rates,
+        optimizer=numbers.optimizer,
         momentum=numbers.momentum,
         weight_decay=numbers.weight_decay,
         batch_size=numbers.batch_size,

@@ -6,7 +6,16 @@ stride; others are built once, which takes seconds, when a run starts.
 
 from collections.abc import Callable, Iterator
 
-from recam.catalogue.names import LISTED, needs_affinity, needs_irn, networks_of_timm, unknown
+from recam.catalogue.names import (
+    LISTED,
+    METHODS,
+    needs_affinity,
+    needs_class_tokens,
+    needs_irn,
+    networks_of_timm,
+    no_class_tokens,
+    unknown,
+)
 from recam.core.errors import UserError
 from recam.steps.params import Experiment
 from recam.steps.sections.shared import Section
@@ -27,6 +36,8 @@ def name_errors(numbers: Experiment) -> Iterator[str]:
     for name, backbone in others.items():
         if known and backbone not in known:
             yield f"{name}: {unknown('backbone', backbone, {*LISTED, *known})}"
+    if numbers.train_cam.backbone in LISTED and any(map(needs_class_tokens, numbers.methods)):
+        yield f"train_cam: {no_class_tokens(numbers.train_cam.backbone)}"
 
 
 def network_errors(numbers: Experiment) -> Iterator[str]:
@@ -35,7 +46,10 @@ def network_errors(numbers: Experiment) -> Iterator[str]:
     if numbers.train_seg.backbone not in LISTED or not is_listed:
         yield from _errors("train_seg", numbers.train_seg, method=numbers.train_seg.segmenter)
     if numbers.train_cam.backbone not in LISTED:
-        yield from _errors("train_cam", numbers.train_cam)
+        joined = [method for method in numbers.methods if needs_class_tokens(method)]
+        trainings = {METHODS[method].training for method in joined}
+        for training in trainings or [""]:
+            yield from _errors("train_cam", numbers.train_cam, method=training)
     if needs_irn(numbers.make_pseudo.refiner) and numbers.train_irn.backbone not in LISTED:
         yield from _errors("train_irn", numbers.train_irn)
     if needs_affinity(numbers.make_pseudo.refiner):
@@ -46,10 +60,13 @@ def network_errors(numbers: Experiment) -> Iterator[str]:
 
 def _errors(name: str, section: Section, *, method: str = "") -> Iterator[str]:
     from recam.catalogue.backbones import make_backbone  # noqa: PLC0415 imports PyTorch
+    from recam.catalogue.methods import make_classifier  # noqa: PLC0415 imports PyTorch
     from recam.catalogue.segmenters import make_segmenter  # noqa: PLC0415 imports PyTorch
     from recam.io.checkpoints import ModelConfig  # noqa: PLC0415 imports PyTorch
 
-    build: Callable[[ModelConfig], object] = make_segmenter if method else make_backbone
+    build: Callable[[ModelConfig], object] = make_backbone
+    if method:
+        build = make_classifier if method in METHODS else make_segmenter
     given = section.model_dump()
     config = ModelConfig(
         method=method,

@@ -8,6 +8,7 @@ from recam.core.errors import UserError
 from recam.data.layout import require_classes
 from recam.methods.advcam import Climb
 from recam.methods.lpcam import Prototypes
+from recam.methods.mctformer import Fusion
 from recam.methods.variant import Readout, Variant
 from recam.pipeline.prototypes import load_prototypes
 from recam.steps.sections.make_cams import MakeCams, MakeCamsRun
@@ -46,5 +47,6 @@ def readout_numbers(numbers: MakeCams, *, prototypes: Prototypes | None = None) 
             penalty=numbers.advcam_penalty,
             batch_size=numbers.advcam_batch_size,
         ),
+        fusion=Fusion(blocks=numbers.mctformer_blocks, affinity=numbers.mctformer_affinity),
         prototypes=prototypes,
     )

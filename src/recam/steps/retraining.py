@@ -37,6 +37,7 @@ def warm_up_of(model: Variant, numbers: TrainRecamRun) -> WarmUp | None:
     return WarmUp(
         steps=numbers.warmup_steps,
         learning_rate=numbers.lr_warmup,
+        optimizer=numbers.optimizer,
         momentum=numbers.momentum,
         weight_decay=numbers.weight_decay,
     )

@@ -8,14 +8,14 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
+from itertools import product
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
-from torch.optim import SGD
 
 from recam.catalogue.methods import make_classifier
-from recam.catalogue.names import REFINERS, needs_irn
+from recam.catalogue.names import METHODS, REFINERS, TRAININGS, Method, needs_irn
 from recam.catalogue.readouts import READOUTS, make_readout
 from recam.catalogue.refiners import RefinerNumbers, make_irn, make_propagator
 from recam.core.labels import IGNORE
@@ -26,6 +26,7 @@ from recam.models.segmenters import Segmenter
 from recam.pipeline.cams import write_cams
 from recam.pipeline.clusters import cluster_features
 from recam.pipeline.confident import ConfidentLabels, write_confident_masks
+from recam.pipeline.optimizer import optimizer_of
 from recam.pipeline.predictions import write_predictions
 from recam.pipeline.pseudo_masks import Cut, alike_batches, cut_masks, in_threads, propagate_maps
 from recam.refine.irn import Irn
@@ -36,7 +37,7 @@ from recam.steps.affinity import untrained_affinity
 from recam.steps.bench import PRESENT, Bench
 from recam.steps.clusters import cluster_numbers
 from recam.steps.crf import crf_of
-from recam.steps.estimate import CONFIDENT
+from recam.steps.estimate import CONFIDENT, work_name
 from recam.steps.readout import readout_numbers
 from recam.steps.sections.shared import Training
 from recam.steps.sections.train_seg import TrainSegRun
@@ -89,6 +90,8 @@ def _classifier_config(bench: Bench, method: str) -> ModelConfig:
         frozen_batch_norm=numbers.frozen_batch_norm,
         frozen_stem=numbers.frozen_stem,
         weight=bench.numbers.train_recam.weight,
+        view_scale=numbers.seam_scale,
+        pcm=numbers.seam_pcm,
     )
 
 
@@ -111,7 +114,13 @@ def _training(
     model.train().to(bench.device).to(memory_format=torch.channels_last)
     trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
     # Too small a rate to change anything: the noise must not make a loss infinite.
-    optimizer = SGD(trained, lr=1e-9, momentum=numbers.momentum, fused=True)
+    optimizer = optimizer_of(
+        [{"params": trained, "lr": 1e-9}],
+        numbers.optimizer,
+        momentum=numbers.momentum,
+        weight_decay=0.0,
+        fused=True,
+    )
     loss: Callable[[Tensor, Tensor], dict[str, Tensor]] = getattr(model, "loss")  # noqa: B009
     targets = targets.to(bench.device)
 
@@ -125,13 +134,14 @@ def _training(
     return step, count
 
 
-def _train_cam(bench: Bench) -> tuple[Run, int]:
-    model = make_classifier(_classifier_config(bench, "cam"))
+def _train_cam(bench: Bench, training: str) -> tuple[Run, int]:
+    model = make_classifier(_classifier_config(bench, training))
     return _training(model, bench.numbers.train_cam, bench, with_masks=False)
 
 
-def _train_recam(bench: Bench) -> tuple[Run, int]:
-    model = make_classifier(_classifier_config(bench, "recam"))
+def _train_recam(bench: Bench, training: str) -> tuple[Run, int]:
+    method = Method(training, "recam", "").name
+    model = make_classifier(_classifier_config(bench, method))
     return _training(model, bench.numbers.train_recam, bench, with_masks=False)
 
 
@@ -147,9 +157,9 @@ def _make_clusters(bench: Bench) -> tuple[Run, int]:
     )
 
 
-def _make_cams(bench: Bench, method: str = "recam") -> tuple[Run, int]:
+def _make_cams(bench: Bench, method: str) -> tuple[Run, int]:
     numbers = bench.numbers.make_cams
-    model = make_classifier(_classifier_config(bench, "recam")).eval()
+    model = make_classifier(_classifier_config(bench, METHODS[method].classifier)).eval()
     model.to(bench.device).to(memory_format=torch.channels_last)
 
     def run() -> None:
@@ -269,13 +279,14 @@ def _evaluate(bench: Bench) -> tuple[Run, int]:
 
 # By the names of recam.steps.estimate: a function and the number of images that it processes.
 WORKS: Mapping[str, Callable[[Bench], tuple[Run, int]]] = {
-    "train_cam": _train_cam,
-    "train_recam": _train_recam,
+    **{work_name("train_cam", name): partial(_train_cam, training=name) for name in TRAININGS},
+    **{work_name("train_recam", name): partial(_train_recam, training=name) for name in TRAININGS},
     "make_clusters": _make_clusters,
-    "make_cams": _make_cams,
     **{
-        f"make_cams, {readout}": partial(_make_cams, method=f"recam-{readout}")
-        for readout in READOUTS
+        work_name("make_cams", name, readout): partial(
+            _make_cams, method=Method(name, "recam", readout).name
+        )
+        for name, readout in product(TRAININGS, ("", *READOUTS))
         if readout != "lpcam"  # as fast as none
     },
     CONFIDENT: _confident_pixels,

@@ -39,6 +39,17 @@ class MakeCams(Section):
     ]
     scales: Scales
     batch_size: BatchSize
+    mctformer_blocks: Annotated[
+        int,
+        Field(
+            ge=1,
+            description="MCTformer: last blocks whose attention of class tokens is averaged; at "
+            "most all",
+        ),
+    ]
+    mctformer_affinity: Annotated[
+        bool, Field(description="MCTformer: attention between patches refines the maps")
+    ]
     advcam_weights: Annotated[
         Literal["product", "reclassifier", "classifier", "sum"],
         Field(

@@ -156,13 +156,22 @@ Distances = Annotated[tuple[Annotated[int, Field(ge=1)], ...], Field(strict=Fals
 
 
 class Training(Section):
-    """SGD with polynomial decay of the learning rates to 0; random size, then a square crop."""
+    """Polynomial decay of the learning rates to 0; random size, then a square crop."""
 
     epochs: Epochs
     min_steps: MinSteps
     batch_size: BatchSize
-    momentum: Annotated[float, Field(ge=0, le=1, description="momentum of SGD")]
-    weight_decay: Annotated[float, Field(ge=0, description="L2 penalty of SGD")]
+    optimizer: Annotated[
+        Literal["sgd", "adamw"],
+        Field(
+            description="sgd, or adamw (betas 0.9 and 0.999; no weight decay of biases, norms, "
+            "tokens and embeddings of positions)"
+        ),
+    ]
+    momentum: Annotated[float, Field(ge=0, le=1, description="momentum of SGD; adamw ignores it")]
+    weight_decay: Annotated[
+        float, Field(ge=0, description="L2 penalty of SGD, or the weight decay of AdamW")
+    ]
     resize_min: Annotated[
         int, Field(ge=1, description="minimum random length of the longer side, in pixels")
     ]

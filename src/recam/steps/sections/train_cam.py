@@ -51,6 +51,9 @@ class TrainCam(Training):
         Field(ge=0, description="SEAM: weight of the difference between the maps of both views"),
     ]
     seam_pcm: Annotated[bool, Field(description="SEAM: train and use the pixel correlation module")]
+    mctformer_contrast: Annotated[
+        float, Field(ge=0, description="MCTformer: weight of the contrast between class tokens")
+    ]
 
 
 class TrainCamRun(TrainCam, Replicate):
