@@ -120,13 +120,21 @@ def test_sinkhorn_makes_rows_sum_to_1_and_columns_nearly(attention):
     torch.testing.assert_close(sinkhorn(even), even)
 
 
-def test_attention_is_balanced_made_symmetric_and_squared(attention):
+def test_attention_is_balanced_and_made_symmetric(attention):
     expected = attention[0].double()
     for _ in range(3):
         expected = expected / expected.sum(0)
         expected = (expected.T / expected.sum(1)).T
     expected = (expected + expected.T) / 2
-    torch.testing.assert_close(attention_weights(attention)[0].double(), expected @ expected)
+    torch.testing.assert_close(attention_weights(attention)[0].double(), expected)
+
+
+def test_attended_scores_are_those_of_the_squared_matrix(attention, scores):
+    maps, weights = scores[:, :, :3, :4].double(), attention_weights(attention.double())
+    found = attended(maps, weights, box=0.0)  # every positive score is in a box
+    squared = maps.flatten(2) @ (weights @ weights).mT
+    low, high = squared.amin(dim=2, keepdim=True), squared.amax(dim=2, keepdim=True)
+    torch.testing.assert_close(found.flatten(2), (squared - low) / (high - low))
 
 
 def test_scores_count_in_the_boxes_of_the_parts_of_their_map():

@@ -118,10 +118,9 @@ def _resized(grid: Float[Tensor, "B c y x"], size: tuple[int, int]) -> Float[Ten
 
 
 def attention_weights(attention: Float[Tensor, "B N N"]) -> Float[Tensor, "B N N"]:
-    """Affinities of patches from their attention: D normalised, then ((D + D^T) / 2)^2."""
+    """Affinities of patches from their attention D, normalised: (D + D^T) / 2."""
     balanced = sinkhorn(attention)
-    balanced = (balanced + balanced.mT).div_(2)
-    return balanced @ balanced
+    return (balanced + balanced.mT).div_(2)
 
 
 def sinkhorn(attention: Float[Tensor, "B N N"]) -> Float[Tensor, "B N N"]:
@@ -137,11 +136,12 @@ def attended(
 ) -> Float[Tensor, "B n h w"]:
     """Scores of patches from those in the boxes of their map, each map over the range [0, 1].
 
-    The boxes are those of the 8-connected parts of a map above ``box`` times its maximum (authors'
-    code). A constant map becomes 0.
+    The authors square the matrix of ``weights``; here it is applied twice, which gives the same
+    without a product of matrices. The boxes are those of the 8-connected parts of a map above
+    ``box`` times its maximum (authors' code). A constant map becomes 0.
     """
     inside = (scores * _boxes(scores, box)).flatten(2)
-    found = (inside @ weights.mT).view_as(scores)
+    found = (inside @ weights.mT @ weights.mT).view_as(scores)
     found = found - found.amin(dim=(2, 3), keepdim=True)
     return found / found.amax(dim=(2, 3), keepdim=True).clamp(min=TINY)
 
