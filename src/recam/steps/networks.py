@@ -12,6 +12,7 @@ from recam.catalogue.names import (
     needs_affinity,
     needs_class_tokens,
     needs_irn,
+    needs_texts,
     networks_of_timm,
     no_class_tokens,
     unknown,
@@ -32,6 +33,8 @@ def name_errors(numbers: Experiment) -> Iterator[str]:
     if needs_affinity(pseudo.refiner) and not pseudo.needs_classifier:
         named["make_pseudo.affinity_backbone"] = pseudo.affinity_backbone
     others = {name: backbone for name, backbone in named.items() if backbone not in LISTED}
+    if any(map(needs_texts, numbers.methods)):
+        others["train_cam.clip_tower"] = numbers.train_cam.clip_tower.partition(".")[0]
     known = networks_of_timm() if others else frozenset[str]()
     for name, backbone in others.items():
         if known and backbone not in known:
