@@ -308,6 +308,8 @@ rule make_pseudo:
         cams=ancient("results/seed{seed}/{method}/cams"),
         cams_manifest="results/seed{seed}/{method}/cams.sha256",
         irn="results/seed{seed}/{method}/irn.pt",
+        classifier=classifier_of_affinities,
+        weights=ancient(weights_of_affinities()),
         saliency=ancient(saliency()),
         saliency_manifest=saliency(".sha256"),
     output:
@@ -329,10 +331,11 @@ rule make_pseudo:
         gpu=GPU,
     params:
         make_pseudo=section("make_pseudo"),
+        seen=contents(weights_of_affinities()),
         machine=section("machine"),
     shell:
         "python workflow/scripts/make_pseudo.py --data data --cams {input.cams} --irn {input.irn}"
-        " --saliency_maps {input.saliency}"
+        " --classifier {input.classifier} --saliency_maps {input.saliency}"
         " --masks {output.masks} --scores {output.scores} --manifest {output.manifest}"
         " --cut {output.cut} --picture {output.picture} --log {log} {params.machine} {params.make_pseudo}"
 

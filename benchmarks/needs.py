@@ -40,9 +40,11 @@ from recam.refine.pamr import Pamr
 from recam.refine.random_walk import Walk
 from recam.runtime.devices import make_device
 from recam.runtime.precision import autocast, make_precision
+from recam.steps.affinity import untrained_affinity
 from recam.steps.crf import crf_of
 from recam.steps.readout import readout_numbers
 from recam.steps.sections.make_cams import MakeCams
+from recam.steps.sections.make_pseudo import MakePseudo
 from recam.steps.sections.shared import CrfNumbers
 
 # Of each data set: number of classes, an image's usual width and height, and classes in an image.
@@ -266,6 +268,7 @@ def _train_irn(params: Params, device: torch.device, _: Path) -> Made:
 
 def _pseudo(params: Params, device: torch.device, folder: Path) -> Made:
     numbers = params["make_pseudo"]
+    refiner = numbers["refiner"]
     refiner_numbers = RefinerNumbers(
         pamr=Pamr(
             dilations=tuple(numbers["pamr_dilations"]), iterations=numbers["pamr_iterations"]
@@ -273,16 +276,21 @@ def _pseudo(params: Params, device: torch.device, folder: Path) -> Made:
         walk=Walk(
             radius=numbers["irn_radius"], power=numbers["irn_power"], steps=numbers["irn_steps"]
         ),
-        irn=_irn(params, device).eval(),
+        irn=_irn(params, device).eval() if needs_irn(refiner) else None,
+        affinity=untrained_affinity(
+            MakePseudo.model_validate(numbers),
+            _model_config(params, "train_cam", method="affinity"),
+            device,
+        ),
     )
-    propagate = make_propagator(numbers["refiner"], refiner_numbers)
+    propagate = make_propagator(refiner, refiner_numbers)
     scores, pixels = _scored_photographs(params, numbers["batch_size"], device, folder)
     crf = _crf(numbers)
 
     def run() -> None:
         with torch.inference_mode():
             maps = propagate(scores, pixels)
-            if REFINERS[numbers["refiner"]].has_crf:
+            if REFINERS[refiner].has_crf:
                 crf_refined(maps, pixels, background=numbers["crf_background"], crf=crf)
 
     return run, len(scores)

@@ -3,7 +3,8 @@
 `python benchmarks/refiners.py RUNS --table FILE.csv` runs train_irn and make_pseudo on the cams in
 RUNS (a folder with params.yaml, data/ and results/seed*/METHOD/cams) as the graph does, once for
 every refiner, and scores the maps against the ground truth. IRN trains on all images; the first of
-them are refined and scored. `make tables` shows the results in the docs.
+them are refined and scored. Numbers that RUNS lacks are those of this project. `make tables` shows
+the results in the docs.
 """
 
 import argparse
@@ -12,22 +13,24 @@ import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import partial
+from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import Any, NamedTuple
 
 import pandas as pd
 import yaml
-from commands import command, seconds_of
+from commands import command, numbers_of, seconds_of
 
 from recam.catalogue.names import REFINERS, needs_irn
 from recam.data.layout import MASKS, load_weak_split
 from recam.io.atomic import write_manifest
 from recam.pipeline.evaluation import GroundTruth, score_maps
 from recam.pipeline.pseudo_masks import score_histogram, yen_threshold
+from recam.steps.params import merged
 
 REPORTED = ("none", "pamr", "crf", "irn", "irn+crf")
+THRESHOLDS = ("fixed", "yen")
 METHODS = ("cam", "recam")
 
 Params = dict[str, Any]
@@ -38,38 +41,51 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("runs", type=Path)
     parser.add_argument("--table", type=Path, required=True, help="CSV to write")
+    parser.add_argument("--refiners", nargs="+", choices=REFINERS, default=REPORTED)
+    parser.add_argument("--thresholds", nargs="+", choices=THRESHOLDS, default=THRESHOLDS)
     parser.add_argument("--images", type=int, default=200, help="to refine and score")
     parser.add_argument("--at-once", type=int, default=2, help="runs side by side")
     args = parser.parse_args()
-    params = yaml.safe_load((args.runs / "params.yaml").read_text(encoding="utf-8"))
+    own = yaml.safe_load((args.runs / "params.yaml").read_text(encoding="utf-8"))
+    asked = Asked(args.refiners, args.thresholds, args.images, merged(numbers_of(), own))
     folders = sorted(path for m in METHODS for path in args.runs.glob(f"results/seed*/{m}"))
     with ThreadPoolExecutor(args.at_once) as pool:
-        measure = partial(measured, params=params, count=args.images)
-        found = list(pool.map(lambda folder: list(measure(folder)), folders))
+        found = list(pool.map(lambda folder: list(measured(folder, asked)), folders))
     args.table.parent.mkdir(parents=True, exist_ok=True)
     table = pd.DataFrame([row for rows in found for row in rows])
     table.round(4).to_csv(args.table, index=False)
 
 
-def measured(run: Path, *, params: Params, count: int) -> Iterator[dict[str, Any]]:
+class Asked(NamedTuple):
+    """What is measured, and the numbers of the experiment."""
+
+    refiners: tuple[str, ...]
+    thresholds: tuple[str, ...]
+    images: int
+    params: Params
+
+
+def measured(run: Path, asked: Asked) -> Iterator[dict[str, Any]]:
     """A row for each refiner and choice of the background score, on the cams of one run."""
-    data = run.parents[2] / "data"
+    data, params = run.parents[2] / "data", asked.params
     split = load_weak_split(data, params["evaluate"]["maps_split"])
-    ids = split.ids[:count]
+    ids = split.ids[: asked.images]
     truth = GroundTruth(ids=ids, masks=data / MASKS, classes=split.classes)
     with TemporaryDirectory() as folder:
         work = Work(folder=Path(folder), run=run, data=data, params=params)
         work.choose(ids)
-        training = work.train_irn() / len(split.ids)
-        for refiner in REPORTED:
+        irn = "irn" if any(needs_irn(refiner) for refiner in asked.refiners) else "none"
+        training = work.train_irn(irn) / len(split.ids)
+        for refiner in asked.refiners:
             trained = training if needs_irn(refiner) else 0.0
-            seconds = work.make_pseudo(refiner, threshold="fixed")
-            times = {"ms": 1e3 * seconds / len(ids), "training_ms": 1e3 * trained}
-            for threshold in ("fixed", "yen"):
-                if threshold == "yen" and REFINERS[refiner].has_crf:
-                    work.make_pseudo(refiner, threshold=threshold)
+            made, times = "", dict[str, float]()
+            for threshold in asked.thresholds:
+                if not made or REFINERS[refiner].has_crf:
+                    seconds = work.make_pseudo(refiner, threshold=threshold)
+                    times = times or {"ms": 1e3 * seconds / len(ids), "training_ms": 1e3 * trained}
+                    made = threshold
                 cut = work.cut()
-                if threshold == "yen" and not REFINERS[refiner].has_crf:
+                if threshold != made:  # the same maps, cut elsewhere
                     cut = dict.fromkeys(cut, work.yen())
                 scores = score_maps(work.folder / "scores", truth, threshold=cut["threshold"])
                 found = scores.metrics(threshold=cut["threshold"])
@@ -98,11 +114,11 @@ class Work:
             (self.folder / "cams" / name).symlink_to((self.run / "cams" / name).resolve())
         write_manifest(self.folder / "cams.sha256", [self.folder / "cams"])
 
-    def train_irn(self) -> float:
-        """Train; the seconds."""
+    def train_irn(self, refiner: str) -> float:
+        """Train, or write the placeholder of a refiner without IRN; the seconds."""
         seed = self.run.parent.name.removeprefix("seed")
         paths = {"checkpoint": self.folder / "irn.pt", "curve": self.folder / "curve.csv"}
-        given = {"cams": self.run / "cams", "random_seed": seed, "refiner": "irn"}
+        given = {"cams": self.run / "cams", "random_seed": seed, "refiner": refiner}
         return self._step("train_irn", paths | given)
 
     def make_pseudo(self, refiner: str, *, threshold: str) -> float:
@@ -111,6 +127,7 @@ class Work:
         paths = {Path(name).stem: self.folder / name for name in names}
         lists = [self.folder / f"{name}.sha256" for name in ("masks", "scores")]
         asked = {"cams": self.folder / "cams", "manifest": lists}
+        asked |= {"classifier": self.run / "classifier.pt"}
         asked |= {"refiner": refiner, "threshold": threshold}
         return self._step("make_pseudo", paths | asked)
 
@@ -127,9 +144,15 @@ class Work:
         machine = self.params["machine"] | {"device": "cpu"}
         words = command(name, machine, self.params[name], {"data": self.data}, given)
         try:
-            return max(0.0, seconds_of(words) - seconds_of([*words[:2], "--help"]))
+            return max(0.0, seconds_of(words) - start_of(*words[:2]))
         except RuntimeError as error:
             raise SystemExit(str(error)) from None
+
+
+@cache
+def start_of(python: str, script: str) -> float:
+    """The seconds of a step's start and imports."""
+    return seconds_of([python, script, "--help"])
 
 
 if __name__ == "__main__":

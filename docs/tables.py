@@ -24,6 +24,7 @@ from recam.report.variants import variants_table
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "docs" / "results"
 REFINERS = {"none": "unrefined", "pamr": "PAMR", "crf": "CRF", "irn": "IRN", "irn+crf": "IRN + CRF"}
+AFFINITY = {"none": "unrefined", "affinity": "affinity", "crf": "CRF", "affinity+crf": "both"}
 METHODS = {"cam": "CAM", "recam": "ReCAM"}
 NUMBERS = {"miou": "mIoU, %", "oracle_miou": "mIoU at the oracle threshold, %"}
 ORIGIN = ["seeds", "commit", "command", "time", "memory"]
@@ -100,6 +101,19 @@ def _thresholds(name: str) -> str:
             cells = [_mean(of_both.query(f"threshold == {t!r}"), "miou") for t in ("fixed", "yen")]
             best = of_both.groupby("random_seed", as_index=False)["oracle_miou"].max()
             rows.append([f"{shown}, {title}", *cells, _mean(pd.DataFrame(best), "oracle_miou")])
+    return _markdown(rows)
+
+
+def _affinity(names: str) -> str:
+    """MIoU at the found background score and at the oracle threshold, with and without affinity."""
+    rows = [["", *AFFINITY.values()]]
+    for name in names.split("-"):
+        table = pd.read_csv(RESULTS / "refiners" / f"affinity_{name}.csv")
+        for method, shown in METHODS.items():
+            of_method = table[table["method"] == method].set_index("refiner")
+            found = of_method.loc[list(AFFINITY), ["miou", "oracle_miou"]].to_numpy(np.float64)
+            cells = [f"{miou:.1f} ({oracle:.1f})" for miou, oracle in found]
+            rows.append([f"`{name}`, {shown}", *cells])
     return _markdown(rows)
 
 
@@ -214,6 +228,7 @@ TABLES = {
     "printed": _printed,
     "refiners": _refiners,
     "thresholds": _thresholds,
+    "affinity": _affinity,
     "rows": _rows,
     "refiner_rows": _refiner_rows,
     "steps": _steps,

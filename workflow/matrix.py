@@ -131,7 +131,7 @@ def _edited(params: dict, section: str, name: str, spec: dict) -> Callable[[dict
     elif spec["type"] == "array":
         new = [*old, max(old) + 1]
     elif spec["type"] == "string":
-        new = {"device": "auto", "weights": "none"}.get(name, f"{old}x")
+        new = {"device": "auto", "weights": "none", "affinity_weights": "none"}.get(name, f"{old}x")
     else:
         new = (round(old * 0.9, 6) or 0.1) if spec["type"] == "number" else old + 1
 

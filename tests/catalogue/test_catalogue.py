@@ -16,7 +16,7 @@ from recam.catalogue.methods import (
     make_classifier,
     weights_of,
 )
-from recam.catalogue.names import REFINERS, needs_irn, unknown
+from recam.catalogue.names import REFINERS, needs_affinity, needs_irn, unknown
 from recam.catalogue.readouts import READOUTS, make_readout
 from recam.catalogue.refiners import (
     PROPAGATORS,
@@ -168,12 +168,14 @@ def numbers(**changes):
         "pamr": Pamr(dilations=(1,), iterations=1),
         "walk": Walk(radius=2, power=1.0, steps=2),
         "irn": None,
+        "affinity": None,
     }
     return RefinerNumbers(**usual | changes)
 
 
 def test_every_refiner_begins_with_a_propagator():
     assert {parts.propagation for parts in REFINERS.values()} == set(PROPAGATORS)
+    assert {name for name in REFINERS if needs_affinity(name)} == {"affinity", "affinity+crf"}
     assert {(name, needs_irn(name)) for name in REFINERS if needs_irn(name)} == {
         ("irn", True),
         ("irn+crf", True),
@@ -197,9 +199,11 @@ def test_irn_walks_between_the_edges_of_its_network(generator):
     assert torch.equal(spread, expected)
 
 
-def test_a_walk_needs_a_network():
+def test_a_walk_and_affinities_need_a_network():
     with pytest.raises(TypeError, match="a walk needs a trained IRN"):
         make_propagator("irn", numbers())
+    with pytest.raises(TypeError, match="affinities need a backbone"):
+        make_propagator("affinity", numbers())
 
 
 def test_the_memory_of_a_walk_is_that_of_its_coarse_grid():

@@ -134,7 +134,7 @@ def test_an_image_that_does_not_fit_into_memory_is_named_with_a_remedy(sized):
         return 2 * MIB * height * width * count
 
     assert batches(pairs, need=need, memory=12 * MIB) == ["large", "small"]
-    words = r"large\.png: .* needs 12 MiB, memory is 11; raise memory, or lower irn_radius"
+    words = r"large\.png: .* needs 12 MiB, memory is 11; raise memory, or with irn lower irn_radius"
     with pytest.raises(UserError, match=words):
         batches(pairs, need=need, memory=12 * MIB - 1)
 

@@ -206,6 +206,49 @@ def test_the_network_of_irn_is_checked_where_irn_is_used():
     assert len(list(name_errors(numbers(**irn, make_pseudo={"refiner": "irn"})))) == 1
 
 
+def test_the_backbone_of_affinities_is_checked_where_they_are_used():
+    other = {"affinity_backbone": "no_such_net"}
+    assert list(name_errors(numbers(make_pseudo={"refiner": "irn", **other}))) == []
+    (error,) = name_errors(numbers(make_pseudo={"refiner": "affinity", **other}))
+    assert error.startswith("make_pseudo.affinity_backbone: backbone: there is no 'no_such_net'")
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"affinity_backbone": "test_resnet"}, None),
+        ({"affinity_backbone": "test_vit", "affinity": "attention"}, None),
+        (
+            {"affinity_backbone": "test_resnet", "affinity": "attention"},
+            "make_pseudo.affinity: attention expects a transformer, got a convolutional backbone; "
+            "set affinity: features, or affinity_backbone to a vit_ or deit_ network",
+        ),
+        (
+            {"affinity_backbone": "test_resnet", "affinity_levels": [1, 5]},
+            "make_pseudo.affinity_levels: expected levels from -5 to 4 of this backbone, got 5; "
+            "correct it",
+        ),
+    ],
+)
+def test_a_backbone_without_attention_or_a_level_is_an_early_error(changes, words):
+    experiment = numbers(make_pseudo={"refiner": "affinity+crf", **changes})
+    assert list(network_errors(experiment)) == ([words] if words else [])
+
+
+@pytest.mark.parametrize("backbone", ["classifier", "test_resnet"])
+def test_affinities_read_the_classifier_or_a_file_of_weights(tmp_path, backbone):
+    file = tmp_path / "w.pt"
+    given = {"affinity_backbone": backbone, "affinity_weights": str(file)}
+    (error,) = weights_errors(numbers(make_pseudo=given))
+    assert error.startswith("make_pseudo.affinity_weights: expected imagenet, none or the path")
+    is_own = backbone == "classifier"
+    pseudo = numbers(make_pseudo={"refiner": "affinity", **given}).make_pseudo
+    assert pseudo.needs_classifier == is_own
+    assert pseudo.affinity_file == (None if is_own else file)
+    other = numbers(make_pseudo={"refiner": "crf", **given}).make_pseudo
+    assert (other.needs_classifier, other.affinity_file) == (False, None)
+
+
 def test_names_in_the_source_of_timm_are_those_that_it_lists():
     assert networks_of_timm() == set(timm.list_models())
 

@@ -567,6 +567,23 @@ def test_an_irn_is_trained_once_and_walks_for_both_refiners_that_need_it(
     assert widths["none"] < widths["pamr"] < widths["irn"] < widths["irn+crf"]
 
 
+def test_affinities_refine_maps_by_the_backbone_that_is_named(run, pseudo_paths):
+    named = {"affinity_backbone": "test_resnet", "affinity_weights": "none"}
+    own = {"refiner": "affinity", "affinity_background": 0.6, **named}
+    said = succeeded(run("make_pseudo", pseudo_paths, margin=0.05, **own))
+    assert "8 masks" in said
+    assert_whole_and_alone(pseudo_paths)
+    cut = {"background": 0.6, "threshold": 0.6, "margin": 0.05}
+    assert json.loads(pseudo_paths["cut"].read_text()) == cut
+    scores = load_scores(pseudo_paths["scores"] / "train_0000.npz").scores
+    assert (scores.max(axis=(1, 2)) == 1).all()
+    refused(run("make_pseudo", pseudo_paths, **own, affinity="attention"), "a transformer, got")
+    words = "--classifier: affinities of the classifier expect its checkpoint, got none"
+    refused(run("make_pseudo", pseudo_paths, refiner="affinity"), words)
+    result = run("make_pseudo", pseudo_paths, **own, memory=1, affinity_scale=4.0, batch_size=2)
+    succeeded(result)  # the image is shrunk for the network
+
+
 def test_an_irn_is_trained_anew_with_other_numbers(run, irn_paths):
     hashes = []
     for changes in ({"lr_edges": 0.1}, {"lr_edges": 0.2}, {"lr_edges": 0.1}):
@@ -580,7 +597,7 @@ def test_too_little_memory_for_a_walk_and_an_irn_of_other_classes_are_refused(
 ):
     succeeded(run("train_irn", irn_paths))
     result = run("make_pseudo", pseudo_paths, refiner="irn", irn_radius=40, memory=1)
-    refused(result, "train_0000.png: its random walk needs 2 MiB, memory is 1; raise memory")
+    refused(result, "train_0000.png: propagating its maps needs 2 MiB, memory is 1; raise memory")
     text = (data / "classes.txt").read_text().replace("ring", "wheel", 1)
     (data / "classes.txt").write_text(text)
     refused(

@@ -25,6 +25,7 @@ class Paths:
     data: Annotated[Path, In("data set in VOC layout; its masks are not read")]
     cams: Annotated[Path, In("folder of cams")]
     irn: Annotated[Path, In("checkpoint of train_irn")]
+    classifier: Annotated[Path | None, Optional("classifier of the method, for its affinities")]
     saliency_maps: Annotated[Path | None, Optional("folder of saliency maps, grey PNG")]
     masks: Annotated[Path, Out("folder of pseudo masks, palette PNG")]
     scores: Annotated[Path, Out("folder of refined score maps, .npz")]
@@ -38,8 +39,16 @@ def main(paths: Paths, numbers: MakePseudo, machine: Machine) -> None:
     """Propagate the maps, find the background score, refine, cut and save."""
     classes = read_classes(paths.data / CLASSES)
     device = make_device(machine.device, threads=machine.threads)
-    refiner = Refinement(numbers, paths.irn, classes, device, saliency=paths.saliency_maps)
-    inputs = (paths.data, paths.cams, paths.irn, *filter(None, [paths.saliency_maps]))
+    refiner = Refinement(
+        numbers,
+        paths.irn,
+        classes,
+        device,
+        saliency=paths.saliency_maps,
+        classifier=paths.classifier,
+    )
+    others = (paths.saliency_maps, paths.classifier, numbers.affinity_file)
+    inputs = (paths.data, paths.cams, paths.irn, *filter(None, others))
     key = fingerprint(paths, numbers, machine, inputs=inputs)
     folders = Folders.begun(paths.cams, paths.scores, paths.masks, key=key)
     images = images_of_cams(paths.cams, paths.data)

@@ -118,6 +118,11 @@ def needs_irn(refiner: str) -> bool:
     return REFINERS[refiner].propagation == "irn"
 
 
+def needs_affinity(refiner: str) -> bool:
+    """Whether the refiner propagates scores by the features or the attention of a backbone."""
+    return REFINERS[refiner].propagation == "affinity"
+
+
 def needs_saliency(method: str) -> bool:
     """Whether the classifier of a method learns from saliency maps; ``supervised`` has none."""
     return method != SUPERVISED and METHODS[method].training in WITH_SALIENCY

@@ -10,6 +10,7 @@ from recam.catalogue.backbones import make_backbone
 from recam.catalogue.names import REFINERS
 from recam.io.checkpoints import ModelConfig
 from recam.refine.affinities import STRIDE
+from recam.refine.affinity_refiner import Affinity
 from recam.refine.interface import Propagate
 from recam.refine.irn import Irn, edges_of
 from recam.refine.pamr import Pamr, pamr
@@ -23,6 +24,7 @@ class RefinerNumbers:
     pamr: Pamr
     walk: Walk
     irn: Irn | None  # trained; of refiners with a random walk
+    affinity: Affinity | None  # of refiners that read a backbone's features or attention
 
 
 # By the first of the two parts in recam.catalogue.names.REFINERS.
@@ -30,6 +32,7 @@ PROPAGATORS: dict[str, Callable[[RefinerNumbers], Propagate]] = {
     "none": lambda numbers: lambda scores, pixels: scores,  # noqa: ARG005
     "pamr": lambda numbers: _pamr(numbers.pamr),
     "irn": lambda numbers: _irn(numbers.irn, numbers.walk),
+    "affinity": lambda numbers: _affinity(numbers.affinity),
 }
 
 
@@ -64,6 +67,12 @@ def _irn(irn: Irn | None, numbers: Walk) -> Propagate:
         )
 
     return propagate
+
+
+def _affinity(affinity: Affinity | None) -> Propagate:
+    if affinity is None:
+        raise TypeError("affinities need a backbone")
+    return affinity
 
 
 def bytes_of_walk(height: int, width: int, num_scores: int, *, radius: int) -> int:

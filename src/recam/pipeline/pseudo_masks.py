@@ -62,8 +62,8 @@ def alike_batches(
         fitting = memory // needed if needed else batch_size
         if not fitting:
             raise UserError(
-                f"{pairs[0][1]}: its random walk needs {needed / MIB:.0f} MiB, memory is "
-                f"{memory // MIB}; raise memory, or lower irn_radius"
+                f"{pairs[0][1]}: propagating its maps needs {needed / MIB:.0f} MiB, memory is "
+                f"{memory // MIB}; raise memory, or with irn lower irn_radius"
             )
         step = min(batch_size, fitting)
         batches += [pairs[start : start + step] for start in range(0, len(pairs), step)]

@@ -5,7 +5,7 @@ statistics, losses and the classifiers that produce maps stay in float32 (``with
 maps are compared with thresholds in steps of 1/200, and bfloat16 has steps of 1/256 just below 1.
 """
 
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 
 import torch
 from torch import Tensor
@@ -33,5 +33,5 @@ def to_float32(values: Tensor) -> Tensor:
 
 
 def without_autocast(values: Tensor) -> AbstractContextManager[object]:
-    """Disable autocast on the device of ``values``."""
-    return torch.autocast(values.device.type, enabled=False)
+    """Disable autocast on the device of ``values``; the device meta has none."""
+    return nullcontext() if values.is_meta else torch.autocast(values.device.type, enabled=False)

@@ -11,6 +11,7 @@ from contextlib import nullcontext
 from recam.catalogue.names import (
     LISTED,
     METHODS,
+    needs_affinity,
     needs_class_tokens,
     needs_irn,
     needs_texts,
@@ -30,6 +31,9 @@ def name_errors(numbers: Experiment) -> Iterator[str]:
     named = {"train_cam": numbers.train_cam.backbone, "train_seg": numbers.train_seg.backbone}
     if needs_irn(numbers.make_pseudo.refiner):
         named["train_irn"] = numbers.train_irn.backbone
+    pseudo = numbers.make_pseudo
+    if needs_affinity(pseudo.refiner) and not pseudo.needs_classifier:
+        named["make_pseudo.affinity_backbone"] = pseudo.affinity_backbone
     others = {name: backbone for name, backbone in named.items() if backbone not in LISTED}
     if any(map(needs_texts, numbers.methods)):
         others["train_cam.clip_tower"] = numbers.train_cam.clip_tower.partition(".")[0]
@@ -53,6 +57,10 @@ def network_errors(numbers: Experiment) -> Iterator[str]:
             yield from _errors("train_cam", numbers.train_cam, method=training)
     if needs_irn(numbers.make_pseudo.refiner) and numbers.train_irn.backbone not in LISTED:
         yield from _errors("train_irn", numbers.train_irn)
+    if needs_affinity(numbers.make_pseudo.refiner):
+        from recam.steps.affinity import affinity_errors  # noqa: PLC0415 imports PyTorch
+
+        yield from affinity_errors(numbers)
 
 
 def _errors(name: str, section: Section, *, method: str = "") -> Iterator[str]:

@@ -137,12 +137,13 @@ def watch_errors(watch: str) -> list[str]:
 def weights_errors(numbers: Experiment) -> list[str]:
     """Errors about initial weights that a network cannot start from."""
     named = {
-        "train_cam": numbers.train_cam.weights,
-        "train_irn": numbers.train_irn.weights,
-        "train_seg": numbers.train_seg.weights,
+        "train_cam.weights": numbers.train_cam.weights,
+        "train_irn.weights": numbers.train_irn.weights,
+        "train_seg.weights": numbers.train_seg.weights,
+        "make_pseudo.affinity_weights": numbers.make_pseudo.affinity_weights,
     }
     errors = [
-        f"{name}.weights: expected {', '.join(_words(name))} or the path of a file, got "
+        f"{name}: expected {', '.join(_words(name))} or the path of a file, got "
         f"{weights}, which does not exist; correct it"
         for name, weights in named.items()
         if weights not in _words(name) and not Path(weights).expanduser().is_file()
@@ -191,8 +192,8 @@ def _is_file(path: str) -> bool:
     return Path(path).expanduser().is_file()
 
 
-def _words(section: str) -> tuple[str, ...]:
-    return ("classifier",) * (section == "train_seg") + ("imagenet", "none")
+def _words(key: str) -> tuple[str, ...]:
+    return ("classifier",) * (key == "train_seg.weights") + ("imagenet", "none")
 
 
 def chosen_splits(numbers: Experiment) -> dict[str, str]:

@@ -38,15 +38,19 @@ from recam.pipeline.pseudo_masks import (
     yen_threshold,
 )
 from recam.pipeline.saliency import Saliency
+from recam.refine.interface import Need
 from recam.refine.irn import Irn
 from recam.refine.pamr import Pamr
 from recam.refine.random_walk import Walk
 from recam.report.refinement import Shown, draw
 from recam.runtime.distributed import shard, wait_for_all
+from recam.steps.affinity import affinity_of
 from recam.steps.crf import crf_of
 from recam.steps.sections.make_pseudo import MakePseudo
 
 logger = logging.getLogger(__name__)
+
+STAGES = {"affinity": "after affinity"}  # titles in the picture; others are "IRN's maps"
 
 
 def images_of_cams(cams: Path, data: Path) -> dict[Path, Path]:
@@ -100,6 +104,7 @@ class Refinement:
         device: Device,
         *,
         saliency: Path | None,
+        classifier: Path | None,
     ):
         self.numbers = numbers
         self.saliency = _saliency(numbers, saliency) if saliency else None
@@ -108,6 +113,7 @@ class Refinement:
         self.parts = REFINERS[numbers.refiner]
         needs_network = needs_irn(numbers.refiner)
         self.irn = _trained_irn(irn, classes).to(device) if needs_network else None
+        self.affinity = affinity_of(numbers, classifier, classes, device)
         self.walk = Walk(
             radius=numbers.irn_radius,
             power=numbers.irn_power,
@@ -127,11 +133,11 @@ class Refinement:
         batches = alike_batches(
             dict(left),
             batch_size=numbers.batch_size,
-            need=partial(bytes_of_walk, radius=numbers.irn_radius) if self.irn else None,
+            need=self._need(),
             memory=numbers.memory * MIB,
         )
         pamr = Pamr(dilations=numbers.pamr_dilations, iterations=numbers.pamr_iterations)
-        of_refiner = RefinerNumbers(pamr=pamr, walk=self.walk, irn=self.irn)
+        of_refiner = RefinerNumbers(pamr=pamr, walk=self.walk, irn=self.irn, affinity=self.affinity)
         work = partial(
             propagate_maps,
             folder=folder.partial,
@@ -143,6 +149,11 @@ class Refinement:
             pass
         wait_for_all()
         return {folder.partial / file.name: image for file, image in images.items()}
+
+    def _need(self) -> Need | None:
+        if self.affinity:
+            return self.affinity.need
+        return partial(bytes_of_walk, radius=self.numbers.irn_radius) if self.irn else None
 
     def cut_for(self, maps: Iterable[Path]) -> Cut:
         """The background score against propagated maps, the margin, and the CRF."""
@@ -156,7 +167,8 @@ class Refinement:
         elif self.parts.has_crf:
             background = numbers.crf_background
         else:
-            background = numbers.irn_background if self.irn else numbers.background
+            own = {"irn": numbers.irn_background, "affinity": numbers.affinity_background}
+            background = own.get(self.parts.propagation, numbers.background)
         return Cut(
             background=background,
             margin=numbers.margin,
@@ -183,8 +195,10 @@ class Refinement:
     def draw(self, path: Path, images: list[Path], folders: Folders, *, data: Path) -> None:
         """Draw some images, which show many classes, on their way from cams to masks."""
         stages = {"cams": folders.cams}
-        if self.parts.propagation != "none":
-            stages[f"{self.parts.propagation.upper()}'s maps"] = folders.propagated.partial
+        if (propagation := self.parts.propagation) != "none":
+            stages[STAGES.get(propagation, f"{propagation.upper()}'s maps")] = (
+                folders.propagated.partial
+            )
         if self.parts.has_crf:
             stages["after CRF"] = folders.scores.partial
         if self.saliency:

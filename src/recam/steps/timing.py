@@ -34,6 +34,7 @@ from recam.refine.irn import Irn
 from recam.refine.pamr import Pamr
 from recam.refine.random_walk import Walk
 from recam.runtime.precision import autocast
+from recam.steps.affinity import untrained_affinity
 from recam.steps.bench import PRESENT, Bench
 from recam.steps.clock import Run, completed, least_seconds
 from recam.steps.clusters import cluster_numbers
@@ -217,6 +218,7 @@ def _make_pseudo(bench: Bench) -> tuple[Run, int]:
             pamr=Pamr(dilations=numbers.pamr_dilations, iterations=numbers.pamr_iterations),
             walk=Walk(radius=numbers.irn_radius, power=numbers.irn_power, steps=numbers.irn_steps),
             irn=_irn(bench).eval() if needs_irn(numbers.refiner) else None,
+            affinity=untrained_affinity(numbers, _classifier_config(bench, "affinity"), device),
         ),
     )
     cut = Cut(

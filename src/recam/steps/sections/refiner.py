@@ -16,6 +16,7 @@ class RefinerChoice(Section):
         *name_from(tuple(REFINERS)),
         Field(
             description="refinement of cams: by image colours (crf, pamr), by a random walk "
-            "between learned edges (irn), or by one after the other"
+            "between learned edges (irn), by a backbone's features or attention (affinity), or by "
+            "one after the other"
         ),
     ]
