@@ -6,18 +6,15 @@ reading and writing.
 
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from functools import partial
 from itertools import product
-from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
 from recam.catalogue.methods import make_classifier
-from recam.catalogue.names import METHODS, REFINERS, TRAININGS, Method, needs_irn, needs_texts
+from recam.catalogue.names import METHODS, TRAININGS, Method, needs_texts
 from recam.catalogue.readouts import READOUTS, make_readout
-from recam.catalogue.refiners import RefinerNumbers, make_irn, make_propagator
 from recam.core.labels import IGNORE
 from recam.io.checkpoints import ModelConfig
 from recam.io.resumable import ResumableFolder
@@ -25,16 +22,10 @@ from recam.models.backbones import backbone_of
 from recam.models.segmenters import Segmenter
 from recam.pipeline.cams import write_cams
 from recam.pipeline.clusters import cluster_features
-from recam.pipeline.confident import ConfidentLabels, write_confident_masks
 from recam.pipeline.optimizer import optimizer_of
 from recam.pipeline.own_masks import write_own_masks
 from recam.pipeline.predictions import write_predictions
-from recam.pipeline.pseudo_masks import Cut, alike_batches, cut_masks, in_threads, propagate_maps
-from recam.refine.irn import Irn
-from recam.refine.pamr import Pamr
-from recam.refine.random_walk import Walk
 from recam.runtime.precision import autocast
-from recam.steps.affinity import untrained_affinity
 from recam.steps.bench import PRESENT, Bench
 from recam.steps.clock import Run, completed, least_seconds
 from recam.steps.clusters import cluster_numbers
@@ -53,6 +44,7 @@ from recam.steps.sections.train_seg import TrainSegRun
 from recam.steps.segmenter import initial_segmenter
 from recam.steps.self_training import own_masks_of
 from recam.steps.timing_frozen import features_run, fed_features
+from recam.steps.timing_refinement import confident_pixels, refinement, untrained_irn
 
 PIXELS = 16 * 128 * 128  # of a training batch on a CPU; larger batches are timed in part
 TEXT_CHANNELS, WORDS = 512, 25  # of text vectors of CLIP ViT-B/16, and background words
@@ -175,71 +167,9 @@ def _make_cams(bench: Bench, method: str) -> tuple[Run, int]:
     return run, len(bench.split.ids)
 
 
-def _irn(bench: Bench) -> Irn:
-    numbers = bench.numbers.train_irn
-    config = replace(
-        _classifier_config(bench, "irn"),
-        backbone=numbers.backbone,
-        output_stride=numbers.output_stride,
-        frozen_batch_norm=True,
-        frozen_stem=True,
-        radius=numbers.radius,
-    )
-    return make_irn(config).to(bench.device)
-
-
-def _confident_pixels(bench: Bench) -> tuple[Run, int]:
-    numbers, cams, folder = bench.numbers.train_irn, bench.cams(), bench.folder / "confident"
-    labels = ConfidentLabels(
-        foreground=numbers.foreground,
-        background=numbers.background,
-        certainty=numbers.certainty,
-        crf=crf_of(numbers),
-    )
-    num_classes, device = len(bench.split.classes), bench.device
-    return (
-        lambda: write_confident_masks(
-            cams, folder, labels=labels, num_classes=num_classes, device=device
-        ),
-        len(cams),
-    )
-
-
 def _train_irn(bench: Bench) -> tuple[Run, int]:
-    return _training(_irn(bench), bench.numbers.train_irn, bench, with_masks=True)
-
-
-def _make_pseudo(bench: Bench) -> tuple[Run, int]:
-    numbers, device = bench.numbers.make_pseudo, bench.device
-    parts = REFINERS[numbers.refiner]
-    propagate = make_propagator(
-        numbers.refiner,
-        RefinerNumbers(
-            pamr=Pamr(dilations=numbers.pamr_dilations, iterations=numbers.pamr_iterations),
-            walk=Walk(radius=numbers.irn_radius, power=numbers.irn_power, steps=numbers.irn_steps),
-            irn=_irn(bench).eval() if needs_irn(numbers.refiner) else None,
-            affinity=untrained_affinity(numbers, _classifier_config(bench, "affinity"), device),
-        ),
-    )
-    cut = Cut(
-        background=numbers.crf_background if parts.has_crf else numbers.background,
-        margin=numbers.margin,
-        crf=crf_of(numbers) if parts.has_crf else None,
-    )
-    num_classes = len(bench.split.classes)
-    batches = alike_batches(bench.cams(), batch_size=numbers.batch_size)
-    spread, scores, masks = (bench.folder / name for name in ("spread", "scores", "masks"))
-
-    def refine(batch: list[tuple[Path, Path]]) -> None:
-        propagate_maps(batch, spread, propagate=propagate, num_classes=num_classes, device=device)
-        maps = [(spread / file.name, image) for file, image in batch]
-        cut_masks(maps, scores=scores, masks=masks, cut=cut, num_classes=num_classes, device=device)
-
-    def run() -> None:
-        for _ in in_threads(refine, batches, what="pseudo masks"):
-            pass
-
-    return run, len(bench.split.ids)
+    irn = untrained_irn(bench, _classifier_config(bench, "irn"))
+    return _training(irn, bench.numbers.train_irn, bench, with_masks=True)
 
 
 def _train_seg(bench: Bench) -> tuple[Run, int]:
@@ -302,9 +232,9 @@ WORKS: Mapping[str, Callable[[Bench], tuple[Run, int]]] = {
         bench, make_classifier(_classifier_config(bench, "cam")), bench.numbers.train_cam
     ),
     SEG_FEATURES: lambda bench: features_run(bench, _segmenter(bench), bench.numbers.train_seg),
-    CONFIDENT: _confident_pixels,
+    CONFIDENT: confident_pixels,
     "train_irn": _train_irn,
-    "make_pseudo": _make_pseudo,
+    "make_pseudo": lambda bench: refinement(bench, _classifier_config(bench, "cam")),
     "train_seg": _train_seg,
     OWN_MASKS: _own_masks,
     SECOND_ROUND: _train_seg,
