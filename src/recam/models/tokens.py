@@ -150,7 +150,10 @@ class TokenBackbone(Backbone):
     def _embedded(self, images: Images) -> tuple[Tensor, Sequence[Tensor] | None, tuple[int, int]]:
         """Tokens before the first block, rotary embeddings by block, and the grid."""
         network = self.network
-        height, width = (max(1, round(side / self.patch)) for side in images.shape[2:])
+        # Integers alone, which an exporter can trace: the nearest multiple, the larger of two.
+        height, width = (
+            max(1, (2 * side + self.patch) // (2 * self.patch)) for side in images.shape[2:]
+        )
         embedded = network.patch_embed(self._fitted(images, (height, width)))
         placed = network._pos_embed(embedded)  # pyright: ignore[reportPrivateUsage] timm has no public one
         tokens, rotary = placed if isinstance(placed, tuple) else (placed, None)
@@ -163,7 +166,9 @@ class TokenBackbone(Backbone):
     def _fitted(self, images: Images, grid: tuple[int, int]) -> Float[Tensor, "B 3 Y X"]:
         size = (grid[0] * self.patch, grid[1] * self.patch)
         if not torch.compiler.is_exporting() and tuple(images.shape[2:]) == size:
-            return images  # an exported network has one branch, which leaves such images as they are
+            return (
+                images  # an exported network has one branch, which leaves such images as they are
+            )
         return functional.interpolate(images, size=size, mode="bicubic", antialias=True)
 
 
