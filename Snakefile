@@ -59,9 +59,10 @@ TRUTH = ancient("data/SegmentationClass")
 TRUTH_MANIFEST = "data/SegmentationClass.sha256"
 
 
-# Cluster nodes may have no network, so this step runs on the host of Snakemake.
+# Cluster nodes may have no network, so these steps run on the host of Snakemake.
 localrules:
     download,
+    embed_texts,
 
 
 wildcard_constraints:
@@ -98,14 +99,33 @@ rule download:
         "python workflow/scripts/download.py --data data --check {output.check} --log {log} {params.download}"
 
 
+# Only for methods of CLIP-ES: text vectors of the classes, so that no other step needs a text encoder.
+rule embed_texts:
+    input:
+        code=code("embed_texts"),
+        classes="data/classes.txt",
+        files=ancient(files_of_texts()),
+    output:
+        texts="results/texts.pt",
+    log:
+        "logs/embed_texts.log",
+    params:
+        embed_texts=section("embed_texts"),
+        seen=contents(files_of_texts()),
+    shell:
+        "python workflow/scripts/embed_texts.py --classes {input.classes} --texts {output.texts}"
+        " --log {log} {params.embed_texts}"
+
+
 # Of all ready steps the one with the most work after it starts first, by its `priority`.
 rule train_cam:
     input:
         code=code("train_cam"),
-        weights=ancient(weights_file("train_cam")),
+        weights=ancient(weights_of_stage_one),
         weak=WEAK,
         saliency=ancient(saliency_to_learn()),
         saliency_manifest=saliency_to_learn(".sha256"),
+        texts=texts_of_method,
     output:
         checkpoint="results/seed{seed}/{method}/classifier.pt",
         curve="results/seed{seed}/{method}/classifier_curve.csv",
@@ -121,12 +141,13 @@ rule train_cam:
         gpu=GPU,
     params:
         train_cam=section("train_cam"),
-        seen=contents(weights_file("train_cam")),
+        seen=lambda wildcards: contents(weights_of_stage_one(wildcards)),
         machine__device=config["machine"]["device"],
         machine__devices=config["machine"]["devices"],
         machine__precision=config["machine"]["precision"],
     shell:
         "python workflow/scripts/train_cam.py --data data --saliency_maps {input.saliency}"
+        " --texts {input.texts}"
         " --checkpoint {output.checkpoint} --curve {output.curve}"
         " --log {log} --method {wildcards.method} --random_seed {wildcards.seed}"
         " --device {params.machine__device} --devices {params.machine__devices}"
@@ -501,6 +522,7 @@ rule all:
     default_target: True
     input:
         rules.download.output,
+        rules.embed_texts.output if any(map(names.needs_texts, METHODS)) else [],
         expand(rules.train_cam.output, seed=SEEDS, method=TRAINED),
         expand(
             rules.train_recam.output,

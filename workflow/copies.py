@@ -24,7 +24,7 @@ from recam.steps.params import check, merged
 from recam.steps.yaml_files import read_params
 
 ROOT = Path(__file__).parents[1]
-CODE = ("Snakefile", "profiles", "src", "workflow")
+CODE = ("Snakefile", "profiles", "prompts", "src", "workflow")
 RECIPE = ("params.yaml", "presets")
 DEFAULT = "shapes"  # the data set of params.yaml, which has no preset
 

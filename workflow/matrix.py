@@ -89,7 +89,8 @@ def cases(*, sample: bool = False) -> Iterator[Case]:
 
 
 OTHER_GRAPH = {"download.saliency", "make_pseudo.saliency"}  # a folder of files, a further step
-TOGETHER = {"train_cam.backbone", "train_seg.backbone"}  # refused unless they are the same
+# Refused unless they are the same, and with the default's segmenter.
+TOGETHER = {"train_cam.backbone", "train_seg.backbone", "train_seg.frozen_backbone"}
 
 
 def _parameters() -> Iterator[Case]:
@@ -108,6 +109,8 @@ def _parameters() -> Iterator[Case]:
             yield Case(f"params {key}", params_replaced(edit), should)
     log = params_replaced(lambda p: p.update(watch="tensorboard"))
     yield Case("params watch", log, frozenset())
+    limit = params_replaced(lambda p: p.update(feature_cache=1))
+    yield Case("params feature_cache", limit, frozenset())
     more = {step.name for step in graph(seeds=(0, 1))} - ALL | {"summarize", "draw"}
     change = another_shape(lambda p: p.update(random_seeds=[0, 1]))
     yield Case("params random_seeds", change, frozenset(more))

@@ -27,7 +27,13 @@ from copies import (
     runs_of,
 )
 
-from recam.catalogue.names import CLUSTERED, METHODS, needs_class_tokens, needs_saliency
+from recam.catalogue.names import (
+    CLUSTERED,
+    METHODS,
+    needs_class_tokens,
+    needs_saliency,
+    needs_texts,
+)
 from recam.core.errors import UserError
 from recam.data.layout import MASKS, load_weak_split
 from recam.io.atomic import write_text
@@ -182,8 +188,9 @@ def run_all(out: Path, recipes: dict[str, dict[str, Any]], until: str) -> list[s
 
 def main(arguments: list[str]) -> None:
     """Run, then write and print the table. Raises UserError after it if a run failed."""
-    left_out = {name for name in METHODS if needs_saliency(name) or needs_class_tokens(name)}
-    known = [name for name in variants_in(METHODS) if name not in left_out]
+    # No maps of saliency, no tokens in the default's network, no weights of CLIP.
+    outside = (needs_saliency, needs_class_tokens, needs_texts)
+    known = [name for name in variants_in(METHODS) if not any(needs(name) for needs in outside)]
     text = ",".join(known)
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--only", default=",".join(DATASETS), help="data sets: shapes")
@@ -195,7 +202,7 @@ def main(arguments: list[str]) -> None:
     plain = [name for name, method in METHODS.items() if not method.reactivation]
     variants = chosen(args.variants, plain, option="--variants")
     seeds = numbers(args.seeds)
-    methods = [method for variant in variants for method in methods_of(variant)]
+    methods = [m for variant in variants for m in methods_of(variant) if m in METHODS]
     sources = originals(args.source, DATASETS) if args.source else {}
     names = chosen(args.only, DATASETS)
     recipes = {

@@ -27,6 +27,7 @@ from recam.io.images import read_image, read_mask, read_saliency, write_mask, wr
 from recam.io.records import read_cut, read_metrics, read_signs, write_record
 from recam.io.result_tables import read_table
 from recam.io.scores import ScoredClasses, load_classes, load_scores, save_scores
+from recam.io.texts import Texts, load_texts, save_texts
 from recam.methods.lpcam import Prototypes
 from recam.pipeline.prediction_numbers import numbers_beside
 from recam.pipeline.prototypes import load_prototypes, save_prototypes
@@ -100,6 +101,13 @@ def clusters(path):
     save_prototypes(path, Prototypes(foreground=centres, context=centres), CONFIG.classes)
 
 
+def texts(path):
+    unit = torch.eye(len(CONFIG.classes))
+    words = tuple(f"word {number}" for number in range(len(unit)))
+    named = {"classes": CONFIG.classes, "background": words, "model": "drawn", "scale": 100.0}
+    save_texts(path, Texts(**named, class_vectors=unit, background_vectors=unit))
+
+
 def scores(path):
     maps = np.linspace(0, 1, 40, dtype=np.float32).reshape(2, 4, 5)
     save_scores(path, ScoredClasses(scores=maps, classes=np.array([0, 3])))
@@ -137,6 +145,7 @@ KINDS = [
     Kind("../cam/classifier.pt", "train_cam", checkpoint, load_checkpoint),
     Kind("segmenter.last.pt", "train_seg", state, load_state),
     Kind("clusters.pt", "make_clusters", clusters, load_prototypes),
+    Kind("texts.pt", "embed_texts", texts, load_texts),
     Kind("cams/a.npz", "make_cams", scores, load_scores),
     Kind("scores/a.npz", "make_pseudo", scores, load_classes),
     Kind("pseudo/a.png", "make_pseudo", mask, read_mask),

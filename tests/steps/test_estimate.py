@@ -8,7 +8,15 @@ from PIL import Image
 from recam.core.errors import UserError
 from recam.datasets import shapes, voc12
 from recam.steps.data_size import data_size
-from recam.steps.estimate import CONFIDENT, DataSize, StepWork, wall_seconds, works_of
+from recam.steps.estimate import (
+    CAM_FEATURES,
+    CONFIDENT,
+    SEG_FEATURES,
+    DataSize,
+    StepWork,
+    wall_seconds,
+    works_of,
+)
 from recam.steps.params import check, merged
 
 PARAMS = yaml.safe_load((ROOT / "params.yaml").read_text())
@@ -68,6 +76,13 @@ def test_clusters_are_of_methods_with_lpcam_and_of_some_images():
     some = works(methods=methods, make_clusters={"images": 30}, random_seeds=[0, 1])
     assert (some["make_clusters"].runs, some["make_clusters"].images) == (4, 30)
     assert works(methods=methods)["make_clusters"].images == 50
+
+
+def test_a_tower_of_clip_trains_in_no_stage_one_and_has_costs_of_its_own():
+    found = works(methods=["clip_es", "clip_es-recam", "recam"], random_seeds=[0, 1])
+    assert found["train_cam"].runs == 2  # CAM, from which segmenters start
+    assert found["train_recam"].runs == found["train_recam, clip_es"].runs == 2
+    assert (found["make_cams"].runs, found["make_cams, clip_es"].runs) == (2, 4)
 
 
 def test_steps_that_no_method_needs_are_left_out():
@@ -142,3 +157,28 @@ def test_a_missing_folder_is_one_sentence(tmp_path):
     own = {"dataset": "folder", "source": str(tmp_path / "none"), "longest_side": 32}
     with pytest.raises(UserError, match="which does not exist"):
         data_size(numbers(download=own), tmp_path)
+
+
+FROZEN = {"frozen_backbone": True, "epochs": 2, "min_steps": 0}
+
+
+def test_a_frozen_backbone_computes_each_view_once():
+    light = FROZEN | {"segmenter": "linear", "colour": 0.0}
+    found = works(train_cam=FROZEN, train_recam={"epochs": 1, "min_steps": 0}, train_seg=light)
+    # Three passes of train_cam and train_recam over 50 images; 6 views, and each pass takes one.
+    assert found[CAM_FEATURES] == StepWork(
+        step=CAM_FEATURES, runs=1, images=round(50 * 6 * (1 - (5 / 6) ** 3))
+    )
+    assert found[SEG_FEATURES].images == round(50 * 6 * (1 - (5 / 6) ** 2))
+    many = works(train_cam=FROZEN | {"epochs": 200}, random_seeds=[0, 1])
+    assert (many[CAM_FEATURES].runs, many[CAM_FEATURES].images) == (1, 300)
+    one_size = works(train_cam=FROZEN | {"epochs": 200, "resize_min": 160})
+    assert one_size[CAM_FEATURES].images == 100
+
+
+def test_segmenters_on_trained_backbones_share_no_features():
+    light = FROZEN | {"segmenter": "linear", "colour": 0.0}
+    seeds = {"random_seeds": [0, 1, 2], "train_seg": light}
+    assert works(**seeds)[SEG_FEATURES].runs == 3
+    assert works(**seeds, train_cam=FROZEN)[SEG_FEATURES].runs == 1
+    assert CAM_FEATURES not in works(**seeds)

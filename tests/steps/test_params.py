@@ -279,11 +279,13 @@ def test_a_real_data_set_needs_none_of_them(params, dataset):
     check(params, FILES)
 
 
-AFTER = {"voc12_deit": "voc12"}  # overlays that are no experiment on the default alone
+# Overlays that are no experiment on the default alone.
+AFTER = {"voc12_deit": "voc12", "voc12_dinov2": "voc12"}
 PRESETS = [
     "stamps",
     "voc12",
     "voc12_fast",
+    "voc12_dinov2",
     "voc12_swin",
     "voc12_deit",
     "voc12_advcam",
@@ -412,3 +414,51 @@ def test_saliency_of_a_folder_needs_the_folder(params):
     )
     params["download"]["saliency"] = "maps"
     check(params, FILES)
+
+
+FROZEN = {"frozen_backbone": True}
+
+
+@pytest.mark.parametrize(
+    ("changed", "sentence"),
+    [
+        (
+            {"train_cam": FROZEN | {"colour": 0.2}},
+            "params.yaml: train_cam.colour: expected 0 with frozen_backbone, whose features are "
+            "computed once, got 0.2; set colour: 0.0",
+        ),
+        (
+            {"train_cam": FROZEN, "methods": ["seam-recam"]},
+            "params.yaml: train_cam.frozen_backbone: expected false with seam, which needs images "
+            "and not their stored features alone, got true; set it to false, or choose cam",
+        ),
+        (
+            {"train_cam": FROZEN, "train_recam": {"colour": 0.1}},
+            "params.yaml: train_recam.colour: expected 0 with train_cam.frozen_backbone, whose "
+            "features are computed once, got 0.1; set it to 0.0",
+        ),
+        (
+            {"train_seg": FROZEN | {"colour": 0.0}},
+            "params.yaml: train_seg.segmenter: expected linear or tokens with frozen_backbone, "
+            "whose final features alone are stored, got deeplab; change one",
+        ),
+        (
+            {"train_seg": FROZEN | {"segmenter": "linear"}},
+            "params.yaml: train_seg.colour: expected 0 with frozen_backbone, whose features are "
+            "computed once, got 0.3; set colour: 0.0",
+        ),
+    ],
+)
+def test_a_frozen_backbone_refuses_what_needs_images(params, changed, sentence):
+    assert refusal(merged(params, changed)) == sentence
+
+
+def test_a_frozen_backbone_fits_its_methods_and_segmenters(params):
+    light = FROZEN | {"segmenter": "tokens", "colour": 0.0}
+    check(merged(params, {"train_cam": FROZEN, "train_seg": light}), FILES)
+    # Stage two of control and recam reads the features of stage one; supervised has none.
+    check(
+        merged(params, {"train_cam": FROZEN, "train_recam": {"colour": 0.1}})
+        | {"methods": ["cam", "supervised"]},
+        FILES,
+    )

@@ -13,7 +13,10 @@ IRN = "IRN's public code, which the authors' code contains (Ahn et al., CVPR 201
 DEEPLAB = "the usual public recipe of DeepLabV2 (Chen et al., TPAMI 2018)"
 ADVCAM = "AdvCAM's public code (Lee, Kim & Yoon, CVPR 2021)"
 LPCAM = "LPCAM's public code (Chen & Sun, CVPR 2023)"
+DINO = "DINOv2 (Oquab et al., TMLR 2024)"
+WECLIP = "WeCLIP (Zhang et al., CVPR 2024)"
 SWIN = "Swin (Liu et al., ICCV 2021)"
+CLIP = "CLIP-ES and its public code (Lin et al., CVPR 2023)"
 EDAM = "EDAM's public code (Wu et al., CVPR 2021)"
 SEAM = "the authors' public code of SEAM, for VOC (Wang et al., CVPR 2020)"
 MCTFORMER = "MCTformer's public code (Xu et al., CVPR 2022, TPAMI 2024)"
@@ -167,6 +170,23 @@ OVERLAYS = {  # by the preset before them and their own name
         ("make_pseudo", "crf_background"): (0.35, OURS),
         ("evaluate", "cams_threshold"): (0.3, LPCAM),
     },
+    ("voc12", "voc12_clip"): {
+        ("embed_texts", "prompts"): ("prompts/voc12.yaml", CLIP),
+        ("train_recam", "lr_reclassifier"): (0.1, OURS),
+        ("train_recam", "momentum"): (0.9, OURS),
+        ("make_cams", "scales"): ([1.0], CLIP),
+        ("make_cams", "geometry"): ("image", CLIP),
+        ("make_cams", "combine"): ("mean", OURS),
+        ("make_pseudo", "refiner"): ("crf", CLIP),
+        ("make_pseudo", "background"): (0.5, CLIP),
+        ("make_pseudo", "crf_background"): (0.5, CLIP),
+        ("make_pseudo", "crf_sxy"): (67, CLIP),
+        ("make_pseudo", "crf_srgb"): (3, CLIP),
+        ("make_pseudo", "crf_weight"): (4, CLIP),
+        ("make_pseudo", "crf_smooth_sxy"): (1, CLIP),
+        ("make_pseudo", "margin"): (0.45, CLIP),
+        ("evaluate", "cams_threshold"): (0.5, CLIP),
+    },
     ("voc12", "voc12_deit"): {
         ("train_cam", "backbone"): ("deit_small_patch16_224", MCTFORMER),
         ("train_cam", "frozen_stem"): (False, MCTFORMER),
@@ -189,6 +209,29 @@ OVERLAYS = {  # by the preset before them and their own name
         ("evaluate", "threshold"): ("yen", OURS),
     },
     ("voc12", "voc12_saliency"): {("make_pseudo", "saliency"): ("folder", EDAM)},
+    ("voc12", "voc12_dinov2"): {
+        ("train_cam", "backbone"): ("vit_small_patch14_dinov2", DINO),
+        ("train_cam", "output_stride"): (14, DINO),
+        ("train_cam", "frozen_backbone"): (True, WECLIP),
+        ("train_cam", "frozen_stem"): (False, NONE),
+        ("train_cam", "crop"): (518, DINO),
+        ("train_cam", "lr_classifier"): (0.3, OURS),
+        ("train_cam", "momentum"): (0.9, OURS),
+        ("train_recam", "crop"): (518, DINO),
+        ("train_recam", "lr"): (0.02, OURS),
+        ("train_recam", "lr_reclassifier"): (0.2, OURS),
+        ("train_recam", "momentum"): (0.9, OURS),
+        ("make_cams", "geometry"): ("image", OURS),
+        ("train_seg", "segmenter"): ("tokens", WECLIP),
+        ("train_seg", "backbone"): ("vit_small_patch14_dinov2", DINO),
+        ("train_seg", "output_stride"): (14, DINO),
+        ("train_seg", "frozen_backbone"): (True, WECLIP),
+        ("train_seg", "gradient_accumulation_steps"): (1, OURS),
+        ("train_seg", "optimizer"): ("adamw", WECLIP),
+        ("train_seg", "lr_head"): (0.0002, WECLIP),
+        ("train_seg", "lr_head_bias"): (0.0002, WECLIP),
+        ("train_seg", "crop"): (518, DINO),
+    },
     ("voc12", "voc12_swin"): {
         ("train_seg", "segmenter"): ("smp/upernet", SWIN),
         ("train_seg", "backbone"): ("swin_base_patch4_window7_224", OURS),

@@ -6,6 +6,7 @@ The scripts run in this process, as ``python script.py ...`` would run them.
 import hashlib
 import json
 import logging
+import re
 import resource
 import runpy
 import shutil
@@ -21,6 +22,7 @@ from PIL import Image
 
 from recam import predict
 from recam.io.atomic import write_manifest
+from recam.io.checkpoints import load_checkpoint
 from recam.io.images import read_mask, write_saliency
 from recam.io.scores import ScoredClasses, load_scores, save_scores
 
@@ -838,6 +840,46 @@ def test_a_step_without_snakemake_takes_its_log_from_params_yaml(
     (tmp_path / "params.yaml").write_text("watch: tensorboard\n")
     assert run("train_cam", cam_paths)[0] == 0
     assert len(list(tmp_path.glob("logs/watch/*/out/train_cam/events.*"))) == 1
+
+
+def tensors_of(path, part):
+    """The tensors of a checkpoint whose names hold a part."""
+    tensors, _ = load_checkpoint(path)
+    return {name.rpartition(part)[2]: value for name, value in tensors.items() if part in name}
+
+
+def same(ones, others):
+    """Whether two networks have the same tensors, bit for bit."""
+    return ones.keys() == others.keys() and all(torch.equal(ones[n], others[n]) for n in ones)
+
+
+def test_a_frozen_backbone_stays_and_its_features_are_shared(
+    run, data, cam_paths, tmp_path, monkeypatch
+):
+    """The features of train_cam are read by train_recam and train_seg; no step trains them."""
+    monkeypatch.setenv("RECAM_FEATURE_CACHE", "0.1")
+    numbers = {"frozen_backbone": True, "held_out": 0.25}
+    assert "frozen backbone: 0 views in " in succeeded(run("train_cam", cam_paths, **numbers))
+    cam, made = cam_paths["checkpoint"], [cam_paths["checkpoint"], cam_paths["curve"]]
+    before, backbone = [path.read_bytes() for path in made], tensors_of(cam, "backbone.")
+    assert "frozen backbone: 0 views computed" in succeeded(run("train_cam", cam_paths, **numbers))
+    assert [path.read_bytes() for path in made] == before
+
+    out = tmp_path / "out/recam"
+    stage_two = {"cam": cam, "checkpoint": out / "classifier.pt", "curve": out / "curve.csv"}
+    paths = cam_paths | stage_two | {"method": "recam"}
+    refused(run("train_recam", paths, colour=0.2), "colour: expected 0 with a frozen backbone")
+    succeeded(run("train_recam", paths))
+    assert same(tensors_of(paths["checkpoint"], "backbone."), backbone)
+
+    masks = {"masks": data / "SegmentationClass", "classifier": cam, "random_seed": 0}
+    out = tmp_path / "out/seg"
+    paths = {"data": data, "checkpoint": out / "segmenter.pt", "curve": out / "c.csv", **MACHINE}
+    frozen = {"segmenter": "linear", "frozen_backbone": True, "weights": "classifier"}
+    said = succeeded(run("train_seg", paths | masks, **frozen))
+    computed = int(re.search(r"(\d+) views computed", said)[1])
+    assert computed < 8  # views of its two batches of four
+    assert same(tensors_of(paths["checkpoint"], "backbone."), backbone)
 
 
 def test_a_data_set_is_scored_on_all_some_or_none_of_its_images(run, data):

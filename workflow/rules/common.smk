@@ -29,9 +29,9 @@ from recam.io.atomic import sha256
 from recam.runtime.gpus import gpus_here
 from recam.steps import params as experiment
 from recam.steps.code import write_code
-from recam.steps.command import WATCH
+from recam.steps.command import FEATURE_CACHE, WATCH
 from recam.steps.networks import name_errors, network_errors
-from recam.steps.preflight import machine_errors, watch_errors, weights_errors
+from recam.steps.preflight import machine_errors, texts_errors, watch_errors, weights_errors
 from recam.steps.sections.shared import file_of_weights
 from recam.steps.yaml_files import read_params
 
@@ -109,9 +109,12 @@ def check_params():
             *name_errors(numbers),
             *watch_errors(numbers.watch),
             *weights_errors(numbers),
+            *texts_errors(numbers, Path("results/texts.pt")),
         ]:
             raise WorkflowError(error)
-        os.environ[WATCH] = numbers.watch  # no argument of a step: a change must rerun nothing
+        # No arguments of a step: a change must rerun nothing.
+        os.environ[WATCH] = numbers.watch
+        os.environ[FEATURE_CACHE] = str(numbers.feature_cache)
         return numbers
 
 
@@ -135,6 +138,29 @@ def weights_file(name):
     """The file of initial weights that a section names, in a list; none for words."""
     file = file_of_weights(config[name]["weights"])
     return [str(file)] if file else []
+
+
+def files_of_texts():
+    """The files that text vectors are made of, in a list; none where no method needs them."""
+    if not any(map(names.needs_texts, config["methods"])):
+        return []
+    chosen = config["embed_texts"]
+    given = [chosen["vectors"]] if chosen["vectors"] != "none" else [chosen["prompts"]]
+    weights = [chosen["weights"]] if Path(chosen["weights"]).expanduser().is_file() else []
+    return [str(Path(file).expanduser()) for file in [*given, *weights]]
+
+
+def texts_of_method(wildcards):
+    """The text vectors of a method; others than those of CLIP-ES have none."""
+    return "results/texts.pt" if names.needs_texts(wildcards.method) else []
+
+
+def weights_of_stage_one(wildcards):
+    """The file of initial weights of a classifier, in a list; none for words."""
+    if not names.needs_texts(wildcards.method):
+        return weights_file("train_cam")
+    file = config["train_cam"]["clip_weights"]
+    return [] if file in ("timm", "none") else [str(Path(file).expanduser())]
 
 
 def contents(files):
@@ -353,7 +379,8 @@ def record_in_dvc():
     """Record the results of this run in DVC; an error there does not fail the run."""
     try:
         saved = read_params(Path("params.yaml")).values
-        numbers_are_saved = config | {"watch": ""} == saved | {"watch": ""}  # it changes no result
+        others = dict.fromkeys(("watch", "feature_cache"))  # they change no result
+        numbers_are_saved = config | others == saved | others
         if workflow.touch:
             print("DVC: nothing recorded: --touch makes nothing.")
         elif not numbers_are_saved:

@@ -7,6 +7,7 @@ import timm
 from recam.catalogue.names import unknown
 from recam.io.checkpoints import ModelConfig
 from recam.models.backbones import Backbone, TimmBackbone, TorchvisionResNet, freeze_batch_norm
+from recam.models.frozen import freeze
 from recam.models.tokens import TokenBackbone, has_tokens
 
 
@@ -29,6 +30,8 @@ def make_backbone(model_config: ModelConfig, *, dilated: bool = False) -> Backbo
         freeze_batch_norm(backbone)
     if model_config.frozen_stem:
         backbone.freeze_stem()
+    if model_config.frozen_backbone:
+        freeze(backbone)
     return backbone
 
 

@@ -13,6 +13,7 @@ from recam.catalogue.backbones import make_backbone
 from recam.catalogue.names import METHODS, no_class_tokens
 from recam.io.checkpoints import ModelConfig, load_network
 from recam.methods.cam import Cam
+from recam.methods.clip_es import ClipEs
 from recam.methods.eps import Eps
 from recam.methods.mctformer import Mctformer
 from recam.methods.recam import MEAN, ReCam
@@ -35,6 +36,12 @@ TRAININGS: dict[str, Callable[[Backbone, ModelConfig], Variant]] = {
     ),
     "eps": lambda backbone, config: Eps(
         backbone, channels=backbone.channels, num_classes=len(config.classes)
+    ),
+    "clip_es": lambda backbone, config: ClipEs(
+        backbone,
+        num_classes=len(config.classes),
+        num_background=config.background_texts,
+        text_channels=config.text_channels,
     ),
     "mctformer": lambda backbone, config: Mctformer(
         _with_class_tokens(backbone, config),

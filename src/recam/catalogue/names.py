@@ -75,15 +75,25 @@ def names_in(module: str, dictionary: str) -> tuple[str, ...]:
 
 SUPERVISED = "supervised"  # the upper bound: a segmenter trained on ground truth, without cams
 TRAININGS = names_in("methods", "TRAININGS")
-METHODS = methods_of(
-    TRAININGS, names_in("methods", "REACTIVATIONS"), names_in("readouts", "READOUTS")
-)
+WITH_TEXTS = ("clip_es",)  # trainings that train nothing: a frozen tower and text vectors
+METHODS = {
+    name: method
+    for name, method in methods_of(
+        TRAININGS, names_in("methods", "REACTIVATIONS"), names_in("readouts", "READOUTS")
+    ).items()
+    # `control` continues the training of stage one, and these have none.
+    if method.training not in WITH_TEXTS or method.reactivation != "control"
+}
 # From a trained classifier of stage one.
 RETRAINED = tuple(name for name, m in METHODS.items() if m.reactivation and not m.readout)
 # Their read-out needs the clusters of make_clusters.
 CLUSTERED = tuple(name for name, m in METHODS.items() if m.readout == "lpcam")
 # Trainings that learn from saliency maps of the training images, those of download.saliency.
 WITH_SALIENCY = ("eps",)
+# Trainings and segmenters that read the final features only: those of a frozen backbone may be
+# read from files.
+ON_FEATURES = ("cam",)
+LIGHT_SEGMENTERS = ("linear", "tokens")
 # Trainings with a token for each class in the stream of a transformer.
 WITH_CLASS_TOKENS = ("mctformer",)
 MADE = names_in("datasets", "MADE")
@@ -111,6 +121,11 @@ def needs_irn(refiner: str) -> bool:
 def needs_saliency(method: str) -> bool:
     """Whether the classifier of a method learns from saliency maps; ``supervised`` has none."""
     return method != SUPERVISED and METHODS[method].training in WITH_SALIENCY
+
+
+def needs_texts(method: str) -> bool:
+    """Whether the classifier of a method is an image tower with text vectors."""
+    return method != SUPERVISED and METHODS[method].training in WITH_TEXTS
 
 
 def needs_class_tokens(method: str) -> bool:

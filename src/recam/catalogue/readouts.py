@@ -5,7 +5,6 @@ Only make_cams imports this file, so that a change of a read-out trains nothing 
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
 
 from recam.catalogue.methods import weights_of
 from recam.catalogue.names import METHODS
@@ -20,7 +19,7 @@ from recam.methods.gradient_maps import (
 from recam.methods.lpcam import Prototypes, lpcam
 from recam.methods.mctformer import Fusion, Mctformer
 from recam.methods.recam import ReCam
-from recam.methods.variant import Readout, Variant, both_views
+from recam.methods.variant import Readout, Variant
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,9 +60,7 @@ def make_readout(method: str, model: Variant, numbers: ReadoutNumbers) -> Readou
 
 def own_maps(model: Variant, *, combine: str) -> Readout:
     """The maps of a classifier without a read-out; ``combine`` is of ReCAM only."""
-    if isinstance(model, ReCam):
-        return both_views(partial(model.maps, combine=combine))
-    return both_views(model.maps)
+    return model.readout(combine=combine)
 
 
 def prototypes_in(numbers: ReadoutNumbers) -> Prototypes:

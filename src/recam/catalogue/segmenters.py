@@ -20,6 +20,7 @@ from recam.models.backbones import (
 )
 from recam.models.deeplab import DeepLab
 from recam.models.deeplabv2 import DeepLabV2
+from recam.models.light import Linear, TokenDecoder
 from recam.models.segmenters import Segmenter
 from recam.models.smp import SmpSegmenter
 
@@ -113,6 +114,8 @@ def _smp(model_config: ModelConfig) -> SmpSegmenter:
 SEGMENTERS: dict[str, Callable[[ModelConfig], Segmenter]] = {
     "deeplab": _deeplab,
     "deeplabv2": _deeplabv2,
+    "linear": lambda model_config: on_backbone(Linear, model_config),
+    "tokens": lambda model_config: on_backbone(TokenDecoder, model_config),
     "smp/unet": _smp,
     "smp/unetplusplus": _smp,
     "smp/manet": _smp,

@@ -3,12 +3,13 @@
 The random parameters are drawn once for an image; its mask and its saliency map follow it.
 """
 
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
 import torch
-from jaxtyping import Float, UInt8
+from jaxtyping import Float, Float16, UInt8
 from PIL import Image, ImageEnhance
 from torch import Tensor
 
@@ -85,6 +86,63 @@ def draw_view(
     )
 
 
+def draw_grid_view(
+    stored: tuple[int, int],
+    augmentation: Augmentation,
+    generator: np.random.Generator,
+    *,
+    stride: int,
+) -> View:
+    """Draw a view whose size, crop and place are multiples of ``stride`` pixels.
+
+    The longer side has one of few lengths, before it is rounded to the stride: see
+    ``longer_sides``. So an image has few different views before it is cropped. The crop of
+    ``augmentation`` is a multiple of the stride (``on_grid``).
+    """
+    sides = longer_sides(augmentation.resize_min, augmentation.resize_max)
+    scale = sides[generator.integers(len(sides))] / max(stored)
+    grid = [max(1, round(length * scale / stride)) for length in stored]
+    mirrored = bool(generator.random() < 0.5)
+    rows, columns = (
+        [_times(part, stride) for part in _overlap(n, augmentation.crop // stride, generator)]
+        for n in grid
+    )
+    return View(
+        stored=stored,
+        size=(grid[0] * stride, grid[1] * stride),
+        mirrored=mirrored,
+        seen=(rows[0], columns[0]),
+        place=(rows[1], columns[1]),
+    )
+
+
+def longer_sides(low: int, high: int) -> list[int]:
+    """Three lengths in pixels, evenly spaced from ``low`` to ``high``; one if these are equal."""
+    return sorted({low, round((low + high) / 2), high})
+
+
+def on_grid(augmentation: Augmentation, *, stride: int) -> Augmentation:
+    """The augmentation with its crop rounded up to a multiple of ``stride`` pixels."""
+    return replace(augmentation, crop=math.ceil(augmentation.crop / stride) * stride)
+
+
+def whole_image(image: UInt8[np.ndarray, "h w 3"], view: View) -> UInt8[np.ndarray, "H W 3"]:
+    """The image of a view before it is cropped: resized and mirrored."""
+    pixels = resized(image, view.size, stored=view.stored)
+    return np.ascontiguousarray(pixels[:, :: -1 if view.mirrored else 1])
+
+
+def grid_crop(
+    features: Float16[np.ndarray, "C h w"], view: View, augmentation: Augmentation, *, stride: int
+) -> Float16[Tensor, "C n n"]:
+    """The cropped cells of a view's features; 0 in the padding."""
+    cells = augmentation.crop // stride
+    crop = np.zeros((len(features), cells, cells), np.float16)
+    seen, place = (tuple(_over(part, stride) for part in cut) for cut in (view.seen, view.place))
+    crop[:, *place] = features[:, *seen]
+    return torch.from_numpy(crop)
+
+
 def augment(
     image: UInt8[np.ndarray, "h w 3"],
     mask: UInt8[np.ndarray, "H W"] | None,
@@ -102,13 +160,23 @@ def augment(
     if view.colours:
         pixels = recoloured(pixels, *view.colours)
     varied = np.zeros((3, crop, crop), np.float32)
-    ids = np.full((crop, crop), IGNORE, np.uint8)
     _normalise(pixels[:, ::step][view.seen], augmentation, out=varied[:, *view.place])
+    ids = torch.full((crop, crop), IGNORE, dtype=torch.uint8)
     if mask is not None:
-        height, width = view.size
-        chosen = Image.fromarray(mask).resize((width, height), Image.Resampling.NEAREST)
-        ids[view.place] = np.asarray(chosen)[:, ::step][view.seen]
-    return torch.from_numpy(varied), torch.from_numpy(ids)
+        ids = mask_view(mask, view, augmentation)
+    return torch.from_numpy(varied), ids
+
+
+def mask_view(
+    mask: UInt8[np.ndarray, "H W"], view: View, augmentation: Augmentation
+) -> UInt8[Tensor, "crop crop"]:
+    """The ids of a view of a mask: resized to the nearest id, flipped and cropped; 255 outside."""
+    height, width = view.size
+    step = -1 if view.mirrored else 1
+    ids = np.full((augmentation.crop, augmentation.crop), IGNORE, np.uint8)
+    chosen = Image.fromarray(mask).resize((width, height), Image.Resampling.NEAREST)
+    ids[view.place] = np.asarray(chosen)[:, ::step][view.seen]
+    return torch.from_numpy(ids)
 
 
 def salient_view(
@@ -154,6 +222,14 @@ def _normalise(
     np.divide(pixels.transpose(2, 0, 1), np.float32(255), out=out)
     out -= mean
     out /= std
+
+
+def _times(part: slice, stride: int) -> slice:
+    return slice(part.start * stride, part.stop * stride)
+
+
+def _over(part: slice, stride: int) -> slice:
+    return slice(part.start // stride, part.stop // stride)
 
 
 def _overlap(length: int, crop: int, generator: np.random.Generator) -> tuple[slice, slice]:

@@ -6,6 +6,7 @@ batches do not depend on the number of workers.
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Generic, Protocol, TypeVar, runtime_checkable
 
 import numpy as np
 import torch
@@ -15,7 +16,14 @@ from torch.utils.data import DataLoader, Dataset, Sampler, default_collate
 
 from recam.core.errors import UserError
 from recam.core.randomness import derived_seed, numpy_generator
-from recam.data.augmentation import Augmentation, View, augment, draw_view, salient_view
+from recam.data.augmentation import (
+    Augmentation,
+    View,
+    augment,
+    draw_view,
+    mask_view,
+    salient_view,
+)
 from recam.data.layout import WeakSplit
 from recam.io.images import (
     check_mask,
@@ -27,6 +35,9 @@ from recam.io.images import (
 )
 from recam.runtime.distributed import processes, shard
 
+Item = TypeVar("Item")
+Item_co = TypeVar("Item_co", covariant=True)
+Batch = TypeVar("Batch")
 # DataLoader's messages for a worker killed by the system, and the error shown instead.
 STOPPED = {
     "shared memory": (
@@ -65,7 +76,11 @@ class LabelledImages(_Augmented):
     def __getitem__(self, key: tuple[int, int]) -> tuple[Tensor, ...]:
         image, view = self._image(*key)
         varied, _ = augment(image, None, view, self.augmentation)
-        return varied, torch.from_numpy(self.split.labels[key[1]])
+        return varied, *self.targets(key[1], view)
+
+    def targets(self, index: int, view: View) -> tuple[Tensor, ...]:  # noqa: ARG002 of subclasses
+        """The labels of an image."""
+        return (torch.from_numpy(self.split.labels[index]),)
 
 
 class SalientImages(LabelledImages):
@@ -81,14 +96,12 @@ class SalientImages(LabelledImages):
         super().__init__(split, augmentation, random_seed=random_seed)
         self.saliency = saliency
 
-    def __getitem__(self, key: tuple[int, int]) -> tuple[Tensor, ...]:
-        image, view = self._image(*key)
-        path = self.saliency / f"{self.split.ids[key[1]]}.png"
+    def targets(self, index: int, view: View) -> tuple[Tensor, ...]:
+        """The labels of an image, and its saliency in a view."""
+        path = self.saliency / f"{self.split.ids[index]}.png"
         saliency = read_saliency(path)
         check_saliency(path, saliency, size=view.stored)
-        varied, _ = augment(image, None, view, self.augmentation)
-        labels = torch.from_numpy(self.split.labels[key[1]])
-        return varied, labels, salient_view(saliency, view, self.augmentation)
+        return *super().targets(index, view), salient_view(saliency, view, self.augmentation)
 
 
 class MaskedImages(_Augmented):
@@ -104,12 +117,17 @@ class MaskedImages(_Augmented):
         super().__init__(split, augmentation, random_seed=random_seed)
         self.masks = masks
 
-    def __getitem__(self, key: tuple[int, int]) -> tuple[Tensor, Tensor]:
+    def __getitem__(self, key: tuple[int, int]) -> tuple[Tensor, ...]:
         image, view = self._image(*key)
-        path = self.masks / f"{self.split.ids[key[1]]}.png"
+        varied, _ = augment(image, None, view, self.augmentation)
+        return varied, *self.targets(key[1], view)
+
+    def targets(self, index: int, view: View) -> tuple[Tensor, ...]:
+        """The mask of an image in a view."""
+        path = self.masks / f"{self.split.ids[index]}.png"
         mask = read_mask(path)
         check_mask(path, mask, size=view.stored, num_ids=len(self.split.classes) + 1)
-        return augment(image, mask, view, self.augmentation)
+        return (mask_view(mask, view, self.augmentation),)
 
 
 def pixels_of(images: list[np.ndarray], device: torch.device) -> Float[Tensor, "B 3 H W"]:
@@ -117,14 +135,37 @@ def pixels_of(images: list[np.ndarray], device: torch.device) -> Float[Tensor, "
     return torch.from_numpy(np.stack(images)).to(device).permute(0, 3, 1, 2) / 255
 
 
+@runtime_checkable  # the tests check types at run time
+class Views(Protocol[Item_co]):
+    """The varied images of a split: an item for each epoch and index."""
+
+    split: WeakSplit
+    random_seed: int
+
+    def __len__(self) -> int:
+        """The number of images."""
+        ...
+
+    def __getitem__(self, key: tuple[int, int], /) -> Item_co:
+        """The item of (epoch, index)."""
+        ...
+
+
 def training_batches(
-    dataset: LabelledImages | MaskedImages, *, batch_size: int, workers: int
+    dataset: Views[tuple[Tensor, ...]], *, batch_size: int, workers: int
 ) -> Callable[[int], Iterator[list[Tensor]]]:
     """Return a function from the epoch to its shuffled batches, without an incomplete last one.
 
     In distributed training each process gets its shard of every batch. Raises UserError if there
     are fewer images than ``batch_size``, or if the processes cannot share a batch evenly.
     """
+    return batches_of(dataset, batch_size=batch_size, workers=workers, collate=default_collate)
+
+
+def batches_of(
+    dataset: Views[Item], *, batch_size: int, workers: int, collate: Callable[[list[Item]], Batch]
+) -> Callable[[int], Iterator[Batch]]:
+    """The batches of ``training_batches``; ``collate``, in the workers, makes one of its items."""
     if batch_size % processes():
         raise UserError(
             f"batch_size: expected a multiple of the {processes()} devices that share a batch, got "
@@ -136,10 +177,10 @@ def training_batches(
             f"{batch_size}; lower batch_size"
         )
 
-    def batches(epoch: int) -> Iterator[list[Tensor]]:
+    def batches(epoch: int) -> Iterator[Batch]:
         order = _Shuffled(len(dataset), batch_size, random_seed=dataset.random_seed, epoch=epoch)
         loader = DataLoader(
-            _Batches(dataset),
+            _Batches(dataset, collate),
             batch_size=None,  # _Batches returns complete batches
             sampler=order,
             num_workers=workers,
@@ -151,23 +192,24 @@ def training_batches(
     return batches
 
 
-class _Batches(Dataset[list[Tensor] | UserError]):
+class _Batches(Dataset[Batch | UserError], Generic[Item, Batch]):
     """Complete batches, or the UserError raised by one of their files.
 
     The error is returned, since DataLoader would add the worker's traceback to its message.
     """
 
-    def __init__(self, dataset: LabelledImages | MaskedImages):
+    def __init__(self, dataset: Views[Item], collate: Callable[[list[Item]], Batch]):
         self.dataset = dataset
+        self.collate = collate
 
-    def __getitem__(self, keys: list[tuple[int, int]]) -> list[Tensor] | UserError:
+    def __getitem__(self, keys: list[tuple[int, int]]) -> Batch | UserError:
         try:
-            return default_collate([self.dataset[key] for key in keys])
+            return self.collate([self.dataset[key] for key in keys])
         except UserError as error:
             return error
 
 
-def _delivered(loader: DataLoader[list[Tensor] | UserError]) -> Iterator[list[Tensor]]:
+def _delivered(loader: DataLoader[Batch | UserError]) -> Iterator[Batch]:
     """Yield batches. Raises UserError for an invalid file or a worker killed by the system."""
     try:
         for batch in loader:

@@ -44,6 +44,9 @@ class ModelConfig:
     radius: Pixels = 0  # of pairs, in cells of 4 pixels; IRN
     longest_side: Pixels = 0  # of the largest training images, in pixels; segmenters
     contrast: Weight = 0.0  # of the contrast between class tokens; MCTformer
+    frozen_backbone: bool = False  # whether its weights and statistics stay
+    text_channels: Pixels = 0  # of a text vector; CLIP-ES
+    background_texts: Pixels = 0  # text vectors of background words; CLIP-ES
 
 
 def save_checkpoint(

@@ -12,6 +12,7 @@ NETWORKS = {
     "irn": "train_irn",
     "ccam": "train_saliency",
     "clusters": "make_clusters",
+    "texts": "embed_texts",
 }
 FILES = {
     "cut.json": "make_pseudo",

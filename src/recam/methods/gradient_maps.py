@@ -95,7 +95,7 @@ def gradient_readout(
             early, final = backbone.with_levels(views.requires_grad_())
             chosen = _chosen(early, final, levels)
             maps = [_zeros(level, present) for level in chosen]
-            for rows, classes in _turns(present):
+            for rows, classes in turns(present):
                 pooled = final.mean(dim=(2, 3)).unflatten(0, (2, -1))[:, rows]  # (2, n, C)
                 gradients = torch.autograd.grad(
                     (pooled * judged[classes]).sum(), chosen, retain_graph=True
@@ -140,7 +140,7 @@ def _zeros(level: Tensor, present: Tensor) -> Maps:
     return level.new_zeros(*present.shape, *level.shape[2:])
 
 
-def _turns(present: Bool[Tensor, "B K"]) -> Iterator[tuple[Tensor, Tensor]]:
+def turns(present: Bool[Tensor, "B K"]) -> Iterator[tuple[Tensor, Tensor]]:
     """For n = 0, 1, ...: the images with more than n present classes, and the n-th of each."""
     turn_of = present.cumsum(dim=1)  # 1 at the first present class, 2 at the second
     for turn in range(1, int(present.sum(dim=1).max()) + 1):

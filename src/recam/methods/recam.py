@@ -9,6 +9,7 @@ Axes: B images, K foreground classes, C channels, H W pixels, h w feature grid.
 """
 
 from collections.abc import Callable
+from functools import partial
 
 import torch
 from jaxtyping import Bool, Float
@@ -16,7 +17,17 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from recam.methods.cam import bias_free_weights, peak_normalised
-from recam.methods.variant import Activations, Images, Labels, Maps, Saliency, Variant, Weights
+from recam.methods.variant import (
+    Activations,
+    Images,
+    Labels,
+    Maps,
+    Readout,
+    Saliency,
+    Variant,
+    Weights,
+    labelled_views,
+)
 from recam.runtime.precision import without_autocast
 
 # The weights of the final maps, from the classifier W and the re-classifier V. The paper says "in
@@ -93,9 +104,20 @@ class ReCam(Variant):
 
         ``mean`` gives the mean of two such maps, of W and of V ⊙ W, each with a peak of 1.
         """
+        return self._fused(partial(self.maps_by, images), combine)
+
+    def readout(self, *, combine: str) -> Readout:
+        """The read-out of U, for the present classes of each image."""
+        return labelled_views(
+            lambda images, present: self._fused(
+                partial(self.variant.maps_among, images, present), combine
+            )
+        )
+
+    def _fused(self, maps_by: Callable[..., list[Maps]], combine: str) -> Maps:
         if combine != MEAN:
-            return self.maps_by(images, self.combined(combine))[0]
-        both = self.maps_by(images, self.weights, self.combined("product"))
+            return maps_by(self.combined(combine))[0]
+        both = maps_by(self.weights, self.combined("product"))
         return torch.stack([peak_normalised(one) for one in both]).mean(dim=0)
 
 

@@ -15,7 +15,8 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
-Images = Float[Tensor, "B 3 H W"]
+# With 3 channels; or the features of a frozen backbone in place of images (recam.models.frozen).
+Images = Float[Tensor, "B _ H W"]
 Labels = Bool[Tensor, "B K"]
 Weights = Float[Tensor, "K C"]
 Maps = Float[Tensor, "B K h w"]
@@ -91,12 +92,32 @@ class Variant(nn.Module, ABC):
         """The maps of W."""
         return self.maps_by(images, self.weights)[0]
 
+    def maps_among(self, images: Images, present: Labels, *weights: Weights) -> list[Maps]:
+        """The maps of each linear classifier, of images with the classes ``present``.
+
+        Here those of ``maps_by``. A variant whose present classes compete overrides this and
+        ``readout``.
+        """
+        del present
+        return self.maps_by(images, *weights)
+
+    def readout(self, *, combine: str) -> Readout:
+        """The read-out of the variant's own maps; ``combine`` is of ReCAM only."""
+        del combine
+        return both_views(self.maps)
+
 
 def both_views(maps: Callable[[Tensor], Tensor]) -> Readout:
     """The read-out that sums the maps of the images and of their mirror images."""
+    return labelled_views(lambda images, present: maps(images))  # noqa: ARG005 the contract
 
-    def readout(images: Tensor, present: Tensor) -> Tensor:  # noqa: ARG001 the contract
-        plain, mirrored = maps(torch.cat([images, images.flip(3)])).chunk(2)
+
+def labelled_views(maps: Callable[[Tensor, Tensor], Tensor]) -> Readout:
+    """The same for maps of images and their present classes."""
+
+    def readout(images: Tensor, present: Tensor) -> Tensor:
+        views = torch.cat([images, images.flip(3)])
+        plain, mirrored = maps(views, present.repeat(2, 1)).chunk(2)
         return plain + mirrored.flip(3)
 
     return readout

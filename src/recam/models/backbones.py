@@ -214,7 +214,7 @@ def freeze_batch_norm(model: nn.Module, *, affine: bool = False) -> None:
     """
     for module in model.modules():
         if isinstance(module, BATCH_NORMS):
-            _stay_in_eval(module.eval())
+            stay_in_eval(module.eval())
             if affine:
                 module.requires_grad_(requires_grad=False)
 
@@ -236,14 +236,16 @@ def share_batch_norms(model: nn.Module, *, device: torch.device) -> None:
     frozen = [name for name, m in model.named_modules() if _is_frozen(m)]
     convert_sync_batchnorm(model)
     for name in frozen:  # the conversion drops the freeze
-        _stay_in_eval(model.get_submodule(name).eval())
+        stay_in_eval(model.get_submodule(name).eval())
 
 
 def _is_frozen(module: nn.Module) -> bool:
     return "train" in vars(module)
 
 
-def _stay_in_eval(module: nn.Module) -> None:
+def stay_in_eval(module: nn.Module) -> None:
+    """Keep a module, without its children, in its mode: ``train`` does nothing from now on."""
+
     def train(mode: bool = True) -> nn.Module:  # noqa: ARG001 torch's signature
         return module
 

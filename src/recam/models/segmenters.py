@@ -27,13 +27,13 @@ class Segmenter(nn.Module, ABC):
         self.pixel_loss: PixelLoss = cross_entropy
 
     @abstractmethod
-    def logits(self, images: Float[Tensor, "B 3 H W"]) -> Float[Tensor, "B N h w"]:
+    def logits(self, images: Float[Tensor, "B _ H W"]) -> Float[Tensor, "B N h w"]:
         """Logits of background and classes, on the network's grid."""
 
     def loss(
-        self, images: Float[Tensor, "B 3 H W"], masks: UInt8[Tensor, "B H W"]
+        self, images: Float[Tensor, "B _ _ _"], masks: UInt8[Tensor, "B H W"]
     ) -> dict[str, Float[Tensor, ""]]:
-        """The pixel loss at the size of the masks."""
+        """The pixel loss at the size of the masks; ``images`` may be features in their place."""
         logits = resized(to_float32(self.logits(images)), masks.shape[1:])
         self.foreground.add(logits, masks)
         return {"ce": self.pixel_loss(logits, masks)}

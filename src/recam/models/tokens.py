@@ -147,6 +147,13 @@ class TokenBackbone(Backbone):
             attention=means.found(),
         )
 
+    def before_last(self, images: Images) -> tuple[Float[Tensor, "B T C"], tuple[int, int]]:
+        """All tokens before the last block, prefix tokens first, and the grid of the patches."""
+        tokens, rotary, grid = self._embedded(images)
+        for number, block in enumerate(self.network.blocks[:-1]):
+            tokens = block(tokens) if rotary is None else block(tokens, rope=rotary[number])
+        return tokens, grid
+
     def _embedded(self, images: Images) -> tuple[Tensor, Sequence[Tensor] | None, tuple[int, int]]:
         """Tokens before the first block, rotary embeddings by block, and the grid."""
         network = self.network

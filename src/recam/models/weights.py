@@ -37,14 +37,22 @@ def load_weights(backbone: Backbone, *, name: str, weights: str) -> None:
     """
     if weights == "none":
         return
+    tensors, source = initial_tensors(name=name, weights=weights)
+    load_backbone(backbone, tensors, source=source, name=name)
+
+
+def initial_tensors(*, name: str, weights: str) -> tuple[Mapping[str, Tensor], str]:
+    """The tensors of ``imagenet`` or of a state dict's path, with those of the head; their source.
+
+    Raises UserError if they cannot be downloaded or read.
+    """
     if weights != "imagenet":
-        load_backbone(backbone, _read_state(Path(weights).expanduser()), source=weights, name=name)
-    elif name in TORCHVISION:
-        load_backbone(backbone, _torchvision_state(name), source="torchvision", name=name)
-    elif name == LITE:
-        load_backbone(backbone, _lite_state(), source="its package", name=name)
-    else:
-        load_backbone(backbone, _pretrained_state(name), source="timm", name=name)
+        return _read_state(Path(weights).expanduser()), weights
+    if name in TORCHVISION:
+        return _torchvision_state(name), "torchvision"
+    if name == LITE:
+        return _lite_state(), "its package"
+    return _pretrained_state(name), "timm"
 
 
 def load_backbone(

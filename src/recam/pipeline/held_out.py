@@ -5,10 +5,11 @@ from collections.abc import Callable
 import numpy as np
 import torch
 from jaxtyping import Bool, Float
+from torch import Tensor
 
 from recam.core.randomness import derived_seed
 from recam.data.layout import WeakSplit
-from recam.data.loading import LabelledImages
+from recam.data.loading import Views
 from recam.methods.variant import Variant
 
 PREFIX = "held-out "  # of these values' names in a training curve
@@ -50,7 +51,9 @@ def recall_and_precision(
     return {name: float(right / n) if n else float("nan") for name, n in pairs.items()}
 
 
-def held_out_scores(model: Variant, images: LabelledImages) -> Callable[[], dict[str, float]]:
+def held_out_scores(
+    model: Variant, images: Views[tuple[Tensor, ...]]
+) -> Callable[[], dict[str, float]]:
     """A function that gives the losses, the recall and the precision on held-out images.
 
     Every call sees the same views of the images. Recall and precision count (image, class) pairs;

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 CAM, CONTROL, RECAM, SUPERVISED = "cam", "control", "recam", "supervised"
-TRAININGS = (CAM, "seam", "eps", "mctformer")
+TRAININGS = (CAM, "seam", "eps", "mctformer", "clip_es")
 WITH_SALIENCY = ("eps",)  # trainings that learn from saliency maps
 REACTIVATIONS = (CONTROL, RECAM)
 READOUTS = ("lpcam", "advcam", "layercam", "gradcampp", "gradcam")

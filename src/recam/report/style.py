@@ -37,6 +37,8 @@ LOOKS = {
     "mctformer": Look("MCTformer", "#44AA99", "1"),
     "mctformer-control": Look("MCTformer + control", "#AA4499", "2"),
     "mctformer-recam": Look("MCTformer + ReCAM", "#332288", "3"),
+    "clip_es": Look("CLIP-ES", "#117733", "4"),
+    "clip_es-recam": Look("CLIP-ES + ReCAM", "#661100", "x"),
     "supervised": Look("supervised", "#000000", "^"),
 }
 

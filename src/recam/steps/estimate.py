@@ -4,7 +4,16 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from recam.catalogue.names import CLUSTERED, METHODS, PLAIN, SUPERVISED, Method, needs_irn
+from recam.catalogue.names import (
+    CLUSTERED,
+    METHODS,
+    PLAIN,
+    SUPERVISED,
+    WITH_TEXTS,
+    Method,
+    needs_irn,
+)
+from recam.data.augmentation import longer_sides
 from recam.steps.params import Experiment
 from recam.steps.sections.train_cam import TrainCam
 from recam.steps.sections.train_irn import TrainIrn
@@ -13,6 +22,8 @@ from recam.steps.sections.train_seg import TrainSeg
 
 Trained = TrainCam | TrainRecam | TrainIrn | TrainSeg
 
+# The parts of trainings that compute features of a frozen backbone, once for all runs.
+CAM_FEATURES, SEG_FEATURES = "train_cam, features", "train_seg, features"
 CONFIDENT = "train_irn, confident pixels"  # the first part of train_irn
 
 
@@ -69,7 +80,9 @@ def works_of(numbers: Experiment, data: DataSize) -> list[StepWork]:
     }
     if not needs_irn(numbers.make_pseudo.refiner):
         del counts[CONFIDENT], counts["train_irn"]
-    trainings = sorted({PLAIN, *(method.training for method in methods_with_maps)})
+    counts |= _features(numbers, data.images, methods_with_maps)
+    trained = {PLAIN, *(method.training for method in methods_with_maps)}
+    trainings = sorted(trained.difference(WITH_TEXTS))
     return [
         *_first(numbers.train_cam, trainings, seeds, of),
         *(
@@ -78,6 +91,33 @@ def works_of(numbers: Experiment, data: DataSize) -> list[StepWork]:
             if runs
         ),
     ]
+
+
+def _features(
+    numbers: Experiment, of: Mapping[str, int], methods: list[Method]
+) -> dict[str, tuple[int, int]]:
+    """Runs, and views of images that frozen backbones compute, if ``feature_cache`` holds all.
+
+    Methods share the views of a random seed. Random seeds share the weights, unless the segmenter
+    starts from classifiers whose backbone was trained.
+    """
+    cam, again, seg = numbers.train_cam, numbers.train_recam, numbers.train_seg
+    seeds, found = len(numbers.random_seeds), dict[str, tuple[int, int]]()
+    if cam.frozen_backbone:
+        passes = cam.epochs_for(of[cam.split])
+        passes += again.epochs_for(of[again.split]) if any(m.reactivation for m in methods) else 0
+        found[CAM_FEATURES] = 1, _views(cam, of[cam.split], passes=seeds * passes)
+    if seg.frozen_backbone:
+        is_shared = cam.frozen_backbone or seg.weights != "classifier"
+        passes = seg.epochs_for(of[seg.split]) * (seeds if is_shared else 1)
+        found[SEG_FEATURES] = 1 if is_shared else seeds, _views(seg, of[seg.split], passes=passes)
+    return found
+
+
+def _views(numbers: TrainCam | TrainSeg, images: int, *, passes: int) -> int:
+    """The expected number of different views, each drawn evenly in every pass."""
+    views = 2 * len(longer_sides(numbers.resize_min, numbers.resize_max))
+    return round(images * views * (1 - (1 - 1 / views) ** passes))
 
 
 def _first(

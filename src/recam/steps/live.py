@@ -3,22 +3,19 @@
 ``watch`` changes no result, so it is no argument of a step: a change of it must rerun nothing.
 """
 
-import os
 import sys
 from pathlib import Path
 
 from torch import nn
 
 from recam.catalogue.live_logs import LIVE_LOGS
-from recam.core.errors import UserError
 from recam.data.loading import LabelledImages, MaskedImages
 from recam.pipeline.live_pictures import picture_of
 from recam.pipeline.recorder import Recorder
 from recam.steps.command import WATCH
 from recam.steps.paths import TrainingPaths
-from recam.steps.yaml_files import read_params
+from recam.steps.without_effect import chosen
 
-PARAMS = Path("params.yaml")  # under DVC, which knows no other one
 LOGS = Path("logs/watch")
 
 
@@ -30,7 +27,7 @@ def recorder_of(
     batch_size: int,
 ) -> Recorder | None:
     """The recorder of the running step; None unless ``watch`` names a log."""
-    make = LIVE_LOGS.get(_chosen())
+    make = LIVE_LOGS.get(chosen("watch", variable=WATCH))
     if make is None:
         return None
     folder = log_folder(paths.checkpoint)
@@ -44,12 +41,3 @@ def recorder_of(
 def log_folder(checkpoint: Path) -> Path:
     """The folder of the running step's log: logs/watch/seed0/recam/train_recam."""
     return LOGS.joinpath(*checkpoint.absolute().parts[-3:-1], Path(sys.argv[0]).stem)
-
-
-def _chosen() -> str:
-    if name := os.environ.get(WATCH):
-        return name
-    try:
-        return str(read_params(PARAMS).values.get("watch", ""))
-    except UserError:  # a step that someone runs in another folder
-        return ""

@@ -13,6 +13,7 @@ from recam.catalogue.names import (
     METHODS,
     needs_class_tokens,
     needs_irn,
+    needs_texts,
     networks_of_timm,
     no_class_tokens,
     unknown,
@@ -30,6 +31,8 @@ def name_errors(numbers: Experiment) -> Iterator[str]:
     if needs_irn(numbers.make_pseudo.refiner):
         named["train_irn"] = numbers.train_irn.backbone
     others = {name: backbone for name, backbone in named.items() if backbone not in LISTED}
+    if any(map(needs_texts, numbers.methods)):
+        others["train_cam.clip_tower"] = numbers.train_cam.clip_tower.partition(".")[0]
     known = networks_of_timm() if others else frozenset[str]()
     for name, backbone in others.items():
         if known and backbone.partition(".")[0] not in known:  # a tag names its weights

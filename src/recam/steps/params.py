@@ -6,17 +6,25 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, Field, ValidationError, model_validator
 from pydantic_core import PydanticCustomError
 
-from recam.catalogue.names import LIVE_LOGS, METHODS, SUPERVISED, needs_irn, needs_saliency
+from recam.catalogue.names import (
+    LIVE_LOGS,
+    METHODS,
+    ON_FEATURES,
+    SUPERVISED,
+    needs_irn,
+    needs_saliency,
+)
 from recam.core.errors import UserError
 from recam.steps.messages import first_sentence
 from recam.steps.sections.download import Download
+from recam.steps.sections.embed_texts import EmbedTexts
 from recam.steps.sections.evaluate import Evaluate
 from recam.steps.sections.machine import Machine
 from recam.steps.sections.make_cams import MakeCams
 from recam.steps.sections.make_clusters import MakeClusters
 from recam.steps.sections.make_pseudo import MakePseudo
 from recam.steps.sections.pictures import Draw, Summarize
-from recam.steps.sections.shared import Section, Training, name_from
+from recam.steps.sections.shared import Section, Training, name_from, not_on_features
 from recam.steps.sections.train_cam import TrainCam
 from recam.steps.sections.train_irn import TrainIrn
 from recam.steps.sections.train_recam import TrainRecam
@@ -54,8 +62,17 @@ class Experiment(Section):
         *name_from(("none", *LIVE_LOGS)),
         Field(description="log of running trainings in logs/watch; changes no result"),
     ]
+    feature_cache: Annotated[
+        float,
+        Field(
+            ge=0,
+            description="limit of stored features of frozen backbones in .cache/features, in GiB; "
+            "changes no result",
+        ),
+    ]
     machine: Machine
     download: Download
+    embed_texts: EmbedTexts
     train_cam: TrainCam
     train_recam: TrainRecam
     make_clusters: MakeClusters
@@ -85,6 +102,23 @@ class Experiment(Section):
             words = (
                 f"methods: {learning[0]} learns from saliency maps, expected the path of their "
                 "folder in download.saliency, got none; set it, or remove the method"
+            )
+            raise PydanticCustomError("sentence", "{words}", {"words": words})
+        return self
+
+    @model_validator(mode="after")
+    def _frozen_features_suffice(self) -> "Experiment":
+        if not self.train_cam.frozen_backbone:
+            return self
+        mapped = [METHODS[method] for method in self.methods if method != SUPERVISED]
+        for method in mapped:
+            if method.training not in ON_FEATURES:
+                words = f"train_cam.{not_on_features(method.training)}"
+                raise PydanticCustomError("sentence", "{words}", {"words": words})
+        if self.train_recam.colour and any(method.reactivation for method in mapped):
+            words = (
+                "train_recam.colour: expected 0 with train_cam.frozen_backbone, whose features are "
+                f"computed once, got {self.train_recam.colour}; set it to 0.0"
             )
             raise PydanticCustomError("sentence", "{words}", {"words": words})
         return self

@@ -74,6 +74,13 @@ class ClassifierPaths(TrainingPaths):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class TrainCamPaths(ClassifierPaths):
+    """The paths of train_cam."""
+
+    texts: Annotated[Path | None, Optional("output of embed_texts; CLIP-ES")]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class IrnPaths(TrainingPaths):
     """The paths of train_irn."""
 

@@ -6,7 +6,13 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
-from recam.catalogue.names import CLUSTERED, METHODS, SUPERVISED, needs_irn
+from recam.catalogue.names import (
+    CLUSTERED,
+    METHODS,
+    SUPERVISED,
+    needs_irn,
+    needs_texts,
+)
 from recam.checks.experiment import (
     crop_warnings,
     grid_warnings,
@@ -21,6 +27,7 @@ from recam.data.layout import IMAGES, MASKS, SPLITS, find_image, read_split
 from recam.datasets.collection import Collection
 from recam.runtime.threads import usable_cores
 from recam.steps.params import Experiment
+from recam.steps.prompts import read_prompts
 from recam.steps.sections.machine import Machine
 from recam.steps.sections.shared import Training
 
@@ -147,6 +154,41 @@ def weights_errors(numbers: Experiment) -> list[str]:
             f"from, got {seg}; make them the same, or set train_seg.weights to imagenet"
         )
     return errors
+
+
+def texts_errors(numbers: Experiment, made: Path) -> list[str]:
+    """Errors about text vectors and their tower, where a method needs them.
+
+    ``made`` is the output of embed_texts: once it exists, no text encoder is needed. Raises
+    UserError for a wrong file of prompts.
+    """
+    if not any(map(needs_texts, numbers.methods)):
+        return []
+    errors: list[str] = []
+    if (tower := numbers.train_cam.clip_weights) not in ("timm", "none") and not _is_file(tower):
+        errors.append(
+            f"train_cam.clip_weights: expected timm, none or the path of a file, got {tower}, "
+            "which does not exist; correct it"
+        )
+    given = numbers.embed_texts.vectors
+    if given != "none":
+        if not _is_file(given):
+            errors.append(
+                f"embed_texts.vectors: expected none or the path of a file, got {given}, which "
+                "does not exist; correct it"
+            )
+        return errors
+    read_prompts(Path(numbers.embed_texts.prompts))
+    if not made.exists() and not find_spec("open_clip"):
+        errors.append(
+            "embed_texts: expected the package open_clip, which is not installed; run `pip install "
+            "'recam[clip]'`, or set embed_texts.vectors to text vectors made on another machine"
+        )
+    return errors
+
+
+def _is_file(path: str) -> bool:
+    return Path(path).expanduser().is_file()
 
 
 def _words(section: str) -> tuple[str, ...]:

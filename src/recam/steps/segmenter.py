@@ -37,6 +37,7 @@ def initial_segmenter(
         classes=classes,
         frozen_batch_norm=numbers.frozen_batch_norm,
         frozen_stem=False,
+        frozen_backbone=numbers.frozen_backbone,
         rates=numbers.rates,
         longest_side=numbers.resize_max,
     )

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from recam.catalogue.methods import make_classifier
-from recam.catalogue.names import METHODS, REFINERS, TRAININGS, Method, needs_irn
+from recam.catalogue.names import METHODS, REFINERS, TRAININGS, Method, needs_irn, needs_texts
 from recam.catalogue.readouts import READOUTS, make_readout
 from recam.catalogue.refiners import RefinerNumbers, make_irn, make_propagator
 from recam.core.labels import IGNORE
@@ -36,18 +36,18 @@ from recam.runtime.precision import autocast
 from recam.steps.bench import PRESENT, Bench
 from recam.steps.clusters import cluster_numbers
 from recam.steps.crf import crf_of
-from recam.steps.estimate import CONFIDENT, work_name
+from recam.steps.estimate import CAM_FEATURES, CONFIDENT, SEG_FEATURES, work_name
 from recam.steps.readout import readout_numbers
 from recam.steps.sections.shared import Training
 from recam.steps.sections.train_seg import TrainSegRun
 from recam.steps.segmenter import initial_segmenter
+from recam.steps.timing_frozen import Run, features_run, fed_features
 
 ROUNDS = 5  # repetitions; the first one is slower than the others
 LIMIT = 3.0  # seconds, after which no further repetition starts
 PIXELS = 16 * 128 * 128  # of a training batch on a CPU; larger batches are timed in part
+TEXT_CHANNELS, WORDS = 512, 25  # of text vectors of CLIP ViT-B/16, and background words
 LEAST = 2  # images that batch norms need
-
-Run = Callable[[], object]
 
 
 def seconds_per_image(step: str, bench: Bench, *, threads: int) -> float:
@@ -81,16 +81,20 @@ def _completed(run: Run, device: torch.device) -> None:
 
 def _classifier_config(bench: Bench, method: str) -> ModelConfig:
     numbers = bench.numbers.train_cam
+    has_texts = method in METHODS and needs_texts(method)
     return ModelConfig(
         method=method,
-        backbone=numbers.backbone,
-        output_stride=numbers.output_stride,
+        backbone=numbers.clip_tower if has_texts else numbers.backbone,
+        output_stride=numbers.clip_stride if has_texts else numbers.output_stride,
         classes=bench.split.classes,
         frozen_batch_norm=numbers.frozen_batch_norm,
         frozen_stem=numbers.frozen_stem,
+        frozen_backbone=numbers.frozen_backbone,
         weight=bench.numbers.train_recam.weight,
         view_scale=numbers.seam_scale,
         pcm=numbers.seam_pcm,
+        text_channels=TEXT_CHANNELS,
+        background_texts=WORDS,
     )
 
 
@@ -102,7 +106,8 @@ def _training(
     if bench.device.type == "cpu":
         count = min(count, max(LEAST, PIXELS // side**2))
     generator = torch.Generator().manual_seed(0)
-    images = torch.randn(count, 3, side, side, generator=generator).to(bench.device)
+    shape = fed_features(model, side) or (3, side, side)
+    images = torch.randn(count, *shape, generator=generator).to(bench.device)
     images = images.contiguous(memory_format=torch.channels_last)
     num_classes = len(bench.split.classes)
     targets = torch.arange(num_classes).expand(count, num_classes) < PRESENT
@@ -287,6 +292,10 @@ WORKS: Mapping[str, Callable[[Bench], tuple[Run, int]]] = {
         for name, readout in product(TRAININGS, ("", *READOUTS))
         if readout != "lpcam"  # as fast as none
     },
+    CAM_FEATURES: lambda bench: features_run(
+        bench, make_classifier(_classifier_config(bench, "cam")), bench.numbers.train_cam
+    ),
+    SEG_FEATURES: lambda bench: features_run(bench, _segmenter(bench), bench.numbers.train_seg),
     CONFIDENT: _confident_pixels,
     "train_irn": _train_irn,
     "make_pseudo": _make_pseudo,

@@ -86,6 +86,10 @@ Weights = Annotated[
     PlacePath,
     Field(description="initial weights of the backbone: imagenet, none, or a state dict's path"),
 ]
+TowerWeights = Annotated[
+    PlacePath,
+    Field(description="CLIP-ES: weights of the tower: timm, none, or a state dict's path"),
+]
 WORDS_FOR_WEIGHTS = ("imagenet", "none", "classifier")
 
 
@@ -102,6 +106,13 @@ OutputStride = Annotated[
 ]
 FrozenBatchNorm = Annotated[
     bool, Field(description="batch norms use their stored statistics in training too")
+]
+FrozenBackbone = Annotated[
+    bool,
+    Field(
+        description="the backbone does not train; its features are computed once for each view of "
+        "an image, at three sizes, and read from files"
+    ),
 ]
 Epochs = Annotated[int, Field(ge=1, description="passes over the split")]
 MinSteps = Annotated[
@@ -200,6 +211,24 @@ class Training(Section):
                 )
                 raise PydanticCustomError("sentence", "{words}", {"words": words})
         return self
+
+
+def not_on_features(method: str) -> str:
+    """The sentence about a training that needs more than the features of a frozen backbone."""
+    return (
+        f"frozen_backbone: expected false with {method}, which needs images and not their stored "
+        "features alone, got true; set it to false, or choose cam"
+    )
+
+
+def require_fixed_colours(numbers: Training) -> None:
+    """Refuse changed colours before a frozen backbone: every colour would be another view."""
+    if numbers.colour:
+        words = (
+            f"colour: expected 0 with frozen_backbone, whose features are computed once, got "
+            f"{numbers.colour}; set colour: 0.0"
+        )
+        raise PydanticCustomError("sentence", "{words}", {"words": words})
 
 
 class CrfNumbers(Section):

@@ -2,21 +2,26 @@
 
 from typing import Annotated
 
-from pydantic import Field
+from pydantic import Field, model_validator
+from pydantic_core import PydanticCustomError
 
-from recam.catalogue.names import TRAININGS
+from recam.catalogue.names import ON_FEATURES, TRAININGS
 from recam.steps.sections.shared import (
     MOST_THREADS,
     BackboneName,
+    FrozenBackbone,
     FrozenBatchNorm,
     HeadRate,
     HeldOut,
     OutputStride,
     Replicate,
     Split,
+    TowerWeights,
     Training,
     Weights,
     name_from,
+    not_on_features,
+    require_fixed_colours,
 )
 
 
@@ -40,6 +45,7 @@ class TrainCam(Training):
     frozen_stem: Annotated[
         bool, Field(description="the first convolution and its batch norm do not train")
     ]
+    frozen_backbone: FrozenBackbone
     lr: Annotated[float, Field(gt=0, description="initial learning rate of the backbone")]
     lr_classifier: HeadRate
     seam_scale: Annotated[
@@ -51,9 +57,21 @@ class TrainCam(Training):
         Field(ge=0, description="SEAM: weight of the difference between the maps of both views"),
     ]
     seam_pcm: Annotated[bool, Field(description="SEAM: train and use the pixel correlation module")]
+    clip_tower: Annotated[
+        str,
+        Field(description="CLIP-ES: image tower, a plain ViT of timm with a projection to texts"),
+    ]
+    clip_weights: TowerWeights
+    clip_stride: Annotated[OutputStride, Field(description="CLIP-ES: patch of the tower, pixels")]
     mctformer_contrast: Annotated[
         float, Field(ge=0, description="MCTformer: weight of the contrast between class tokens")
     ]
+
+    @model_validator(mode="after")
+    def _frozen_features_have_one_colour(self) -> "TrainCam":
+        if self.frozen_backbone:
+            require_fixed_colours(self)
+        return self
 
 
 class TrainCamRun(TrainCam, Replicate):
@@ -62,3 +80,10 @@ class TrainCamRun(TrainCam, Replicate):
     method: Annotated[
         str, *name_from(TRAININGS), Field(description="method by which the classifier is trained")
     ]
+
+    @model_validator(mode="after")
+    def _frozen_features_suffice(self) -> "TrainCamRun":
+        if self.frozen_backbone and self.method not in ON_FEATURES:
+            words = not_on_features(self.method)
+            raise PydanticCustomError("sentence", "{words}", {"words": words})
+        return self

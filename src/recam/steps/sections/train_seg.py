@@ -2,12 +2,14 @@
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
+from pydantic_core import PydanticCustomError
 
-from recam.catalogue.names import SEGMENTERS
+from recam.catalogue.names import LIGHT_SEGMENTERS, SEGMENTERS
 from recam.steps.sections.shared import (
     BackboneName,
     Distances,
+    FrozenBackbone,
     FrozenBatchNorm,
     HeadRate,
     OutputStride,
@@ -16,6 +18,7 @@ from recam.steps.sections.shared import (
     Split,
     Training,
     name_from,
+    require_fixed_colours,
 )
 
 
@@ -27,8 +30,8 @@ class TrainSeg(Training):
         str,
         *name_from(SEGMENTERS),
         Field(
-            description="deeplab (small, for a CPU), deeplabv2 (as published), or an architecture "
-            "of segmentation-models-pytorch"
+            description="deeplab (small, for a CPU), deeplabv2 (as published), linear or tokens "
+            "(on the final features alone), or an architecture of segmentation-models-pytorch"
         ),
     ]
     backbone: BackboneName
@@ -41,6 +44,7 @@ class TrainSeg(Training):
     ]
     output_stride: OutputStride
     frozen_batch_norm: FrozenBatchNorm
+    frozen_backbone: FrozenBackbone
     loss: Annotated[
         Literal["cross_entropy", "balanced"],
         Field(
@@ -50,6 +54,7 @@ class TrainSeg(Training):
     ]
     rates: Annotated[
         Distances,
+        FrozenBackbone,
         Field(
             description="atrous rates of the head's branches, in cells of the feature grid "
             "(deeplab and deeplabv2)"
@@ -72,6 +77,19 @@ class TrainSeg(Training):
     lr_step_interval: Annotated[
         int, Field(ge=1, description="steps between two changes of the learning rates")
     ]
+
+    @model_validator(mode="after")
+    def _frozen_features_suffice(self) -> "TrainSeg":
+        if not self.frozen_backbone:
+            return self
+        require_fixed_colours(self)
+        if self.segmenter not in LIGHT_SEGMENTERS:
+            words = (
+                f"segmenter: expected {' or '.join(LIGHT_SEGMENTERS)} with frozen_backbone, whose "
+                f"final features alone are stored, got {self.segmenter}; change one"
+            )
+            raise PydanticCustomError("sentence", "{words}", {"words": words})
+        return self
 
 
 class TrainSegRun(TrainSeg, Replicate):
