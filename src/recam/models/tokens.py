@@ -117,8 +117,7 @@ class TokenBackbone(Backbone):
         tokens, rotary, grid = self._embedded(images)
         added = 0 if extra is None else extra.shape[-2]
         if extra is not None:
-            self._require_no(rotary)
-            tokens = torch.cat([extra.expand(len(tokens), -1, -1).to(tokens.dtype), tokens], dim=1)
+            tokens = self._with_extra(tokens, extra, rotary)
         first = added + self.network.num_prefix_tokens  # patch
         chosen: dict[int, Tensor] = {}
         extras: list[Tensor] = []
@@ -149,12 +148,13 @@ class TokenBackbone(Backbone):
             tokens = block(tokens) if rotary is None else block(tokens, rope=rotary[number])
         return tokens, grid
 
-    def _require_no(self, rotary: object) -> None:
+    def _with_extra(self, tokens: Tensor, extra: Tensor, rotary: object) -> Tensor:
         if rotary is not None:
             raise UserError(
                 f"backbone {self.name}: expected a transformer without rotary embeddings, which "
                 "class tokens cannot join; choose a vit_ or deit_ network"
             )
+        return torch.cat([extra.expand(len(tokens), -1, -1).to(tokens.dtype), tokens], dim=1)
 
     def _embedded(self, images: Images) -> tuple[Tensor, Sequence[Tensor] | None, tuple[int, int]]:
         """Tokens before the first block, rotary embeddings by block, and the grid."""
