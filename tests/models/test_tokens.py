@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from recam.core.errors import UserError
-from recam.models.tokens import TokenBackbone, has_tokens, head_mean
+from recam.models.tokens import TokenBackbone, attention_bytes, has_tokens, head_mean
 
 ROTARY = "vit_small_patch16_dinov3"
 GRID = (3, 5)
@@ -95,7 +95,7 @@ def test_levels_lead_to_the_features(plain, images):
 
 @given(height=st.integers(1, 70), width=st.integers(1, 70))
 def test_images_of_any_size_have_a_grid(plain, height, width):
-    cells = tuple(max(1, round(side / 16)) for side in (height, width))
+    cells = tuple(max(1, (side + 8) // 16) for side in (height, width))
     assert plain(torch.zeros(1, 3, height, width)).shape[2:] == cells
 
 
@@ -147,3 +147,7 @@ def test_kinds_of_networks():
     known = ["vit_small_patch14_dinov2.lvd142m", "deit3_small_patch16_224", ROTARY]
     assert all(map(has_tokens, known))
     assert not any(map(has_tokens, ["resnet50", "swin_tiny_patch4_window7_224", "nothing"]))
+
+
+def test_bytes_of_attention():
+    assert attention_bytes(1 + 32 * 32) == 16 * 1025**2

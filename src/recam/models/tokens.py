@@ -111,18 +111,13 @@ class TokenBackbone(Backbone):
         """One pass of the images, with ``extra`` tokens before all others.
 
         ``levels`` are numbers of blocks. ``attention`` are groups of numbers of blocks, negative
-        ones counted from the last; each group costs T² numbers an image, and a head as many while
-        it is added. Raises UserError for extra tokens of a network with rotary embeddings.
+        ones counted from the last (``attention_bytes``). Raises UserError for extra tokens of a
+        network with rotary embeddings.
         """
         tokens, rotary, grid = self._embedded(images)
         added = 0 if extra is None else extra.shape[-2]
         if extra is not None:
-            if rotary is not None:
-                raise UserError(
-                    f"backbone {self.name}: expected a transformer without rotary embeddings, "
-                    "which class tokens cannot join; choose a vit_ or deit_ network"
-                )
-            tokens = torch.cat([extra.expand(len(tokens), -1, -1).to(tokens.dtype), tokens], dim=1)
+            tokens = self._with_extra(tokens, extra, rotary)
         first = added + self.network.num_prefix_tokens  # patch
         chosen: dict[int, Tensor] = {}
         extras: list[Tensor] = []
@@ -131,10 +126,9 @@ class TokenBackbone(Backbone):
             for number, block in enumerate(self.network.blocks):
                 tokens = block(tokens) if rotary is None else block(tokens, rope=rotary[number])
                 if number in levels:
-                    chosen[number] = _on_grid(tokens[:, first:], grid)
-                    tokens = torch.cat(
-                        [tokens[:, :first], chosen[number].flatten(2).mT], dim=1
-                    )  # later tokens then depend on the level
+                    level = chosen[number] = _on_grid(tokens[:, first:], grid)
+                    # Later tokens then depend on the level.
+                    tokens = torch.cat([tokens[:, :first], level.flatten(2).mT], dim=1)
                 if added:
                     extras.append(tokens[:, :added])
         tokens = self.network.norm(tokens)
@@ -154,10 +148,21 @@ class TokenBackbone(Backbone):
             tokens = block(tokens) if rotary is None else block(tokens, rope=rotary[number])
         return tokens, grid
 
+    def _with_extra(self, tokens: Tensor, extra: Tensor, rotary: object) -> Tensor:
+        if rotary is not None:
+            raise UserError(
+                f"backbone {self.name}: expected a transformer without rotary embeddings, which "
+                "class tokens cannot join; choose a vit_ or deit_ network"
+            )
+        return torch.cat([extra.expand(len(tokens), -1, -1).to(tokens.dtype), tokens], dim=1)
+
     def _embedded(self, images: Images) -> tuple[Tensor, Sequence[Tensor] | None, tuple[int, int]]:
         """Tokens before the first block, rotary embeddings by block, and the grid."""
         network = self.network
-        height, width = (max(1, round(side / self.patch)) for side in images.shape[2:])
+        # Integers alone, which an exporter can trace: the nearest multiple, the larger of two.
+        height, width = (
+            max(1, (2 * side + self.patch) // (2 * self.patch)) for side in images.shape[2:]
+        )
         embedded = network.patch_embed(self._fitted(images, (height, width)))
         placed = network._pos_embed(embedded)  # pyright: ignore[reportPrivateUsage] timm has no public one
         tokens, rotary = placed if isinstance(placed, tuple) else (placed, None)
