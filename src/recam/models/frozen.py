@@ -16,6 +16,11 @@ def freeze(backbone: Backbone) -> None:
         stay_in_eval(module.eval())
 
 
+def is_frozen(backbone: nn.Module) -> bool:
+    """Whether ``freeze`` froze a backbone."""
+    return "train" in vars(backbone)
+
+
 class PassThrough(Backbone):
     """Stands for a frozen backbone in training: features pass, images go through the backbone.
 

@@ -8,7 +8,7 @@ from recam.data.augmentation import Augmentation, on_grid
 from recam.data.loading import LabelledImages
 from recam.io.feature_files import FeatureFiles
 from recam.models.backbones import Backbone, backbone_of
-from recam.models.frozen import PassThrough, put_backbone
+from recam.models.frozen import PassThrough, is_frozen, put_backbone
 from recam.pipeline.frozen import DrawnViews, FrozenImages, features_function
 from recam.steps.bench import Bench
 from recam.steps.clock import Run
@@ -18,7 +18,7 @@ from recam.steps.sections.shared import Training
 def fed_features(model: nn.Module, side: int) -> tuple[int, int, int] | None:
     """Let features take the place of images of a frozen backbone; their shape in a crop."""
     backbone = model.get_submodule("backbone")
-    if not isinstance(backbone, Backbone) or any(p.requires_grad for p in backbone.parameters()):
+    if not isinstance(backbone, Backbone) or not is_frozen(backbone):
         return None
     put_backbone(model, PassThrough(backbone))
     cells = math.ceil(side / backbone.level_strides[-1])
