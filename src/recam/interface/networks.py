@@ -197,7 +197,7 @@ class Classifier:
         for batch in equal_size_batches(sources, batch_size=batch_size):
             with torch.no_grad(), autocast(self._precision, device):
                 images = backbone_of(self._model).normalise(batch.pixels.to(device))
-                everything = torch.ones(len(images), 0, dtype=torch.bool)
+                everything = torch.ones(len(images), len(self.classes), dtype=torch.bool)
                 maps = averaged(readout, images, everything, scales=scales).cpu()
                 probabilities = self._model.logits(images).sigmoid().cpu()
             yield from zip(batch.positions, maps, probabilities, strict=True)
