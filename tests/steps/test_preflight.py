@@ -235,6 +235,19 @@ def test_a_backbone_without_attention_or_a_level_is_an_early_error(changes, word
     assert list(network_errors(experiment)) == ([words] if words else [])
 
 
+@pytest.mark.parametrize(
+    ("methods", "refused"),
+    [(["clip_es", "supervised"], False), (["cam", "clip_es"], True), (["supervised"], False)],
+)
+def test_the_classifiers_of_all_methods_must_have_attention(methods, refused):
+    """CLIP-ES reads its tower and no other method does."""
+    tower = {"clip_tower": "test_vit", "clip_stride": 16}
+    pseudo = {"refiner": "affinity", "affinity": "attention"}
+    errors = network_errors(numbers(methods=methods, train_cam=tower, make_pseudo=pseudo))
+    words = "make_pseudo.affinity: attention expects a transformer"
+    assert [error.partition(",")[0] for error in errors] == [words] * refused
+
+
 @pytest.mark.parametrize("backbone", ["classifier", "test_resnet"])
 def test_affinities_read_the_classifier_or_a_file_of_weights(tmp_path, backbone):
     file = tmp_path / "w.pt"

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from recam.catalogue.methods import make_classifier
-from recam.catalogue.names import METHODS, TRAININGS, Method, needs_texts
+from recam.catalogue.names import METHODS, PLAIN, SUPERVISED, TRAININGS, Method, needs_texts
 from recam.catalogue.readouts import READOUTS, make_readout
 from recam.core.labels import IGNORE
 from recam.io.checkpoints import ModelConfig
@@ -172,6 +172,12 @@ def _train_irn(bench: Bench) -> tuple[Run, int]:
     return _training(irn, bench.numbers.train_irn, bench, with_masks=True)
 
 
+def _make_pseudo(bench: Bench) -> tuple[Run, int]:
+    """With affinities of classifiers, those of the first method's."""
+    mapped = (method for method in bench.numbers.methods if method != SUPERVISED)
+    return refinement(bench, _classifier_config(bench, next(mapped, PLAIN)))
+
+
 def _train_seg(bench: Bench) -> tuple[Run, int]:
     numbers = bench.numbers.train_seg
     parts = numbers.gradient_accumulation_steps
@@ -234,7 +240,7 @@ WORKS: Mapping[str, Callable[[Bench], tuple[Run, int]]] = {
     SEG_FEATURES: lambda bench: features_run(bench, _segmenter(bench), bench.numbers.train_seg),
     CONFIDENT: confident_pixels,
     "train_irn": _train_irn,
-    "make_pseudo": lambda bench: refinement(bench, _classifier_config(bench, "cam")),
+    "make_pseudo": _make_pseudo,
     "train_seg": _train_seg,
     OWN_MASKS: _own_masks,
     SECOND_ROUND: _train_seg,
