@@ -7,13 +7,13 @@ from torch import device as Device  # noqa: N812 a type
 
 from recam.catalogue.backbones import make_backbone
 from recam.catalogue.methods import load_classifier
-from recam.catalogue.names import needs_affinity
+from recam.catalogue.names import SUPERVISED, needs_affinity
 from recam.core.errors import UserError
 from recam.data.layout import require_classes
 from recam.io.checkpoints import ModelConfig
 from recam.models.backbones import Backbone, backbone_of
 from recam.models.initialisation import seeded_initialisation
-from recam.models.tokens import TokenBackbone
+from recam.models.tokens import TokenBackbone, place_of_trial
 from recam.models.weights import load_weights
 from recam.pipeline.pseudo_masks import MIB
 from recam.refine.affinity_refiner import Affinity, AttentionAffinity, FeatureAffinity
@@ -68,17 +68,19 @@ def untrained_affinity(
 
 
 def affinity_errors(numbers: Experiment) -> Iterator[str]:
-    """An error for a backbone that cannot be built, or lacks attention or a level."""
+    """An error for each backbone that cannot be built, or lacks attention or a level."""
     pseudo, cam = numbers.make_pseudo, numbers.train_cam
-    name, stride = pseudo.affinity_backbone, pseudo.affinity_output_stride
-    if pseudo.needs_classifier:
-        name, stride = cam.backbone, cam.output_stride
-    try:
-        backbone = make_backbone(_config(name, stride))
-    except UserError as error:
-        yield f"make_pseudo: {error}"
-    else:
-        yield from _lacks(backbone, pseudo)
+    networks = [(pseudo.affinity_backbone, pseudo.affinity_output_stride)]
+    if pseudo.needs_classifier:  # of each method, whose tower may be that of CLIP
+        networks = [cam.network_of(method) for method in numbers.methods if method != SUPERVISED]
+    for name, stride in dict.fromkeys(networks):
+        try:
+            with place_of_trial(name):
+                backbone = make_backbone(_config(name, stride))
+        except UserError as error:
+            yield f"make_pseudo: {error}"
+        else:
+            yield from _lacks(backbone, pseudo)
 
 
 def _trained(classifier: Path | None, classes: tuple[str, ...]) -> Backbone:

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from recam.catalogue.methods import make_classifier
-from recam.catalogue.names import METHODS, TRAININGS, Method, needs_texts
+from recam.catalogue.names import METHODS, PLAIN, SUPERVISED, TRAININGS, Method
 from recam.catalogue.readouts import READOUTS, make_readout
 from recam.core.labels import IGNORE
 from recam.io.checkpoints import ModelConfig
@@ -66,11 +66,11 @@ def seconds_per_image(step: str, bench: Bench, *, threads: int) -> float:
 
 def _classifier_config(bench: Bench, method: str) -> ModelConfig:
     numbers = bench.numbers.train_cam
-    has_texts = method in METHODS and needs_texts(method)
+    backbone, output_stride = numbers.network_of(method)
     return ModelConfig(
         method=method,
-        backbone=numbers.clip_tower if has_texts else numbers.backbone,
-        output_stride=numbers.clip_stride if has_texts else numbers.output_stride,
+        backbone=backbone,
+        output_stride=output_stride,
         classes=bench.split.classes,
         frozen_batch_norm=numbers.frozen_batch_norm,
         frozen_stem=numbers.frozen_stem,
@@ -168,8 +168,14 @@ def _make_cams(bench: Bench, method: str) -> tuple[Run, int]:
 
 
 def _train_irn(bench: Bench) -> tuple[Run, int]:
-    irn = untrained_irn(bench, _classifier_config(bench, "irn"))
+    irn = untrained_irn(bench, _classifier_config(bench, PLAIN))
     return _training(irn, bench.numbers.train_irn, bench, with_masks=True)
+
+
+def _make_pseudo(bench: Bench) -> tuple[Run, int]:
+    """That of the first method, whose classifier may give the affinities."""
+    mapped = (method for method in bench.numbers.methods if method != SUPERVISED)
+    return refinement(bench, _classifier_config(bench, next(mapped, PLAIN)))
 
 
 def _train_seg(bench: Bench) -> tuple[Run, int]:
@@ -234,7 +240,7 @@ WORKS: Mapping[str, Callable[[Bench], tuple[Run, int]]] = {
     SEG_FEATURES: lambda bench: features_run(bench, _segmenter(bench), bench.numbers.train_seg),
     CONFIDENT: confident_pixels,
     "train_irn": _train_irn,
-    "make_pseudo": lambda bench: refinement(bench, _classifier_config(bench, "cam")),
+    "make_pseudo": _make_pseudo,
     "train_seg": _train_seg,
     OWN_MASKS: _own_masks,
     SECOND_ROUND: _train_seg,
