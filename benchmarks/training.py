@@ -79,11 +79,15 @@ def explicit_pool(evidence: Tensor, features: Tensor) -> Tensor:
     return (evidence[:, :, None] * features[:, None]).mean(dim=(3, 4))
 
 
-def train_cam(device: torch.device) -> Work:
+def train_cam(device: torch.device, *, backbone: str | None = None) -> Work:
     """Stage one: forms differ in layout, precision and optimiser only."""
-    setup = _of_method(published(device), "cam")
+    setup, kind = _of_method(published(device), "cam"), ""
+    if backbone:
+        setup = replace(setup, model_config=replace(setup.model_config, backbone=backbone))
+        kind = f"{backbone}, "
     forms = {"ours": classifier_step(setup), "plain": classifier_step(setup, plain=True)}
-    return Work(name=f"train_cam, {_words(setup)}", forms={**forms}, has_limit=True)
+    name = f"train_cam, {kind}{_words(setup)}"
+    return Work(name=name, forms={**forms}, has_limit=True)
 
 
 def train_recam(device: torch.device, *, classes: int) -> Work:
@@ -261,6 +265,7 @@ def _loaded_batches(setup: Setup, setting: Setting) -> Iterator[list[Tensor]]:
 
 WORKS: Works = {
     "train_cam": train_cam,
+    "train_cam_vit": partial(train_cam, backbone="vit_small_patch16_224"),
     "train_recam_20": partial(train_recam, classes=20),
     "train_recam_80": partial(train_recam, classes=80),
     "default_step": default_step,

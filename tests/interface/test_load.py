@@ -14,7 +14,8 @@ from tiny_networks import CLASSES, SEGMENTER, write_classifier, write_segmenter
 
 import recam
 from recam import predict
-from recam.catalogue.methods import load_classifier
+from recam.catalogue.methods import load_classifier, make_classifier
+from recam.catalogue.segmenters import make_segmenter
 from recam.core.errors import UserError
 from recam.core.labels import display_colours
 from recam.interface.images import sources_of
@@ -101,6 +102,33 @@ def test_masks_are_those_of_the_command(segmenter, checkpoints, folder, tmp_path
         written = tmp_path / "out" / f"{path.stem}.png"
         assert (tmp_path / "mask.png").read_bytes() == written.read_bytes()
     assert read_image(tmp_path / "out/c.png").shape == (64, 48, 3)
+
+
+@pytest.mark.parametrize("name", ["deeplabv2", "linear", "tokens"])
+def test_segmenters_on_tokens_predict_as_the_command_does(folder, tmp_path, name):
+    config = replace(SEGMENTER, method=name, backbone="test_vit")
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        save_checkpoint(tmp_path / "segmenter.pt", make_segmenter(config).state_dict(), config)
+    found = recam.load(tmp_path / "segmenter.pt", device="cpu").predict(folder / "a.png")
+    assert found.probabilities.shape == (4, 30, 40)  # no multiples of the patch
+    assert np.array_equal(found.probabilities.argmax(axis=0), found.mask)
+    words = [folder / "a.png", "--checkpoint", tmp_path / "segmenter.pt", "--out", tmp_path / "out"]
+    assert predict.main([str(word) for word in (*words, "--threads", 1, "--device", "cpu")]) == 0
+    assert np.array_equal(read_mask(tmp_path / "out/a.png"), found.mask)
+
+
+def test_the_named_classes_compete_in_maps_of_clip_es(folder, tmp_path):
+    config = replace(SEGMENTER, method="clip_es", backbone="test_vit")
+    config = replace(config, text_channels=8, background_texts=2)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        save_checkpoint(tmp_path / "tower.pt", make_classifier(config).state_dict(), config)
+    model = recam.load(tmp_path / "tower.pt", device="cpu")
+    alone, beside = model.maps([folder / "a.png"] * 2, [["dog"], ["cat", "dog"]])
+    assert (alone.maps.shape, beside.maps.shape) == ((1, 30, 40), (2, 30, 40))
+    assert alone.maps.max() == pytest.approx(1, abs=1e-3)
+    assert np.abs(alone.maps[0] - beside.maps[1]).max() > 1e-3
 
 
 def test_probabilities_belong_to_the_mask(segmenter, folder):

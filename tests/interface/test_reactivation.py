@@ -8,6 +8,7 @@ import pytest
 import timm
 import torch
 import torchvision
+from timm.models.swin_transformer import SwinTransformer
 from tiny_networks import Own
 from torch import nn
 from torch.nn import functional
@@ -37,6 +38,13 @@ def of_torchvision(name):
 
 def of_timm(name):
     return seeded(lambda: timm.create_model(name, num_classes=3)).eval()
+
+
+def swin():
+    """A Swin of two small stages, whose feature map is (B, 8, 8, 32)."""
+    sizes = {"img_size": 64, "window_size": 4, "embed_dim": 16}
+    stages = {"depths": (1, 1), "num_heads": (2, 2), "num_classes": 3}
+    return seeded(lambda: SwinTransformer(**sizes, **stages)).eval()
 
 
 def own():
@@ -77,6 +85,19 @@ def test_a_relu_between_the_layer_and_the_pooling_is_found():
     assert found == find_head(own(), None, IMAGES)
     assert found.rectified
     assert found.linear == "head"
+
+
+def test_a_channels_last_feature_map_is_that_of_a_swin():
+    model, images = swin(), functional.interpolate(IMAGES[:4], (64, 64))
+    found = quick(model, data=[(images, PRESENT[:4])])
+    assert found.layer == "norm"
+    with torch.no_grad():
+        features = model.forward_features(images)
+        by_hand = torch.relu(torch.einsum("kc,bhwc->bkhw", model.head.fc.weight, features))
+        torch.testing.assert_close(found.before.maps(images), by_hand)
+        torch.testing.assert_close(found.before.logits(images), model(images))
+    changed = found.maps(images, PRESENT[:4]) - found.maps(images, PRESENT[:4], after=False)
+    assert np.abs(changed).max() > 1e-3
 
 
 def test_maps_before_are_the_weights_on_the_features_of_a_resnet():

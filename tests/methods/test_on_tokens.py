@@ -8,13 +8,17 @@ import torch
 from tiny_networks import CONFIG
 from torch.nn import functional
 
+from recam.catalogue.backbones import make_backbone
 from recam.catalogue.methods import load_classifier, make_classifier
 from recam.catalogue.readouts import own_maps
 from recam.catalogue.segmenters import load_segmenter, make_segmenter
 from recam.core.errors import UserError
 from recam.io.checkpoints import save_checkpoint
+from recam.methods.advcam import AdvCam, Climb
 from recam.methods.cam import peak_normalised
+from recam.methods.ccam import Ccam
 from recam.methods.gradient_maps import grad_cam, gradient_readout, layer_cam
+from recam.methods.lpcam import Prototypes, lpcam
 from recam.models.tokens import TokenBackbone
 from recam.refine.irn import Irn
 
@@ -95,6 +99,50 @@ def test_grad_cam_of_tokens_is_cam_and_levels_are_blocks(images):
     missing = gradient_readout(model.backbone, model.weights, grad_cam, levels=(-6,))
     with pytest.raises(UserError, match="a level that the backbone lacks"):
         missing(images, PRESENT)
+
+
+# Other read-outs, saliency
+
+
+CLIMB = Climb(steps=3, step_size=0.2, weight=1.0, threshold=0.5, penalty="mean", batch_size=2)
+
+
+def lpcam_of(model):
+    """LPCAM with two drawn prototypes of each class, and of its surroundings."""
+    generator = torch.Generator().manual_seed(0)
+    centres = [torch.randn(2, 64, generator=generator) for _ in range(6)]
+    prototypes = Prototypes(foreground=tuple(centres[:3]), context=tuple(centres[3:]))
+    return lpcam(model, prototypes, fallback=own_maps(model, combine="classifier"))
+
+
+@pytest.mark.parametrize(
+    ("method", "readout"),
+    [
+        ("cam", lambda model: AdvCam(model, model.weights, CLIMB)),
+        ("cam", lpcam_of),
+        ("eps", lambda model: own_maps(model, combine="classifier")),
+    ],
+    ids=["advcam", "lpcam", "eps"],
+)
+def test_maps_of_every_readout_follow_a_mirrored_image(images, method, readout):
+    read = readout(made(make_classifier, replace(TOKENS, method=method)).eval())
+    with torch.no_grad():
+        present = PRESENT[:, :, None, None]
+        maps, mirrored = (read(views, PRESENT) * present for views in (images, images.flip(3)))
+    assert maps.shape[2:] == (3, 6)
+    assert (maps.amax(dim=(2, 3)) > maps.amin(dim=(2, 3))).equal(PRESENT)
+    torch.testing.assert_close(mirrored.flip(3), maps, rtol=1e-2, atol=1e-3)
+
+
+def test_eps_learns_saliency_and_ccam_learns_without_labels(images):
+    saliency = torch.zeros(2, *SIZE)
+    saliency[:, :, 40:] = 1
+    eps = made(make_classifier, replace(TOKENS, method="eps"))
+    sums = trained(eps, images, PRESENT, saliency)
+    assert sums[-1] < sums[0]
+    ccam = made(lambda config: Ccam(make_backbone(config), channels=128, rank_decay=0.25), TOKENS)
+    sums = trained(ccam, images, PRESENT, rate=0.5)
+    assert sums[-1] < sums[0]
 
 
 # IRN

@@ -1,5 +1,6 @@
 """Prompts, text vectors and the tower of CLIP-ES: files, their errors, and the text encoder."""
 
+from dataclasses import replace
 from importlib.util import find_spec
 
 import pytest
@@ -11,14 +12,19 @@ from torch.nn import functional
 from recam.catalogue.methods import load_classifier
 from recam.catalogue.names import METHODS
 from recam.core.errors import UserError
+from recam.io.checkpoints import save_checkpoint
 from recam.io.texts import TEXTS_FORMAT, Texts, load_texts, save_texts
+from recam.methods.recam import ReCam
 from recam.models.text_encoder import encoded
+from recam.models.tokens import TokenBackbone
+from recam.steps.affinity import affinity_of
 from recam.steps.clip import initial_tower, save_tower
 from recam.steps.params import Experiment, check, merged
 from recam.steps.paths import TrainCamPaths
 from recam.steps.preflight import texts_errors
 from recam.steps.prompts import Prompts, background_words, class_words, read_prompts
 from recam.steps.sections.embed_texts import EmbedTexts
+from recam.steps.sections.make_pseudo import MakePseudo
 from recam.steps.sections.train_cam import TrainCamRun
 from recam.steps.texts import texts_of
 from recam.steps.yaml_files import read_params
@@ -154,6 +160,7 @@ def test_the_preset_of_voc_is_an_experiment():
     numbers = check(values, files)
     assert numbers.methods == ("clip_es", "clip_es-recam")
     assert numbers.train_cam.clip_tower.startswith("vit_base_patch16_clip_quickgelu_224")
+    assert numbers.make_pseudo.needs_classifier
 
 
 def test_given_vectors_take_the_place_of_a_text_encoder(tmp_path):
@@ -200,6 +207,26 @@ def test_the_projection_is_that_of_the_weights(tmp_path):
     torch.save(timm.create_model(TOWER, num_classes=9).state_dict(), tmp_path / "tower.pt")
     with pytest.raises(UserError, match=r"of shape \(8, 64\), .* got one of shape \(9, 64\)"):
         initial_tower(run_of(clip_weights=str(tmp_path / "tower.pt")), TEXTS)
+
+
+@pytest.mark.parametrize("method", ["clip_es", "clip_es-recam"])
+def test_attention_of_the_classifier_is_that_of_the_tower(tmp_path, method, generator):
+    tower, config = initial_tower(run_of(), TEXTS)
+    model = ReCam(tower, weight=1.0) if method.endswith("recam") else tower
+    path = tmp_path / "classifier.pt"
+    save_checkpoint(path, model.state_dict(), replace(config, method=method))
+    given = {"refiner": "affinity", "affinity": "attention", "affinity_scale": 1.0}
+    numbers = MakePseudo.model_validate(small_params()["make_pseudo"] | given)
+    affinity = affinity_of(numbers, path, CLASSES, torch.device("cpu"))
+    assert isinstance(affinity.backbone, TokenBackbone)
+    expected = tower.backbone.state_dict()
+    assert all(torch.equal(v, expected[k]) for k, v in affinity.backbone.state_dict().items())
+    scores, pixels = (torch.rand(1, n, 48, 64, generator=generator) for n in (2, 3))
+    with torch.inference_mode():
+        refined = affinity(scores, pixels)
+    assert refined.shape == scores.shape
+    torch.testing.assert_close(refined.amax(dim=(2, 3)), torch.ones(1, 2))
+    assert refined.min() >= 0
 
 
 def test_control_would_train_nothing_and_is_no_method():

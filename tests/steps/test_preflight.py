@@ -236,16 +236,33 @@ def test_a_backbone_without_attention_or_a_level_is_an_early_error(changes, word
 
 
 @pytest.mark.parametrize(
-    ("methods", "refused"),
-    [(["clip_es", "supervised"], False), (["cam", "clip_es"], True), (["supervised"], False)],
+    ("methods", "count"),
+    [(["clip_es", "clip_es-recam"], 0), (["cam"], 1), (["cam", "clip_es", "supervised"], 1)],
 )
-def test_the_classifiers_of_all_methods_must_have_attention(methods, refused):
-    """CLIP-ES reads its tower and no other method does."""
-    tower = {"clip_tower": "test_vit", "clip_stride": 16}
-    pseudo = {"refiner": "affinity", "affinity": "attention"}
-    errors = network_errors(numbers(methods=methods, train_cam=tower, make_pseudo=pseudo))
-    words = "make_pseudo.affinity: attention expects a transformer"
-    assert [error.partition(",")[0] for error in errors] == [words] * refused
+def test_attention_of_the_classifier_is_that_of_each_method(methods, count):
+    experiment = numbers(
+        methods=methods,
+        train_cam={"clip_tower": "test_vit"},
+        make_pseudo={"refiner": "affinity", "affinity": "attention"},
+    )
+    errors = list(network_errors(experiment))
+    assert [e.partition(":")[0] for e in errors] == ["make_pseudo.affinity"] * count
+
+
+@pytest.mark.parametrize(
+    ("tower", "stride", "words"),
+    [
+        ("test_vit", 16, None),
+        ("test_vit", 14, "expected output stride 16, its only one, got 14"),
+        ("test_resnet", 16, "expected an image tower of CLIP that is a plain ViT of timm, got"),
+    ],
+)
+def test_the_tower_of_clip_is_checked_before_the_first_step(tower, stride, words):
+    cam = {"clip_tower": tower, "clip_stride": stride}
+    errors = list(network_errors(numbers(methods=["clip_es-recam"], train_cam=cam)))
+    assert [words in error for error in errors] == ([True] if words else [])
+    assert all(error.startswith("train_cam.clip_tower and clip_stride: ") for error in errors)
+    assert list(network_errors(numbers(methods=["cam"], train_cam=cam))) == []
 
 
 @pytest.mark.parametrize("backbone", ["classifier", "test_resnet"])

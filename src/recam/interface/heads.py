@@ -7,6 +7,7 @@ import difflib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from itertools import product
 from typing import cast
 
 import torch
@@ -30,13 +31,20 @@ NOT_POOLED = (
 class Head:
     """The parts of a classifier: logits = linear(mean over positions of the layer's output).
 
-    ``rectified`` tells that a ReLU lies between the layer and the pooling.
+    ``rectified`` tells that a ReLU lies between the layer and the pooling, ``channels_last`` that
+    the layer's output is (B, h, w, C).
     """
 
     layer: str  # as in named_modules
     linear: str
     num_classes: int  # K
     rectified: bool
+    channels_last: bool
+
+    def features(self, output: Tensor) -> Float[Tensor, "B C h w"]:
+        """The feature map that is pooled, from the layer's output."""
+        grid = output.permute(0, 3, 1, 2) if self.channels_last else output
+        return grid.relu() if self.rectified else grid
 
 
 @dataclass(slots=True, kw_only=True)
@@ -56,19 +64,19 @@ class FeaturesOf(nn.Module):
     def __init__(self, model: nn.Module, head: Head):
         super().__init__()
         self.model = model
-        self._layer, self._rectified = head.layer, head.rectified
+        self._head = head
 
     def forward(self, images: Float[Tensor, "B c H W"]) -> Float[Tensor, "B C h w"]:
         """The features of images that are prepared as the classifier expects them."""
         outputs: list[Tensor] = []
-        hook = self.model.get_submodule(self._layer).register_forward_hook(
+        hook = self.model.get_submodule(self._head.layer).register_forward_hook(
             lambda _module, _inputs, output: outputs.append(cast(Tensor, output))
         )
         try:
             self.model(images)
         finally:
             hook.remove()
-        return outputs[-1].relu() if self._rectified else outputs[-1]
+        return self._head.features(outputs[-1])
 
 
 def find_head(model: nn.Module, layer: str | None, images: Float[Tensor, "B c H W"]) -> Head:
@@ -82,18 +90,19 @@ def find_head(model: nn.Module, layer: str | None, images: Float[Tensor, "B c H 
     pooled = trace.linears[linear][0]
     names = list(reversed(trace.grids)) if layer is None else [_checked(model, layer, trace)]
     is_single = False
-    for name in names:
-        features = trace.grids[name]
-        for rectified in (False, True):
-            if _is_pooled(features.relu() if rectified else features, pooled):
-                if features[0, 0].numel() > 1:
-                    return Head(
-                        layer=name,
-                        linear=linear,
-                        num_classes=logits.shape[1],
-                        rectified=rectified,
-                    )
-                is_single = True
+    for name, channels_last, rectified in product(names, (False, True), (False, True)):
+        head = Head(
+            layer=name,
+            linear=linear,
+            num_classes=logits.shape[1],
+            rectified=rectified,
+            channels_last=channels_last,
+        )
+        features = head.features(trace.grids[name])
+        if _is_pooled(features, pooled):
+            if features[0, 0].numel() > 1:
+                return head
+            is_single = True
     if is_single:
         raise UserError(
             "model: expected a feature map of several positions before the pooling, got 1 x 1; "

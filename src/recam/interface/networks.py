@@ -168,6 +168,7 @@ class Classifier:
         results: dict[int, ImageMaps] = {}
         computed = self._computed(
             sources,
+            names,
             scales=checked_scales(scales),
             readout=own_maps(self._model, combine=checked_combination(combine)),
             batch_size=_checked_batch_size(batch_size),
@@ -187,18 +188,23 @@ class Classifier:
     def _computed(
         self,
         sources: list[Source],
+        names: list[tuple[str, ...]],
         *,
         scales: tuple[float, ...],
         readout: Readout,
         batch_size: int,
     ) -> Iterator[tuple[int, Tensor, Tensor]]:
-        """The position, the maps and the probabilities of every image, of all classes."""
+        """The position, the maps and the probabilities of every image; maps of its named labels.
+
+        Those of other classes may hold any finite values.
+        """
         device = next(self._model.parameters()).device
         for batch in equal_size_batches(sources, batch_size=batch_size):
             with torch.no_grad(), autocast(self._precision, device):
                 images = backbone_of(self._model).normalise(batch.pixels.to(device))
-                everything = torch.ones(len(images), len(self.classes), dtype=torch.bool)
-                maps = averaged(readout, images, everything, scales=scales).cpu()
+                named = [[each in names[n] for each in self.classes] for n in batch.positions]
+                present = torch.tensor(named, device=device)
+                maps = averaged(readout, images, present, scales=scales).cpu()
                 probabilities = self._model.logits(images).sigmoid().cpu()
             yield from zip(batch.positions, maps, probabilities, strict=True)
 

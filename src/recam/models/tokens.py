@@ -4,7 +4,7 @@ Axes: B images, C channels, h w feature grid, T tokens, E extra tokens, P class 
 """
 
 from collections.abc import Sequence
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any, Protocol, cast, runtime_checkable
 
@@ -29,6 +29,14 @@ Attention = Float[Tensor, "B T T"]
 def has_tokens(name: str) -> bool:
     """Whether a network of timm is a plain transformer, by its name with or without a tag."""
     return is_model_in_modules(name.partition(".")[0], MODULES)
+
+
+def place_of_trial(name: str) -> AbstractContextManager[object]:
+    """Where a network is built to see whether it can be: a transformer without memory.
+
+    Other networks need values, since a trial image runs through them.
+    """
+    return torch.device("meta") if has_tokens(name) else nullcontext()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,24 +1,22 @@
 """The backbone whose features or attention the refiner `affinity` reads."""
 
 from collections.abc import Iterator
-from contextlib import nullcontext
 from pathlib import Path
 
 from torch import device as Device  # noqa: N812 a type
 
 from recam.catalogue.backbones import make_backbone
 from recam.catalogue.methods import load_classifier
-from recam.catalogue.names import SUPERVISED, needs_affinity, needs_texts
+from recam.catalogue.names import SUPERVISED, needs_affinity
 from recam.core.errors import UserError
 from recam.data.layout import require_classes
 from recam.io.checkpoints import ModelConfig
 from recam.models.backbones import Backbone, backbone_of
 from recam.models.initialisation import seeded_initialisation
-from recam.models.tokens import TokenBackbone, has_tokens
+from recam.models.tokens import TokenBackbone, place_of_trial
 from recam.models.weights import load_weights
 from recam.pipeline.pseudo_masks import MIB
 from recam.refine.affinity_refiner import Affinity, AttentionAffinity, FeatureAffinity
-from recam.runtime.peak import META
 from recam.steps.params import Experiment
 from recam.steps.sections.make_pseudo import MakePseudo
 
@@ -70,30 +68,19 @@ def untrained_affinity(
 
 
 def affinity_errors(numbers: Experiment) -> Iterator[str]:
-    """An error for a backbone that cannot be built, or lacks attention or a level."""
-    pseudo = numbers.make_pseudo
-    chosen = {(pseudo.affinity_backbone, pseudo.affinity_output_stride): None}
-    if pseudo.needs_classifier:
-        chosen = dict.fromkeys(_of_classifiers(numbers))
-    for name, stride in chosen:
+    """An error for each backbone that cannot be built, or lacks attention or a level."""
+    pseudo, cam = numbers.make_pseudo, numbers.train_cam
+    networks = [(pseudo.affinity_backbone, pseudo.affinity_output_stride)]
+    if pseudo.needs_classifier:  # of each method, whose tower may be that of CLIP
+        networks = [cam.network_of(method) for method in numbers.methods if method != SUPERVISED]
+    for name, stride in dict.fromkeys(networks):
         try:
-            # Nothing is computed, so that the tensors of a transformer need no values.
-            with META if has_tokens(name) else nullcontext():
+            with place_of_trial(name):
                 backbone = make_backbone(_config(name, stride))
         except UserError as error:
             yield f"make_pseudo: {error}"
         else:
             yield from _lacks(backbone, pseudo)
-
-
-def _of_classifiers(numbers: Experiment) -> Iterator[tuple[str, int]]:
-    """Name and output stride of the backbone of each method's classifier."""
-    cam = numbers.train_cam
-    for method in numbers.methods:
-        if needs_texts(method):
-            yield cam.clip_tower, cam.clip_stride
-        elif method != SUPERVISED:
-            yield cam.backbone, cam.output_stride
 
 
 def _trained(classifier: Path | None, classes: tuple[str, ...]) -> Backbone:

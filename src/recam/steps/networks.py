@@ -6,7 +6,7 @@ for their tensors.
 """
 
 from collections.abc import Callable, Iterator
-from contextlib import nullcontext
+from typing import NamedTuple
 
 from recam.catalogue.names import (
     LISTED,
@@ -21,9 +21,15 @@ from recam.catalogue.names import (
 )
 from recam.core.errors import UserError
 from recam.steps.params import Experiment
-from recam.steps.sections.shared import Section
 
 CLASSES = ("any",)  # their number does not matter to a backbone
+
+
+class _Network(NamedTuple):
+    backbone: str
+    output_stride: int
+    method: str = ""  # of the classifier or segmenter on the backbone; empty for none
+    rates: tuple[int, ...] = ()
 
 
 def name_errors(numbers: Experiment) -> Iterator[str]:
@@ -47,48 +53,47 @@ def name_errors(numbers: Experiment) -> Iterator[str]:
 
 def network_errors(numbers: Experiment) -> Iterator[str]:
     """An error for each training whose backbone is unknown or lacks the output stride."""
-    is_listed = numbers.train_seg.segmenter in ("deeplab", "deeplabv2")
-    if numbers.train_seg.backbone not in LISTED or not is_listed:
-        yield from _errors("train_seg", numbers.train_seg, method=numbers.train_seg.segmenter)
-    if numbers.train_cam.backbone not in LISTED:
+    seg, cam, irn = numbers.train_seg, numbers.train_cam, numbers.train_irn
+    is_listed = seg.segmenter in ("deeplab", "deeplabv2")
+    if seg.backbone not in LISTED or not is_listed:
+        network = _Network(seg.backbone, seg.output_stride, seg.segmenter, tuple(seg.rates))
+        yield from _errors("train_seg", network)
+    if cam.backbone not in LISTED:
         joined = [method for method in numbers.methods if needs_class_tokens(method)]
-        trainings = {METHODS[method].training for method in joined}
-        for training in trainings or [""]:
-            yield from _errors("train_cam", numbers.train_cam, method=training)
-    if needs_irn(numbers.make_pseudo.refiner) and numbers.train_irn.backbone not in LISTED:
-        yield from _errors("train_irn", numbers.train_irn)
+        for training in {METHODS[method].training for method in joined} or {""}:
+            yield from _errors("train_cam", _Network(cam.backbone, cam.output_stride, training))
+    for training in {METHODS[method].training for method in filter(needs_texts, numbers.methods)}:
+        tower = _Network(*cam.network_of(training), training)
+        yield from _errors("train_cam.clip_tower and clip_stride", tower)
+    if needs_irn(numbers.make_pseudo.refiner) and irn.backbone not in LISTED:
+        yield from _errors("train_irn", _Network(irn.backbone, irn.output_stride))
     if needs_affinity(numbers.make_pseudo.refiner):
         from recam.steps.affinity import affinity_errors  # noqa: PLC0415 imports PyTorch
 
         yield from affinity_errors(numbers)
 
 
-def _errors(name: str, section: Section, *, method: str = "") -> Iterator[str]:
-    import torch  # noqa: PLC0415 takes seconds
-
-    from recam.catalogue.backbones import make_backbone  # noqa: PLC0415 imports PyTorch
-    from recam.catalogue.methods import make_classifier  # noqa: PLC0415 imports PyTorch
-    from recam.catalogue.segmenters import make_segmenter  # noqa: PLC0415 imports PyTorch
-    from recam.io.checkpoints import ModelConfig  # noqa: PLC0415 imports PyTorch
-    from recam.models.tokens import has_tokens  # noqa: PLC0415 imports PyTorch
+def _errors(name: str, network: _Network) -> Iterator[str]:
+    from recam.catalogue.backbones import make_backbone  # noqa: PLC0415 imports PyTorch, for seconds
+    from recam.catalogue.methods import make_classifier  # noqa: PLC0415
+    from recam.catalogue.segmenters import make_segmenter  # noqa: PLC0415
+    from recam.io.checkpoints import ModelConfig  # noqa: PLC0415
+    from recam.models.tokens import place_of_trial  # noqa: PLC0415
 
     build: Callable[[ModelConfig], object] = make_backbone
-    if method:
-        build = make_classifier if method in METHODS else make_segmenter
-    given = section.model_dump()
+    if network.method:
+        build = make_classifier if network.method in METHODS else make_segmenter
     config = ModelConfig(
-        method=method,
-        backbone=given["backbone"],
-        output_stride=given["output_stride"],
+        method=network.method,
+        backbone=network.backbone,
+        output_stride=network.output_stride,
         classes=CLASSES,
         frozen_batch_norm=False,
         frozen_stem=False,
-        rates=tuple(given.get("rates", ())),
+        rates=network.rates,
     )
-    # Building a transformer runs no image, so that its tensors need no values.
-    place = torch.device("meta") if has_tokens(config.backbone) else nullcontext()
     try:
-        with place:
+        with place_of_trial(network.backbone):
             build(config)
     except UserError as error:
         yield f"{name}: {error}"

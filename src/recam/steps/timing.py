@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from recam.catalogue.methods import make_classifier
-from recam.catalogue.names import METHODS, PLAIN, SUPERVISED, TRAININGS, Method, needs_texts
+from recam.catalogue.names import METHODS, PLAIN, SUPERVISED, TRAININGS, Method
 from recam.catalogue.readouts import READOUTS, make_readout
 from recam.core.labels import IGNORE
 from recam.io.checkpoints import ModelConfig
@@ -66,11 +66,11 @@ def seconds_per_image(step: str, bench: Bench, *, threads: int) -> float:
 
 def _classifier_config(bench: Bench, method: str) -> ModelConfig:
     numbers = bench.numbers.train_cam
-    has_texts = method in METHODS and needs_texts(method)
+    backbone, output_stride = numbers.network_of(method)
     return ModelConfig(
         method=method,
-        backbone=numbers.clip_tower if has_texts else numbers.backbone,
-        output_stride=numbers.clip_stride if has_texts else numbers.output_stride,
+        backbone=backbone,
+        output_stride=output_stride,
         classes=bench.split.classes,
         frozen_batch_norm=numbers.frozen_batch_norm,
         frozen_stem=numbers.frozen_stem,
@@ -168,12 +168,12 @@ def _make_cams(bench: Bench, method: str) -> tuple[Run, int]:
 
 
 def _train_irn(bench: Bench) -> tuple[Run, int]:
-    irn = untrained_irn(bench, _classifier_config(bench, "irn"))
+    irn = untrained_irn(bench, _classifier_config(bench, PLAIN))
     return _training(irn, bench.numbers.train_irn, bench, with_masks=True)
 
 
 def _make_pseudo(bench: Bench) -> tuple[Run, int]:
-    """With affinities of classifiers, those of the first method's."""
+    """That of the first method, whose classifier may give the affinities."""
     mapped = (method for method in bench.numbers.methods if method != SUPERVISED)
     return refinement(bench, _classifier_config(bench, next(mapped, PLAIN)))
 

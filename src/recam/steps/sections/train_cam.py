@@ -5,7 +5,7 @@ from typing import Annotated
 from pydantic import Field, model_validator
 from pydantic_core import PydanticCustomError
 
-from recam.catalogue.names import ON_FEATURES, TRAININGS
+from recam.catalogue.names import ON_FEATURES, TRAININGS, needs_texts
 from recam.steps.sections.shared import (
     MOST_THREADS,
     BackboneName,
@@ -72,6 +72,12 @@ class TrainCam(Training):
         if self.frozen_backbone:
             require_fixed_colours(self)
         return self
+
+    def network_of(self, method: str) -> tuple[str, int]:
+        """The backbone of the method's classifier, and its output stride."""
+        if needs_texts(method):
+            return self.clip_tower, self.clip_stride
+        return self.backbone, self.output_stride
 
 
 class TrainCamRun(TrainCam, Replicate):
