@@ -1013,6 +1013,8 @@ def test_a_second_round_needs_confident_foreground(run, data):
     changes = {"self_training": "second_round", "self_training_confidence": 1.0}
     words = ("expected masks with foreground pixels, got none", "lower train_seg.self_training_con")
     refused(experiment.train_seg(masks, **changes), *words)
+    said = succeeded(experiment.train_seg(masks, **changes | {"self_training_confidence": 0.0}))
+    assert "epoch" not in said.split("second round")[0]  # the first round was kept
 
 
 def test_the_upper_bound_has_no_second_round(run, data):

@@ -35,7 +35,8 @@ THRESHOLDS = (
 )
 LOSSES = (
     "Training losses by epoch. ReCAM and the control start from a trained classifier and count "
-    "their epochs from 1. A loss that still falls steeply in its last epoch calls for more epochs."
+    "their epochs from 1; epochs of self-training follow those of the segmenter's first round. A "
+    "loss that still falls steeply in its last epoch calls for more epochs."
 )
 HELD_OUT = (
     "The classifiers on labels that they were not trained on. Epoch 0 of ReCAM and of the control "

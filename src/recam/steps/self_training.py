@@ -16,6 +16,7 @@ from recam.steps.crf import crf_of
 from recam.steps.fit import Trainee, save, trained
 from recam.steps.paths import SegmenterPaths
 from recam.steps.sections.machine import Machine
+from recam.steps.sections.shared import CrfNumbers
 from recam.steps.sections.train_seg import TrainSeg, TrainSegRun
 from recam.steps.segmenter import trainee_on
 
@@ -39,7 +40,7 @@ def fit_twice(
     Writes the second one, with the curve of both. A killed run is resumed in its round. Raises
     UserError if no pixel of the new masks is foreground.
     """
-    curve = trained(first, paths, numbers, machine, state=paths.state)
+    curve = trained(first, paths, _of_first_round(numbers), machine, state=paths.state)
     folder = _own_masks(first, split, paths, numbers, machine)
     logger.info("second round, on the masks of the first one")
     second = trainee_on(folder.partial, split, paths, numbers, seed_names=("second",))
@@ -65,6 +66,12 @@ def own_masks_of(numbers: TrainSeg) -> OwnMasks:
         confidence=numbers.self_training_confidence,
         crf=crf_of(numbers),
     )
+
+
+def _of_first_round(numbers: TrainSegRun) -> TrainSegRun:
+    """The numbers without those of own masks: after a change of these the first round is kept."""
+    masks = (*CrfNumbers.model_fields, "self_training_confidence", "self_training_scales")
+    return numbers.model_copy(update=dict.fromkeys(masks))
 
 
 def _own_masks(
