@@ -308,7 +308,7 @@ rule make_pseudo:
         cams=ancient("results/seed{seed}/{method}/cams"),
         cams_manifest="results/seed{seed}/{method}/cams.sha256",
         irn="results/seed{seed}/{method}/irn.pt",
-        classifier=classifier_of_affinities,
+        classifier=classifier_of_method,  # only affinities read it
         weights=ancient(weights_of_affinities()),
         saliency=ancient(saliency()),
         saliency_manifest=saliency(".sha256"),

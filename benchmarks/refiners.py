@@ -57,7 +57,7 @@ def main() -> None:
 
 
 class Asked(NamedTuple):
-    """What is measured, and the numbers of the experiment."""
+    """The refiners, thresholds and number of images to measure, and the experiment."""
 
     refiners: tuple[str, ...]
     thresholds: tuple[str, ...]

@@ -74,7 +74,8 @@ def _add_maps(add: Callable[[str, list[str], list[str]], None], here: str) -> No
     add("make_cams", [f"{here}/classifier.pt"], ["cams", "cams.sha256"])
     add("train_irn", [f"{here}/cams.sha256"], ["irn.pt", "irn_curve.csv"])
     made = ["pseudo", "scores", "pseudo.sha256", "scores.sha256", "cut.json", "pseudo.png"]
-    add("make_pseudo", [f"{here}/cams.sha256", f"{here}/irn.pt"], made)
+    reads = [f"{here}/{file}" for file in ("classifier.pt", "cams.sha256", "irn.pt")]
+    add("make_pseudo", reads, made)
 
 
 def _last(summed: list[str]) -> list[Step]:

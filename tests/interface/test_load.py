@@ -123,7 +123,9 @@ def test_the_named_classes_compete_in_maps_of_clip_es(folder, tmp_path):
     config = replace(config, text_channels=8, background_texts=2)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        save_checkpoint(tmp_path / "tower.pt", make_classifier(config).state_dict(), config)
+        tower = make_classifier(config)
+    tower.scale.fill_(1)  # at CLIP's scale of 100 the strongest rival competes alone
+    save_checkpoint(tmp_path / "tower.pt", tower.state_dict(), config)
     model = recam.load(tmp_path / "tower.pt", device="cpu")
     alone, beside = model.maps([folder / "a.png"] * 2, [["dog"], ["cat", "dog"]])
     assert (alone.maps.shape, beside.maps.shape) == ((1, 30, 40), (2, 30, 40))

@@ -66,7 +66,7 @@ def labelled(split):
 def frozen(model, images, folder, *, limit=LIMIT):
     """Items with features, and the number of forward passes of the backbone."""
     backbone = backbone_of(model)
-    key = features_key(backbone, FROZEN, device=CPU, precision=SINGLE)
+    key = features_key(backbone, FROZEN, code="", device=CPU, precision=SINGLE)
     files = FeatureFiles(folder, key=key, limit=limit)
     views = DrawnViews(images, files, stride=STRIDE)
     return FrozenImages(views, features_function(backbone, device=CPU, precision=SINGLE))
@@ -189,19 +189,20 @@ def test_a_changed_image_has_other_features(split, tmp_path):
     assert not torch.equal(before, after)
 
 
-def test_the_key_follows_the_weights_the_network_and_the_precision():
+def test_the_key_follows_the_weights_the_network_the_code_and_the_precision():
     model = network()
     backbone = backbone_of(model)
-    keys = [features_key(backbone, FROZEN, device=CPU, precision=SINGLE)]
-    keys.append(features_key(backbone, FROZEN, device=CPU, precision=torch.bfloat16))
+    keys = [features_key(backbone, FROZEN, code="", device=CPU, precision=SINGLE)]
+    keys.append(features_key(backbone, FROZEN, code="", device=CPU, precision=torch.bfloat16))
     other = replace(FROZEN, output_stride=8)
-    keys.append(features_key(backbone, other, device=CPU, precision=SINGLE))
+    keys.append(features_key(backbone, other, code="", device=CPU, precision=SINGLE))
+    keys.append(features_key(backbone, FROZEN, code="other", device=CPU, precision=SINGLE))
     with torch.no_grad():
         next(backbone.parameters()).view(-1)[0] += 1e-3
-    keys.append(features_key(backbone, FROZEN, device=CPU, precision=SINGLE))
-    assert len(set(keys)) == 4
+    keys.append(features_key(backbone, FROZEN, code="", device=CPU, precision=SINGLE))
+    assert len(set(keys)) == 5
     heads = replace(FROZEN, method="cam", classes=("a",))
-    assert features_key(backbone, heads, device=CPU, precision=SINGLE) == keys[-1]
+    assert features_key(backbone, heads, code="", device=CPU, precision=SINGLE) == keys[-1]
 
 
 def test_masks_are_cropped_like_features_and_ignored_in_the_padding(split, voc, tmp_path):

@@ -62,6 +62,12 @@ def test_confidence_is_the_probability_among_present_classes():
     assert mask_of(GRID, CAT, confidence=1.0).tolist() == [[IGNORE] * 4]
 
 
+def test_a_pixel_whose_present_ids_have_no_probability_is_uncertain_background():
+    grid = torch.tensor([0.0, 0.0, 0.0, 1.0]).reshape(4, 1, 1)
+    assert mask_of(grid, CAT).tolist() == [[0]]
+    assert mask_of(grid, CAT, confidence=0.1).tolist() == [[IGNORE]]
+
+
 def test_an_image_without_a_class_is_confident_background():
     assert mask_of(GRID, NONE, confidence=1.0).tolist() == [[0] * 4]
 

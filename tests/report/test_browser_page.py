@@ -117,10 +117,10 @@ def test_a_figure_is_enlarged_and_closed_by_keyboard(opened):
     button.focus()
     page.keyboard.press("Enter")
     enlarged = page.locator("dialog img")
-    assert enlarged.is_visible()
+    enlarged.wait_for(state="visible")
     assert enlarged.get_attribute("alt") == button.locator("img").get_attribute("alt")
     page.keyboard.press("Escape")
-    assert not enlarged.is_visible()
+    enlarged.wait_for(state="hidden")
 
 
 def test_the_first_key_skips_to_the_answer(opened):

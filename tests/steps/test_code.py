@@ -4,9 +4,15 @@ import hashlib
 from pathlib import Path
 
 import pytest
+import torch
 
+from recam.models.backbones import TimmBackbone
+from recam.models.tokens import TokenBackbone
 from recam.steps import code
 from recam.steps.code import code_of, imported_files, meaning, write_code
+from recam.steps.frozen import code_of_features
+
+BACKBONE_OF = {"test_resnet": TimmBackbone, "test_vit": TokenBackbone}
 
 BEFORE = '''"""A step."""
 from recam.deep.maths import half
@@ -119,3 +125,14 @@ def test_an_unchanged_list_is_not_written_again(project, monkeypatch):
     before = file.stat().st_mtime_ns, file.stat().st_ino
     assert write_code(script) == file
     assert (file.stat().st_mtime_ns, file.stat().st_ino) == before
+
+
+@pytest.mark.parametrize("name", ["test_resnet", "test_vit"])
+def test_the_code_of_features_is_that_of_views_images_and_the_backbone(name):
+    with torch.device("meta"):
+        backbone = BACKBONE_OF[name](name, output_stride=16)
+    files = {file.relative_to(code.INSTALLED).as_posix() for file in code_of_features(backbone)}
+    needed = {"pipeline/frozen", "data/augmentation", "io/images", "models/backbones"}
+    assert {f"recam/{file}.py" for file in needed} <= files
+    assert ("recam/models/tokens.py" in files) == (name == "test_vit")
+    assert "recam/models/light.py" not in files

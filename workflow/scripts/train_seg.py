@@ -9,7 +9,7 @@ from recam.steps.paths import SegmenterPaths
 from recam.steps.sections.machine import Machine
 from recam.steps.sections.train_seg import TrainSegRun
 from recam.steps.segmenter import trainee_on
-from recam.steps.self_training import fit_twice, has_second_round
+from recam.steps.self_training import fit_twice, forget_second_round, has_second_round
 
 
 @distributed
@@ -21,6 +21,7 @@ def main(paths: SegmenterPaths, numbers: TrainSegRun, machine: Machine) -> None:
         fit_twice(trainee, split, paths, numbers, machine)
     else:
         fit(trainee, paths, numbers, machine)
+    forget_second_round(paths)
 
 
 if __name__ == "__main__":

@@ -183,10 +183,18 @@ def features_function(
 
 
 def features_key(
-    backbone: Backbone, config: ModelConfig, *, device: torch.device, precision: torch.dtype
+    backbone: Backbone,
+    config: ModelConfig,
+    *,
+    code: str,
+    device: torch.device,
+    precision: torch.dtype,
 ) -> str:
-    """A hash of everything but the image that features depend on, the weights' content included."""
-    head = [FORMAT, config.backbone, config.output_stride, backbone.mean, backbone.std]
+    """A hash of everything but the image that features depend on, the weights' content included.
+
+    ``code`` is a hash of the code that computes them.
+    """
+    head = [FORMAT, code, config.backbone, config.output_stride, backbone.mean, backbone.std]
     digest = hashlib.sha256(json.dumps([*head, device.type, str(precision)]).encode())
     for name, tensor in backbone.state_dict().items():
         digest.update(json.dumps([name, list(tensor.shape), str(tensor.dtype)]).encode())

@@ -19,6 +19,7 @@ from recam.io.resumable import ResumableFolder
 from recam.models.segmenters import Segmenter
 from recam.pipeline.segmentation import posteriors, probabilities_of_images
 from recam.refine.crf_masks import Crf
+from recam.refine.interface import TINY
 from recam.runtime.distributed import shard
 from recam.runtime.progress import progress
 from recam.runtime.threads import writing_behind
@@ -78,7 +79,7 @@ def own_mask(
     """
     classes = np.flatnonzero(present)
     rivals = probabilities[[BACKGROUND, *(mask_id(int(c)) for c in classes)]]
-    rivals = rivals / rivals.sum(dim=0)
+    rivals = rivals / rivals.sum(dim=0).clamp(min=TINY)  # 0 where all are too small for float32
     choices = posteriors(rivals[None], pixels, numbers.crf)[0].argmax(dim=0)
     confidence = rivals.gather(0, choices[None])[0]
     choices = choices.masked_fill(confidence < numbers.confidence, IGNORE)

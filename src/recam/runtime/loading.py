@@ -25,6 +25,7 @@ EXTRAS = {
     "onnx": ("onnx",),
     "onnxruntime": ("onnx",),
     "onnxscript": ("onnx",),
+    "open_clip": ("clip",),
     "pandas": _FIGURES,
     "pycocotools": ("workflow", "exchange"),
     "ruamel": ("workflow",),

@@ -114,7 +114,8 @@ def _features(
         found[CAM_FEATURES] = 1, _views(cam, of[cam.split], passes=seeds * passes)
     if seg.frozen_backbone:
         is_shared = cam.frozen_backbone or seg.weights != "classifier"
-        passes = seg.epochs_for(of[seg.split]) * (seeds if is_shared else 1)
+        rounds = 2 if methods and seg.self_training == "second_round" else 1
+        passes = rounds * seg.epochs_for(of[seg.split]) * (seeds if is_shared else 1)
         found[SEG_FEATURES] = 1 if is_shared else seeds, _views(seg, of[seg.split], passes=passes)
     return found
 

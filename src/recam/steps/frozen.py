@@ -1,5 +1,7 @@
 """Parts of trainings with a frozen backbone: the place of its features and their limit."""
 
+import hashlib
+import inspect
 import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -13,6 +15,7 @@ from recam.data.augmentation import Augmentation, on_grid
 from recam.data.loading import LabelledImages, MaskedImages
 from recam.io.checkpoints import ModelConfig
 from recam.io.feature_files import GIB, FeatureFiles
+from recam.models.backbones import Backbone
 from recam.models.frozen import features_for_images
 from recam.pipeline.frozen import (
     DrawnViews,
@@ -20,6 +23,7 @@ from recam.pipeline.frozen import (
     features_function,
     features_key,
 )
+from recam.steps.code import imported_files, meaning
 from recam.steps.command import FEATURE_CACHE
 from recam.steps.without_effect import chosen
 
@@ -47,7 +51,10 @@ def frozen_features(
     number of views that the backbone computed.
     """
     with features_for_images(model) as backbone:
-        key = features_key(backbone, config, device=device, precision=precision)
+        code = hashlib.sha256("".join(map(meaning, code_of_features(backbone))).encode())
+        key = features_key(
+            backbone, config, code=code.hexdigest(), device=device, precision=precision
+        )
         files = FeatureFiles(data.parent / CACHE, key=key, limit=round(_limit() * GIB))
         files.touch()
         logger.info("frozen backbone: %d views in %s", files.count(), files.folder)
@@ -66,6 +73,12 @@ def frozen_features(
         yield frozen
         computed = sum(images.computed for images in made)
         logger.info("frozen backbone: %d views computed, all others read", computed)
+
+
+def code_of_features(backbone: Backbone) -> list[Path]:
+    """The files of this project that compute views of images and the features of ``backbone``."""
+    roots = {Path(inspect.getfile(part)).resolve() for part in (DrawnViews, type(backbone))}
+    return sorted(roots.union(*map(imported_files, roots)))
 
 
 def refuse_changed_colours(colour: float) -> None:

@@ -13,6 +13,8 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple, get_type_hints
 
+from recam.io.origins import OWN_MASKS
+
 
 @dataclass(frozen=True, slots=True)
 class In:
@@ -86,6 +88,11 @@ class SegmenterPaths(TrainingPaths):
 
     masks: Annotated[Path, In("folder of masks to train on, palette PNG")]
     classifier: Annotated[Path, In("checkpoint of train_cam, for weights: classifier")]
+
+    @property
+    def own_masks(self) -> Path:
+        """The folder of masks for the second round of self-training."""
+        return self.checkpoint.with_name(OWN_MASKS)
 
     @property
     def second_state(self) -> Path:

@@ -5,12 +5,11 @@ from typing import cast
 
 from recam.checks.masks import are_ground_truth
 from recam.data.layout import WeakSplit
-from recam.io.origins import OWN_MASKS
 from recam.io.resumable import ResumableFolder
 from recam.models.segmenters import Segmenter
 from recam.pipeline.own_masks import OwnMasks, write_own_masks
 from recam.runtime.devices import make_device
-from recam.runtime.distributed import is_first_after_all, wait_for_all
+from recam.runtime.distributed import is_first, wait_for_all
 from recam.runtime.precision import make_precision
 from recam.steps.command import fingerprint
 from recam.steps.crf import crf_of
@@ -48,9 +47,14 @@ def fit_twice(
     state = paths.second_state
     curve += trained(second, paths, numbers, machine, state=state, epochs_before=epochs)
     save(second, paths, curve)
-    if is_first_after_all():
+
+
+def forget_second_round(paths: SegmenterPaths) -> None:
+    """Delete the masks and the state of a second round, of this run or of a killed one."""
+    folder = ResumableFolder(paths.own_masks, key="")  # another key: its files are deleted
+    if is_first():
         folder.drop()
-        state.unlink(missing_ok=True)
+        paths.second_state.unlink(missing_ok=True)
 
 
 def own_masks_of(numbers: TrainSeg) -> OwnMasks:
@@ -70,9 +74,9 @@ def _own_masks(
     numbers: TrainSegRun,
     machine: Machine,
 ) -> ResumableFolder:
-    """The trained segmenter's masks of the split, in a folder that is dropped at the end."""
+    """The trained segmenter's masks of the split, in a folder that is never finished."""
     key = fingerprint(paths, numbers, machine, inputs=trainee.inputs)
-    folder = ResumableFolder(paths.checkpoint.with_name(OWN_MASKS), key=key)
+    folder = ResumableFolder(paths.own_masks, key=key)
     device = make_device(machine.device, threads=machine.threads)
     write_own_masks(
         cast(Segmenter, trainee.model),

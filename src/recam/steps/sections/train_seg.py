@@ -56,7 +56,6 @@ class TrainSeg(Training, CrfNumbers):
     ]
     rates: Annotated[
         Distances,
-        FrozenBackbone,
         Field(
             description="atrous rates of the head's branches, in cells of the feature grid "
             "(deeplab and deeplabv2)"
