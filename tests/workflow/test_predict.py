@@ -525,13 +525,16 @@ class SameSegmenter(Segmenter):
 
 
 @pytest.mark.usefixtures("_unchecked")
-@pytest.mark.parametrize("kind", ["padding of TensorFlow", "deeplabv2"])
+@pytest.mark.parametrize("kind", ["padding of TensorFlow", "deeplabv2", "linear on tokens"])
 def test_every_kind_of_segmenter_is_exported(tmp_path, kind):
     torch.manual_seed(0)
     if kind == "deeplabv2":
         segmenter = DeepLabV2(SameBackbone(), channels=4, num_ids=4, rates=(1, 2)).eval()
         for branch in segmenter.branches:
             torch.nn.init.normal_(branch.weight)
+    elif kind == "linear on tokens":
+        segmenter = make_segmenter(model_config("linear", "test_vit")).eval()
+        torch.nn.init.normal_(segmenter.classifier.weight)
     else:
         segmenter = SameSegmenter().eval()
     path = tmp_path / "s.onnx"
