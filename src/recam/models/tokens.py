@@ -32,9 +32,9 @@ def has_tokens(name: str) -> bool:
 
 
 def place_of_trial(name: str) -> AbstractContextManager[object]:
-    """Where a network is built to see whether it can be: a transformer without memory.
+    """The device on which a network is built as a trial: for a transformer one without memory.
 
-    Other networks need values, since a trial image runs through them.
+    Other networks need values, since a trial image passes through them.
     """
     return torch.device("meta") if has_tokens(name) else nullcontext()
 

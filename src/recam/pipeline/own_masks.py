@@ -27,7 +27,7 @@ from recam.runtime.threads import writing_behind
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OwnMasks:
-    """How a segmenter's probabilities become masks."""
+    """Parameters of masks from a segmenter's probabilities."""
 
     scales: tuple[
         float, ...
