@@ -18,7 +18,9 @@ from recam.methods.recam import ReCam
 from recam.models.text_encoder import encoded
 from recam.models.tokens import TokenBackbone
 from recam.steps.affinity import affinity_of
+from recam.steps.bench import make_bench
 from recam.steps.clip import initial_tower, save_tower
+from recam.steps.estimate import DataSize
 from recam.steps.params import Experiment, check, merged
 from recam.steps.paths import TrainCamPaths
 from recam.steps.preflight import texts_errors
@@ -27,6 +29,7 @@ from recam.steps.sections.embed_texts import EmbedTexts
 from recam.steps.sections.make_pseudo import MakePseudo
 from recam.steps.sections.train_cam import TrainCamRun
 from recam.steps.texts import texts_of
+from recam.steps.timing import WORKS
 from recam.steps.yaml_files import read_params
 
 CLASSES = ("cat", "rock")
@@ -227,6 +230,18 @@ def test_attention_of_the_classifier_is_that_of_the_tower(tmp_path, method, gene
     assert refined.shape == scores.shape
     torch.testing.assert_close(refined.amax(dim=(2, 3)), torch.ones(1, 2))
     assert refined.min() >= 0
+
+
+def test_the_time_of_refinement_is_that_of_the_tower(tmp_path):
+    experiment = experiment_with(
+        train_cam={"clip_tower": TOWER},
+        make_pseudo={"refiner": "affinity", "affinity": "attention"},
+    )
+    data = DataSize(images={"train": 4, "val": 4}, size=(48, 64), num_classes=3)
+    bench = make_bench(experiment, data, tmp_path, device=torch.device("cpu"))
+    run, images = WORKS["make_pseudo"](bench)
+    run()
+    assert len(list((tmp_path / "masks").iterdir())) == images == 4
 
 
 def test_control_would_train_nothing_and_is_no_method():
