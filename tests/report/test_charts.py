@@ -57,6 +57,16 @@ def confusion():
     return pd.DataFrame(rows, columns=CONFUSION)
 
 
+def test_a_legend_of_six_methods_with_long_names_is_within_the_figure():
+    methods = ["cam", "recam", "mctformer", "mctformer-recam", "clip_es", "clip_es-recam"]
+    rows = [(0, method, "classifier", epoch, "bce", 1.0) for method in methods for epoch in (1, 2)]
+    curves = pd.DataFrame(rows, columns=[*RUN, "network", "epoch", "loss", "value"])
+    figure = training_charts.losses(curves)
+    figure.draw_without_rendering()
+    box = figure.legends[0].get_window_extent()
+    assert figure.bbox.x0 <= box.x0 < box.x1 <= figure.bbox.x1
+
+
 def test_losses_are_means_over_seeds_in_a_panel_for_each_loss(curves):
     figure = training_charts.losses(curves)
     bce, sce = (axes for axes in figure.axes if axes.axison)

@@ -29,7 +29,6 @@ Metrics = Mapping[str, Mapping[str, Values]]  # stage, method, name
 
 LONGEST_NAME = 16
 LEGEND, KEY = 110, 9  # width of a page and of a legend's line and gap, in characters
-MOST_IN_LINE = 6  # entries of a legend that surely fit in one line
 STRIPE = "#f5f5f5"
 Array = Float[np.ndarray, "n"]
 STYLE: dict[Any, Any] = dict(RC)
@@ -194,9 +193,10 @@ def legend(
     looks = [look_of(method) for method in methods]
     lines = [Line2D([], [], color=k.colour, marker=k.marker, label=k.name) for k in looks]
     handles = [*lines, *more]
-    longest = max((len(str(handle.get_label())) for handle in handles), default=0)
-    fit = int(LEGEND / (longest + KEY))
-    columns = len(handles) if len(handles) <= MOST_IN_LINE else max(fit, 1)
+    widths = [len(str(handle.get_label())) + KEY for handle in handles]
+    # Columns of one line have widths of their own.
+    is_line = sum(widths) <= LEGEND - KEY
+    columns = len(handles) if is_line else max(int(LEGEND / max(widths)), 1)
     figure.legend(
         handles=handles, loc="outside upper left", ncols=columns, title=title, alignment="left"
     )
