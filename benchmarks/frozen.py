@@ -16,11 +16,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
-import timm
 import torch
 from commands import command, numbers_of, seconds_of
 
 from recam.io.feature_files import FeatureFiles
+from recam.models.timm_networks import create_timm
 from recam.steps.command import FEATURE_CACHE
 
 LIMIT = "4"  # GiB
@@ -81,7 +81,7 @@ def _cpu_seconds() -> float:
 def _lookup(folder: Path) -> None:
     """A view read and checked, beside a forward pass of one image on one thread."""
     torch.set_num_threads(1)
-    network = timm.create_model("vit_small_patch16_224", num_classes=0).eval()
+    network = create_timm("vit_small_patch16_224", output_stride=PATCH).eval()
     image, cells = torch.randn(1, 3, SIDE, SIDE), SIDE // PATCH
     files = FeatureFiles(folder, key="key", limit=2**30)
     files.write("view", np.ones((CHANNELS, cells, cells), np.float16))

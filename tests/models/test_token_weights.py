@@ -11,7 +11,7 @@ import pytest
 import timm
 import torch
 from safetensors.torch import load_file, save, save_file
-from timm.layers import resample_abs_pos_embed
+from timm.layers.pos_embed import resample_abs_pos_embed
 
 from recam.core.errors import UserError
 from recam.models.backbones import TimmBackbone
@@ -158,7 +158,7 @@ class _Answers(BaseHTTPRequestHandler):
         if self.server.content and self.path.endswith("model.safetensors"):
             self.wfile.write(self.server.content)
 
-    def log_message(self, *_):
+    def log_message(self, format, *args):
         pass
 
 

@@ -221,6 +221,7 @@ def test_attention_of_the_classifier_is_that_of_the_tower(tmp_path, method, gene
     given = {"refiner": "affinity", "affinity": "attention", "affinity_scale": 1.0}
     numbers = MakePseudo.model_validate(small_params()["make_pseudo"] | given)
     affinity = affinity_of(numbers, path, CLASSES, torch.device("cpu"))
+    assert affinity is not None
     assert isinstance(affinity.backbone, TokenBackbone)
     expected = tower.backbone.state_dict()
     assert all(torch.equal(v, expected[k]) for k, v in affinity.backbone.state_dict().items())
