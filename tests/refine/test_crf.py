@@ -12,11 +12,12 @@ import torch
 from recam.refine.crf import (
     CrfKernels,
     DenseCrf,
+    _distinct_labels,
     _Normalised,
     unary_of_labels,
     unary_of_probabilities,
 )
-from recam.refine.lattice import AllPairs, Grid, Lattice
+from recam.refine.lattice import CHUNK, AllPairs, Grid, Lattice, _ranks
 
 IRN = CrfKernels(
     gaussian_sxy=3.0,
@@ -193,6 +194,21 @@ def test_labels_have_no_order(exact_up_to):
     torch.testing.assert_close(permuted, found[order], rtol=0, atol=1e-4)
 
 
+def test_labels_that_are_seen_nowhere_share_what_is_left(generator):
+    """20 labels, more than are filtered at once; of the last eight, three are somewhere."""
+    pixels = scene(9, 10, seed=0)[0]
+    probabilities = torch.rand(20, 9, 10, generator=generator)
+    probabilities[12:] = 0
+    probabilities[15:18, 2:5, 2:5] = 1
+    unary = unary_of_probabilities(probabilities / probabilities.sum(0))
+    found = posteriors(pixels, unary)
+    expected = brute_force(pixels, unary, kernels=IRN, iterations=10)
+    torch.testing.assert_close(found.double(), expected, rtol=0, atol=1e-4)
+    unseen = found[[12, 13, 14, 18, 19]]
+    assert torch.equal(unseen, unseen[:1].expand_as(unseen))
+    assert _distinct_labels(unary.flatten(1)[None, None])[0] == [*range(13), 15, 16, 17]
+
+
 @MODES
 def test_sets_of_labels_do_not_mix(exact_up_to):
     pixels, unary = scene(20, 24, seed=0)
@@ -286,13 +302,13 @@ def test_a_normalised_filter_keeps_its_own_normalisation():
     features, all_filters = filters(5, 7)
     for unnormalised in all_filters:
         normalised = _Normalised(unnormalised, features, weight=4.0)
-        sums = unnormalised(torch.ones(1, 35, 1))
+        sums = unnormalised(torch.ones(1, 1, 35))
         torch.testing.assert_close(normalised(sums.sqrt()), 4 * sums.sqrt())
 
 
 def test_all_pairs_by_hand():
     points = torch.tensor([[[0.0, 3.0, 0.0], [0.0, 4.0, 1.0]]])  # distances 5, 1 and sqrt(18)
-    sums = AllPairs(points)(torch.tensor([[[1.0], [2.0], [3.0]]]))
+    sums = AllPairs(points)(torch.tensor([[[1.0, 2.0, 3.0]]]))
     far, near, between = math.exp(-12.5), math.exp(-0.5), math.exp(-9)
     expected = [1 + 2 * far + 3 * near, far + 2 + 3 * between, near + 2 * between + 3]
     assert sums.flatten().tolist() == pytest.approx(expected)
@@ -300,7 +316,7 @@ def test_all_pairs_by_hand():
 
 @pytest.mark.parametrize(("height", "width", "sigma"), [(3, 150, 2.0), (70, 2, 3.0), (4, 5, 50.0)])
 def test_the_grid_gives_the_sums_of_all_pairs(height, width, sigma, generator):
-    values = torch.rand(3, height * width, 2, generator=generator)
+    values = torch.rand(3, 2, height * width, generator=generator)
     expected = AllPairs(places(height, width).expand(3, -1, -1) / sigma)(values)
     found = Grid(height, width, sigma=sigma, device=torch.device("cpu"))(values)
     torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-4)
@@ -309,7 +325,7 @@ def test_the_grid_gives_the_sums_of_all_pairs(height, width, sigma, generator):
 def test_the_lattice_blurs_like_a_gaussian_of_deviation_one():
     line = torch.arange(-5, 5, 0.01)
     middle = slice(300, 700, 7)
-    found = Lattice(line[None, None])(torch.eye(1000)[None, :, middle])[0]
+    found = Lattice(line[None, None])(torch.eye(1000)[None, middle])[0].T
     weights = found / found.sum(0)
     away = line[:, None] - line[middle]
     variances = (weights * away**2).sum(0)  # they depend on the place
@@ -325,25 +341,46 @@ def test_points_far_away_change_nothing_in_the_lattice(generator):
     alone = Lattice(near[None])(torch.eye(20)[None])[0]
     together = Lattice(far[None])(torch.eye(22)[None])[0]
     torch.testing.assert_close(together[:20, :20], alone)
-    assert together[:20, 20:].abs().max() == 0
+    assert together[20:, :20].abs().max() == 0
 
 
 def test_clouds_in_one_place_do_not_see_each_other(generator):
     cloud = 0.3 * torch.rand(5, 20, generator=generator)
     for make in (AllPairs, Lattice):
-        values = torch.zeros(2, 20, 1)
+        values = torch.zeros(2, 1, 20)
         values[0] = 1
         first, second = make(torch.stack([cloud, cloud]))(values)
         torch.testing.assert_close(first, make(cloud[None])(values[:1])[0])
         assert second.abs().max() == 0
 
 
-def test_the_lattice_is_linear_column_by_column(generator):
+def test_the_lattice_is_linear_map_by_map(generator):
     lattice = Lattice(2 * torch.rand(2, 3, 40, generator=generator))
-    values = torch.rand(2, 40, 3, generator=generator)
-    columns = [lattice(values[..., i : i + 1]) for i in range(3)]
-    torch.testing.assert_close(lattice(values), torch.cat(columns, dim=2))
+    values = torch.rand(2, 3, 40, generator=generator)
+    maps = [lattice(values[:, i : i + 1]) for i in range(3)]
+    torch.testing.assert_close(lattice(values), torch.cat(maps, dim=1))
     torch.testing.assert_close(lattice(2 * values), 2 * lattice(values))
+
+
+def test_clouds_of_many_points_are_filtered_as_alone(generator):
+    points = CHUNK * 2 // 3  # together more than one chunk and one sort hold
+    features = 5 * torch.rand(2, 3, points, generator=generator)
+    values = torch.rand(2, 1, points, generator=generator)
+    alone = [Lattice(features[i : i + 1])(values[i : i + 1]) for i in range(2)]
+    torch.testing.assert_close(Lattice(features)(values), torch.cat(alone))
+
+
+def test_the_order_of_points_changes_nothing_in_the_lattice(generator):
+    features = 3 * torch.rand(1, 5, 300, generator=generator)
+    values = torch.rand(1, 2, 300, generator=generator)
+    order = torch.randperm(300, generator=generator)
+    found = Lattice(features[..., order])(values[..., order])
+    torch.testing.assert_close(found, Lattice(features)(values)[..., order])
+
+
+def test_ranks_count_the_larger_values_of_a_column():
+    values = torch.tensor([[0.5, 0.0], [0.9, 0.0], [0.1, 0.0]])
+    assert _ranks(values).T.tolist() == [[1, 0, 2], [0, 1, 2]]  # the first of equals is first
 
 
 def test_kernels_too_narrow_for_the_lattice_are_refused():

@@ -19,6 +19,7 @@ from recam.refine.lattice import AllPairs, Grid, Lattice
 
 EXACT_UP_TO = 64 * 64  # pixels; all pairs of them take 67 MB
 COLOURS = 255  # kernels measure colours in steps of 8-bit images; pixels range from 0 to 1
+AT_ONCE = 8  # labels filtered together: more take longer, as they leave the cache, and more memory
 LEAST_PROBABILITY = 1e-5  # keeps energies finite; the value in public uses of the authors' code
 
 GaussianFilter = AllPairs | Grid | Lattice
@@ -91,12 +92,30 @@ class DenseCrf:
             raise ValueError("unary: expected finite energies; some are NaN or infinite")
         images, labels, pixels = len(unary), unary.shape[-3], math.prod(self.shape)
         energies = unary.float().reshape(images, -1, labels, pixels)
-        beliefs = (-energies).softmax(dim=2)
+        own, places, counts = _distinct_labels(energies)
+        if len(own) < labels:  # a label that stands for n equal ones is n times as probable
+            energies = energies[:, :, own] - counts.log()
+        logits = -energies
+        beliefs = logits.softmax(dim=2).div_(counts)
         for _ in range(iterations):
-            columns = beliefs.flatten(1, 2).transpose(1, 2).contiguous()
-            messages = (self.near(columns) + self.alike(columns)).transpose(1, 2)
-            beliefs = (messages.reshape(energies.shape) - energies).softmax(dim=2)
+            self._receive_messages(beliefs, out=logits)
+            torch.softmax(logits.sub_(energies), dim=2, out=beliefs)
+            beliefs.div_(counts)
+        if len(own) < labels:
+            beliefs = beliefs[:, :, places]
         return beliefs.view(unary.shape).to(unary.dtype)
+
+    def _receive_messages(self, beliefs: Tensor, *, out: Float[Tensor, "B sets N n"]) -> None:
+        """Write every label's message less that of the first label, which no softmax sees.
+
+        Filters are linear, so this takes the filtering of one map less.
+        """
+        out[:, :, :1] = 0
+        for first in range(1, beliefs.shape[2], AT_ONCE):
+            own = beliefs[:, :, first : first + AT_ONCE]
+            differences = (own - beliefs[:, :, :1]).flatten(1, 2)
+            messages = self.near(differences).add_(self.alike(differences))
+            out[:, :, first : first + AT_ONCE] = messages.view(own.shape)
 
 
 def unary_of_labels(
@@ -123,7 +142,7 @@ def unary_of_probabilities(
     probabilities: Float[Tensor, "*sets N H W"],
 ) -> Float[Tensor, "*sets N H W"]:
     """Energies -log p, where p is at least 1e-5."""
-    return -probabilities.clamp(min=LEAST_PROBABILITY).log()
+    return probabilities.clamp(min=LEAST_PROBABILITY).log_().neg_()
 
 
 def _features(pixels: Float[Tensor, "B 3 H W"], kernels: CrfKernels) -> Float[Tensor, "B 5 n"]:
@@ -134,14 +153,34 @@ def _features(pixels: Float[Tensor, "B 3 H W"], kernels: CrfKernels) -> Float[Te
     return torch.cat([places.expand(len(pixels), -1, -1, -1), colours], dim=1).flatten(2)
 
 
+def _distinct_labels(
+    energies: Float[Tensor, "B sets N n"],
+) -> tuple[list[int], list[int], Float[Tensor, "distinct 1"]]:
+    """The labels to compute, each label's place among them, and the number of labels at a place.
+
+    Labels with one and the same energy at all pixels keep equal beliefs, as classes do that have
+    the least probability everywhere.
+    """
+    extremes = (energies.amin(dim=(0, 1, 3)).tolist(), energies.amax(dim=(0, 1, 3)).tolist())
+    firsts: dict[float, int] = {}
+    alike = [
+        firsts.setdefault(low, label) if low == high else label
+        for label, (low, high) in enumerate(zip(*extremes, strict=True))
+    ]
+    own = sorted(set(alike))
+    places = [own.index(label) for label in alike]
+    counts = energies.new_tensor([alike.count(label) for label in own])
+    return own, places, counts[:, None]
+
+
 class _Normalised:
     """A filter whose kernel k(i, j) is divided by sqrt(n_i n_j), n its sums, times a weight."""
 
     def __init__(self, unnormalised: GaussianFilter, features: Tensor, *, weight: float):
         self.unnormalised = unnormalised
-        ones = features.new_ones(len(features), features.shape[2], 1)
+        ones = features.new_ones(len(features), 1, features.shape[2])
         self.scales = unnormalised(ones).rsqrt()
         self.weight = weight
 
-    def __call__(self, values: Float[Tensor, "B n c"]) -> Float[Tensor, "B n c"]:
-        return self.unnormalised(values * self.scales) * (self.scales * self.weight)
+    def __call__(self, values: Float[Tensor, "B c n"]) -> Float[Tensor, "B c n"]:
+        return self.unnormalised(values * self.scales).mul_(self.scales * self.weight)

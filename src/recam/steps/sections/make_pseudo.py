@@ -150,7 +150,7 @@ class MakePseudo(RefinerChoice, CrfNumbers):
         int,
         Field(
             ge=1,
-            description="images of one size refined together; a CRF takes about 220 MiB for each "
+            description="images of one size refined together; a CRF takes about 60 MiB for each "
             "photograph, and one image per thread is fastest on a CPU",
         ),
     ]
