@@ -17,7 +17,7 @@ from typing import Any
 HERE = Path(__file__).parent
 TOPICS = (
     *("training", "segmenters", "maps", "advcam", "refinement", "images"),
-    *("cpu", "gradcam", "loops", "accelerator"),
+    *("precision", "gradcam", "loops", "accelerator"),
 )
 COLUMNS = {
     "work": "",
