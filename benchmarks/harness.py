@@ -13,7 +13,7 @@ import platform
 import resource
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -63,7 +63,7 @@ class Work:
     """One kind of work in several forms; ratios are to the first, which is ours."""
 
     name: str
-    forms: dict[str, Make | None]  # None: a package is missing
+    forms: Mapping[str, Make | str | None]  # a sentence: why not; None: a package is missing
     images: int = 1  # by which the time of a run is divided
     tolerance: float | None = HALF_PRECISION  # over the largest value of ours; None: not compared
     has_memory: bool = True
@@ -137,8 +137,8 @@ def _tried(
 ) -> Run | None:
     """A form after its first runs, with their results noted; None if it fails."""
     make = work.forms[name]
-    if make is None:
-        forms[name] = {"fault": "not installed"}
+    if not callable(make):
+        forms[name] = {"fault": make or "not installed"}
         return None
     try:
         run = make(setting)
@@ -220,8 +220,8 @@ def _compare(results: dict[str, Tensor], work: Work, forms: dict[str, Found]) ->
 def _memory_alone(work: Work, form: str, setting: Setting) -> Found:
     """Bytes that running adds to the peak of imports, networks and inputs, in this process."""
     make = work.forms[form]
-    if make is None:
-        raise SystemExit(f"{form}: not installed")
+    if not callable(make):
+        raise SystemExit(f"{form}: {make or 'not installed'}")
     try:
         run = make(setting)
         before = peak_bytes(setting.device)

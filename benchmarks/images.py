@@ -25,6 +25,7 @@ from torchvision.transforms import v2
 from torchvision.transforms.v2 import functional
 
 from recam.core.labels import IGNORE
+from recam.data.augmentation import Augmentation
 from recam.data.layout import WeakSplit
 from recam.data.loading import LabelledImages, MaskedImages, training_batches
 from recam.datasets.coco14 import TRAIN, read_annotations
@@ -58,10 +59,14 @@ Epoch = Callable[[int], Iterable[object]]
 class RandomLongSide(v2.Transform):
     """A resize that torchvision lacks: the long side is drawn at random."""
 
+    def __init__(self, augmentation: Augmentation):
+        super().__init__()
+        self.lengths = (augmentation.resize_min, augmentation.resize_max)
+
     def make_params(self, flat_inputs: list[Any]) -> dict[str, Any]:
         """Draw the length."""
         del flat_inputs
-        low, high = AUGMENTATION.resize_min, AUGMENTATION.resize_max
+        low, high = self.lengths
         return {"max_size": int(torch.randint(low, high + 1, ()))}
 
     def transform(self, inpt: Any, params: dict[str, Any]) -> Any:
@@ -73,9 +78,16 @@ class RandomLongSide(v2.Transform):
 class TorchvisionImages(Dataset[tuple[Tensor, Tensor]]):
     """The same images and augmentation by torchvision's transforms."""
 
-    def __init__(self, split: WeakSplit, masks: Path | None, *, resized: str):
+    def __init__(
+        self,
+        split: WeakSplit,
+        masks: Path | None,
+        *,
+        resized: str,
+        augmentation: Augmentation = AUGMENTATION,
+    ):
         self.split, self.masks = split, masks
-        steps = {"PIL": [RandomLongSide(), v2.ToImage()]}
+        steps = {"PIL": [RandomLongSide(augmentation), v2.ToImage()]}
         steps["tensors"] = steps["PIL"][::-1]
         outside: dict[type | str, Any] = {tv_tensors.Image: 0, tv_tensors.Mask: IGNORE}
         self.transform = v2.Compose(
@@ -83,8 +95,8 @@ class TorchvisionImages(Dataset[tuple[Tensor, Tensor]]):
                 *steps[resized],
                 v2.RandomHorizontalFlip(),
                 v2.ToDtype(torch.float32, scale=True),
-                v2.Normalize(AUGMENTATION.mean, AUGMENTATION.std),
-                v2.RandomCrop(AUGMENTATION.crop, pad_if_needed=True, fill=outside),
+                v2.Normalize(augmentation.mean, augmentation.std),
+                v2.RandomCrop(augmentation.crop, pad_if_needed=True, fill=outside),
             ]
         )
 

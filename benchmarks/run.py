@@ -15,7 +15,10 @@ from pathlib import Path
 from typing import Any
 
 HERE = Path(__file__).parent
-TOPICS = ("training", "segmenters", "maps", "advcam", "refinement", "images")
+TOPICS = (
+    *("training", "segmenters", "maps", "advcam", "refinement", "images"),
+    *("precision", "gradcam", "loops", "accelerator"),
+)
 COLUMNS = {
     "work": "",
     "ours, ms": "---:",

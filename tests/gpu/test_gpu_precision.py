@@ -9,6 +9,7 @@ from together import KINDS, made
 from recam.core.labels import IGNORE
 from recam.methods.cam import peak_normalised
 from recam.methods.recam import ReCam
+from recam.models.segmenters import balanced_cross_entropy
 from recam.runtime.precision import autocast
 
 pytestmark = pytest.mark.gpu
@@ -96,3 +97,13 @@ def test_losses_in_fp32_are_those_of_the_cpu(kind, device, images, labels, masks
 def test_maps_in_fp32_are_those_of_the_cpu(kind, device, images):
     found, expected = (maps_of(kind, where, torch.float32, images) for where in (device, CPU))
     torch.testing.assert_close(found, expected, rtol=0, atol=FP32_MAPS)
+
+
+def test_the_balanced_loss_is_that_of_a_cpu(device):
+    """On a GPU the sum over a part has another form, which does not wait for the part's size."""
+    generator = torch.Generator().manual_seed(0)
+    logits = torch.randn(2, 3, 8, 8, generator=generator)
+    masks = torch.randint(3, (2, 8, 8), generator=generator, dtype=torch.uint8)
+    masks[:, :2] = IGNORE
+    found = balanced_cross_entropy(logits.to(device), masks.to(device)).cpu()
+    torch.testing.assert_close(found, balanced_cross_entropy(logits, masks))

@@ -165,6 +165,14 @@ def test_a_name_that_is_not_known_is_reported_with_those_that_are(params):
     )
 
 
+@pytest.mark.parametrize("section", ["make_cams", "evaluate"])
+def test_precisions_of_inference_are_named(params, section):
+    params[section]["inference_precision"] = "int8"
+    words = refusal(params)
+    assert f"{section}.inference_precision: expected 'machine', 'bf16' or 'fp32'" in words
+    assert words.endswith("got 'int8'")
+
+
 def test_limits_of_context_clusters_are_in_order(params):
     params["make_clusters"] |= {"context_min": 0.9, "context_max": 0.9}
     assert refusal(params).endswith(

@@ -50,7 +50,7 @@ def main(paths: Paths, numbers: MakeCamsRun, machine: Machine) -> None:
         folder,
         scales=numbers.scales,
         batch_size=numbers.batch_size,
-        precision=make_precision(machine.precision, device),
+        precision=make_precision(machine.precision_for(numbers.inference_precision), device),
         geometry=numbers.geometry,
     )
     if is_first_after_all():

@@ -184,7 +184,8 @@ def batches_of(
             batch_size=None,  # _Batches returns complete batches
             sampler=order,
             num_workers=workers,
-            pin_memory=torch.cuda.is_available(),
+            # Without workers the CPU trains, and pinning would occupy a GPU that is there.
+            pin_memory=workers > 0 and torch.cuda.is_available(),
             generator=torch.Generator(),  # otherwise DataLoader draws from torch's global generator
         )
         return _delivered(loader)

@@ -4,7 +4,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 
 import torch
-from jaxtyping import Float, UInt8
+from jaxtyping import Bool, Float, UInt8
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -90,9 +90,17 @@ def balanced_cross_entropy(
     background = masks == BACKGROUND
     parts = [background, ~background & (masks != IGNORE)]
     means = [
-        losses[part].sum() * processes() / all_reduce_sum(part.sum()).clamp(min=1) for part in parts
+        _sum_of(losses, part) * processes() / all_reduce_sum(part.sum()).clamp(min=1)
+        for part in parts
     ]
     return torch.stack(means).mean()
+
+
+def _sum_of(losses: Float[Tensor, "B H W"], part: Bool[Tensor, "B H W"]) -> Float[Tensor, ""]:
+    """The sum over the pixels of a part; indexing by a mask would make a GPU wait for its size."""
+    if losses.device.type == "cpu":
+        return losses[part].sum()
+    return losses.masked_fill(~part, 0).sum()
 
 
 PixelLoss = Callable[[Tensor, Tensor], Tensor]  # logits (B, N, H, W), masks (B, H, W) -> loss

@@ -35,10 +35,9 @@ def published_maps_of_images(
 ) -> Iterator[tuple[int, Float[Tensor, "K H W"]]]:
     """The same as ``recam.pipeline.inference.maps_of_images``, with ``summed`` maps."""
     for batch in equal_size_batches(paths, batch_size=batch_size):
-        pixels = batch.pixels.to(device)
         present = torch.from_numpy(labels[list(batch.positions)]).to(device)
         with torch.no_grad(), autocast(precision, device):
-            maps = summed(readout, pixels, present, scales=scales, normalise=normalise)
+            maps = summed(readout, batch.pixels, present, scales=scales, normalise=normalise)
         yield from zip(batch.positions, maps, strict=True)
 
 
@@ -52,32 +51,32 @@ def summed(
 ) -> Float[Tensor, "B K H W"]:
     """The sum of a read-out over scales, at the size of the images.
 
-    ``pixels`` in [0, 1] are resized as bytes. The maps of each scale are enlarged to the next
+    ``pixels`` in [0, 1] are resized as bytes on the CPU, where they are, so that a GPU need not
+    wait; ``present`` is on the device of the maps. The maps of each scale are enlarged to the next
     multiples of 16 of the images' height and width, then cropped at the right and at the bottom:
     at scale 1, cells of a network of stride 16 are 16 pixels apart. Raises ValueError without a
     scale.
     """
     height, width = pixels.shape[2:]
     whole = [math.ceil(length / CELL) * CELL for length in (height, width)]
-    enlarged = [
-        functional.interpolate(
-            readout(normalise(resized_bytes(pixels, scale)), present), size=whole, mode="bilinear"
-        )
+    grids = (
+        readout(normalise(resized_bytes(pixels, scale).to(present.device)), present)
         for scale in scales
-    ]
+    )
+    enlarged = [functional.interpolate(grid, size=whole, mode="bilinear") for grid in grids]
     if not enlarged:
         raise ValueError("scales: expected at least one, got none")
     return torch.stack(enlarged).sum(dim=0)[:, :, :height, :width]
 
 
 def resized_bytes(pixels: Float[Tensor, "B 3 H W"], scale: float) -> Float[Tensor, "B 3 h w"]:
-    """Pixels in [0, 1], rounded to bytes, resized by Pillow's bicubic filter.
+    """Pixels in [0, 1] on the CPU, rounded to bytes, resized by Pillow's bicubic filter.
 
     Height and width are multiplied by ``scale`` and rounded, halves to even numbers.
     """
     height, width = (max(1, round(length * scale)) for length in pixels.shape[2:])
-    images = pixels.mul(255).round().byte().permute(0, 2, 3, 1).cpu().numpy()
+    images = pixels.mul(255).round().byte().permute(0, 2, 3, 1).numpy()
     bicubic = Image.Resampling.BICUBIC
     resized = [np.asarray(Image.fromarray(i).resize((width, height), bicubic)) for i in images]
-    stacked = torch.from_numpy(np.stack(resized)).to(pixels.device)
+    stacked = torch.from_numpy(np.stack(resized))
     return stacked.permute(0, 3, 1, 2).to(pixels.dtype) / 255

@@ -54,8 +54,8 @@ def warm_up(
     first = islice(_endless(batches), recipe.steps)
     for images, labels, *_ in progress(first, total=recipe.steps, what="warm-up", unit="step"):
         with autocast(precision, device):
-            batch = images.to(device, memory_format=torch.channels_last)
-            loss = model.loss(batch, labels.to(device))["sce"]
+            batch = images.to(device, non_blocking=True, memory_format=torch.channels_last)
+            loss = model.loss(batch, labels.to(device, non_blocking=True))["sce"]
         optimizer.zero_grad()
         loss.backward()
         if weights.grad is not None:

@@ -30,6 +30,10 @@ class Bench:
     folder: Path
     device: torch.device
 
+    def precision_for(self, chosen: str) -> torch.dtype:
+        """The dtype of autocast in a step with ``chosen`` as its ``inference_precision``."""
+        return make_precision(self.numbers.machine.precision_for(chosen), self.device)
+
     @property
     def precision(self) -> torch.dtype:
         """The dtype of autocast."""

@@ -79,7 +79,7 @@ def predict(
         scales=numbers.scales,
         batch_size=numbers.batch_size,
         crf=crf_of(numbers) if numbers.crf else None,
-        precision=make_precision(machine.precision, device),
+        precision=make_precision(machine.precision_for(numbers.inference_precision), device),
     )
     if is_first_after_all():
         folder.finish()
@@ -103,7 +103,7 @@ def add_causal(
         normalise=backbone_of(model.to(device)).normalise,
         logits=model.logits,
         device=device,
-        precision=make_precision(machine.precision, device),
+        precision=make_precision(machine.precision_for(numbers.inference_precision), device),
         batch_size=numbers.batch_size,
     )
     images = dict(zip(split.ids, split.images, strict=True))

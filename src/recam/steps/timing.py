@@ -160,7 +160,7 @@ def _make_cams(bench: Bench, method: str) -> tuple[Run, int]:
             folder,
             scales=numbers.scales,
             batch_size=numbers.batch_size,
-            precision=bench.precision,
+            precision=bench.precision_for(numbers.inference_precision),
         )
         folder.drop()
 
@@ -215,7 +215,7 @@ def _evaluate(bench: Bench) -> tuple[Run, int]:
             scales=numbers.scales,
             batch_size=numbers.batch_size,
             crf=crf_of(numbers) if numbers.crf else None,
-            precision=bench.precision,
+            precision=bench.precision_for(numbers.inference_precision),
         )
         folder.drop()
 

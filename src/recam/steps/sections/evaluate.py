@@ -4,7 +4,15 @@ from typing import Annotated
 
 from pydantic import Field
 
-from recam.steps.sections.shared import BatchSize, CrfNumbers, Scales, Score, Split, Threshold
+from recam.steps.sections.shared import (
+    BatchSize,
+    CrfNumbers,
+    InferencePrecision,
+    Scales,
+    Score,
+    Split,
+    Threshold,
+)
 
 
 class Evaluate(CrfNumbers):
@@ -16,6 +24,7 @@ class Evaluate(CrfNumbers):
     cams_threshold: Score
     scales: Scales
     batch_size: BatchSize
+    inference_precision: InferencePrecision
     crf: Annotated[bool, Field(description="a dense CRF refines the segmenter's masks")]
     examples: Annotated[
         int,

@@ -40,3 +40,7 @@ class Machine(Section):
     threads: Annotated[
         int, Field(ge=1, le=MOST_THREADS, description="threads of each step on a CPU")
     ]
+
+    def precision_for(self, chosen: str) -> str:
+        """The precision of a step's inference: ``chosen``, or that of all steps for ``machine``."""
+        return self.precision if chosen == "machine" else chosen

@@ -5,7 +5,14 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from recam.catalogue.names import METHODS
-from recam.steps.sections.shared import BatchSize, Scales, Section, Split, name_from
+from recam.steps.sections.shared import (
+    BatchSize,
+    InferencePrecision,
+    Scales,
+    Section,
+    Split,
+    name_from,
+)
 
 
 class MakeCams(Section):
@@ -39,6 +46,7 @@ class MakeCams(Section):
     ]
     scales: Scales
     batch_size: BatchSize
+    inference_precision: InferencePrecision
     mctformer_blocks: Annotated[
         int,
         Field(

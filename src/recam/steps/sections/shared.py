@@ -132,6 +132,13 @@ Colour = Annotated[
     ),
 ]
 BatchSize = Annotated[int, Field(ge=1, description="images per batch")]
+InferencePrecision = Annotated[
+    Literal["machine", "bf16", "fp32"],
+    Field(
+        description="precision of the networks of this step: machine (that of machine.precision), "
+        "bf16 or fp32; bf16 also pays on a CPU with instructions for it (AVX512_BF16, AMX)"
+    ),
+]
 HeadRate = Annotated[
     float,
     Field(gt=0, description="initial learning rate of layers that are new on the backbone"),
