@@ -1,6 +1,7 @@
 """Files are written whole or not at all; checksums are those of sha256sum."""
 
 import hashlib
+import os
 import shutil
 import subprocess
 from pathlib import Path
@@ -147,3 +148,30 @@ def test_they_lie_within_the_root_of_a_disk():
     if not root.is_mount():
         pytest.skip("no root of a disk is known here")
     assert beside(root) == root / ".new"
+
+
+def dead_process():
+    """The number of a process that has ended."""
+    with subprocess.Popen(["true"]) as process:
+        pass
+    return process.pid
+
+
+def test_the_next_write_deletes_what_a_killed_process_left_of_the_same_file(tmp_path):
+    mine = tmp_path / f".file.txt.{dead_process()}.tmp"
+    others = [tmp_path / f".other.txt.{dead_process()}.tmp", tmp_path / ".file.txt.word.tmp"]
+    running = tmp_path / f".file.txt.{os.getppid()}.tmp"
+    for file in (mine, running, *others):
+        file.touch()
+    write_text(tmp_path / "file.txt", "whole")
+    assert names(tmp_path) == sorted(["file.txt", *(file.name for file in (running, *others))])
+
+
+def test_a_folder_is_listed_once_however_many_files_are_written(tmp_path, monkeypatch):
+    listed = []
+    scandir, listdir = os.scandir, os.listdir
+    monkeypatch.setattr(os, "scandir", lambda *path: listed.append(path) or scandir(*path))
+    monkeypatch.setattr(os, "listdir", lambda *path: listed.append(path) or listdir(*path))
+    for number in range(20):
+        write_text(tmp_path / f"{number}.txt", "text")
+    assert len(listed) == 1
