@@ -38,7 +38,7 @@ def replacing(path: Path) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
-@lru_cache(maxsize=64)
+@lru_cache(maxsize=1024)  # stored features are in 256 folders
 def _left_by_killed(folder: Path) -> dict[str, list[Path]]:
     """The temporary files of processes that were killed before this one began, by their target.
 
