@@ -7,6 +7,7 @@ from pathlib import Path, PurePath
 from stat import S_ISREG
 
 TABLES = (".csv", ".txt")  # small files, compared by content
+LOWEST = "\0"  # a character that is in no name
 
 
 def state_of(folders: Iterable[str]) -> str:
@@ -15,30 +16,33 @@ def state_of(folders: Iterable[str]) -> str:
     Images and masks count by size and time: one call of the system a file, since every start of
     Snakemake asks for it. Links to folders are not followed.
     """
-    folders = list(folders)
-    looks: list[tuple[str, bytes | tuple[int, int]]] = []
-    for folder in folders:
+    paths: list[str] = []
+    for folder in (folders := list(folders)):
         for inside, _, names in os.walk(Path(folder)):
             prefix = str(Path(inside, "_"))[:-1]
-            looks += [(prefix + name, look) for name in names if (look := _look(prefix, name))]
-    looks.sort(key=lambda look: _parts(look[0]))
-    return hashlib.sha256(repr(looks).encode()).hexdigest() if folders else ""
+            paths += [prefix + name for name in names]
+    paths.sort(key=_in_order_of_parts)
+    looks = ((path, look) for path in paths if (look := _look(path)) is not None)
+    digest = hashlib.sha256(b"[")  # of the list of all looks, which need not be in memory
+    for number, look in enumerate(looks):
+        digest.update(f"{', ' * (number > 0)}{look!r}".encode())
+    digest.update(b"]")
+    return digest.hexdigest() if folders else ""
 
 
-def _parts(path: str) -> list[str]:
-    """The parts of a path, by which Path compares; one of the root is itself."""
-    first, *others = path.split(os.sep)  # noqa: PTH206 that of Path takes longer
-    return [first or os.sep, *others]
+def _in_order_of_parts(path: str) -> str:
+    """A key that sorts as Path does, by parts, of which the root is one."""
+    return f"{os.sep * path.startswith(os.sep)}{path.replace(os.sep, LOWEST)}"
 
 
-def _look(prefix: str, name: str) -> bytes | tuple[int, int] | None:
+def _look(path: str) -> bytes | tuple[int, int] | None:
     """The content of a table, the size and time of another file, None of a link to nowhere."""
     try:
-        status = os.stat(prefix + name)  # noqa: PTH116 a Path would take longer than the call
+        status = os.stat(path)  # noqa: PTH116 a Path would take longer than the call
     except OSError:
         return None
     if not S_ISREG(status.st_mode):
         return None
-    if name.endswith(TABLES) and PurePath(name).suffix:
-        return Path(prefix, name).read_bytes()
+    if path.endswith(TABLES) and PurePath(path).suffix:
+        return Path(path).read_bytes()
     return status.st_size, status.st_mtime_ns
