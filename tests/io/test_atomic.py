@@ -8,7 +8,16 @@ from pathlib import Path
 
 import pytest
 
-from recam.io.atomic import beside, replace_with, replacing, sha256, write_manifest, write_text
+from recam.core.errors import UserError
+from recam.io.atomic import (
+    beside,
+    read_manifest,
+    replace_with,
+    replacing,
+    sha256,
+    write_manifest,
+    write_text,
+)
 
 
 def names(folder):
@@ -120,6 +129,18 @@ def test_a_manifest_lists_every_file_in_order(manifest):
         for name in ("a file.txt", "b/inner/one.txt", "b/two.txt")
     ]
     assert manifest.read_text().splitlines() == expected
+
+
+def test_a_manifest_is_read_as_it_was_written(tmp_path):
+    for name in ("plain.jpg", "two words.jpg", "line\u2028separator.jpg"):
+        (tmp_path / name).write_text(name)
+    write_manifest(tmp_path / "all.sha256", [tmp_path])
+    assert read_manifest(tmp_path / "all.sha256") == {
+        file.name: sha256(file) for file in tmp_path.glob("*.jpg")
+    }
+    (tmp_path / "all.sha256").write_bytes(b"\n")
+    with pytest.raises(UserError, match="expected a line with a SHA-256"):
+        read_manifest(tmp_path / "all.sha256")
 
 
 @pytest.mark.skipif(shutil.which("sha256sum") is None, reason="no sha256sum here")

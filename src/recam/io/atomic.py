@@ -1,6 +1,7 @@
 """Atomic file writes, checksums and manifests."""
 
 import hashlib
+import io
 import os
 import re
 import shutil
@@ -116,11 +117,12 @@ def write_manifest(manifest: Path, paths: list[Path]) -> None:
 
 def read_manifest(manifest: Path) -> dict[str, str]:
     """The SHA-256 by name of a list of checksums. Raises UserError for any other file."""
-    lines = read_content(manifest).decode("utf-8", errors="replace").splitlines()
-    found = [LINE.fullmatch(line) for line in lines]
-    listed = {match[2]: match[1] for match in found if match}
-    if len(listed) != len(lines):
-        raise damaged(manifest, "expected a line with a SHA-256 and a name for each file")
+    listed: dict[str, str] = {}
+    for line in io.BytesIO(read_content(manifest)):  # one at a time: a list has many
+        match = LINE.fullmatch(line.decode("utf-8", errors="replace").rstrip("\r\n"))
+        if not match or match[2] in listed:
+            raise damaged(manifest, "expected a line with a SHA-256 and a name for each file")
+        listed[match[2]] = match[1]
     return listed
 
 
