@@ -1,5 +1,6 @@
 """Validation of data sets: errors, warnings, statistics and the report."""
 
+import os
 import struct
 import zlib
 from dataclasses import replace
@@ -820,3 +821,15 @@ def test_the_report_of_a_clean_set_has_no_fault(clean, tmp_path):
     write_report(check_data(clean), tmp_path / "check")
     assert (tmp_path / "check/faults.csv").read_text() == "kind,file,fault\n"
     assert "stop the run" not in (tmp_path / "check/report.md").read_text()
+
+
+def test_ids_without_a_file_cost_no_listing_of_the_images_each(clean, monkeypatch):
+    append(clean / TRAIN, "".join(f"nobody_{number}\n" for number in range(50)))
+    (clean / f"JPEGImages/{NEW}.png").rename(clean / f"JPEGImages/{NEW}.Png")
+    listed = []
+    scandir = os.scandir
+    monkeypatch.setattr(os, "scandir", lambda *path: listed.append(path) or scandir(*path))
+    report = check_data(clean)
+    missing = [f for f in report.errors if f.fault == "the split lists an image without a file"]
+    assert len(missing) == 50
+    assert len(listed) < 10  # one for the image whose ending is written in an unusual way

@@ -1,13 +1,23 @@
 """Files are written whole or not at all; checksums are those of sha256sum."""
 
 import hashlib
+import os
 import shutil
 import subprocess
 from pathlib import Path
 
 import pytest
 
-from recam.io.atomic import beside, replace_with, replacing, sha256, write_manifest, write_text
+from recam.core.errors import UserError
+from recam.io.atomic import (
+    beside,
+    read_manifest,
+    replace_with,
+    replacing,
+    sha256,
+    write_manifest,
+    write_text,
+)
 
 
 def names(folder):
@@ -121,6 +131,18 @@ def test_a_manifest_lists_every_file_in_order(manifest):
     assert manifest.read_text().splitlines() == expected
 
 
+def test_a_manifest_is_read_as_it_was_written(tmp_path):
+    for name in ("plain.jpg", "two words.jpg", "line\u2028separator.jpg"):
+        (tmp_path / name).write_text(name)
+    write_manifest(tmp_path / "all.sha256", [tmp_path])
+    assert read_manifest(tmp_path / "all.sha256") == {
+        file.name: sha256(file) for file in tmp_path.glob("*.jpg")
+    }
+    (tmp_path / "all.sha256").write_bytes(b"\n")
+    with pytest.raises(UserError, match="expected a line with a SHA-256"):
+        read_manifest(tmp_path / "all.sha256")
+
+
 @pytest.mark.skipif(shutil.which("sha256sum") is None, reason="no sha256sum here")
 def test_sha256sum_agrees_with_a_manifest(manifest):
     command = ["sha256sum", "--check", "--strict", manifest.name]
@@ -147,3 +169,30 @@ def test_they_lie_within_the_root_of_a_disk():
     if not root.is_mount():
         pytest.skip("no root of a disk is known here")
     assert beside(root) == root / ".new"
+
+
+def dead_process():
+    """The number of a process that has ended."""
+    with subprocess.Popen(["true"]) as process:
+        pass
+    return process.pid
+
+
+def test_the_next_write_deletes_what_a_killed_process_left_of_the_same_file(tmp_path):
+    mine = tmp_path / f".file.txt.{dead_process()}.tmp"
+    others = [tmp_path / f".other.txt.{dead_process()}.tmp", tmp_path / ".file.txt.word.tmp"]
+    running = tmp_path / f".file.txt.{os.getppid()}.tmp"
+    for file in (mine, running, *others):
+        file.touch()
+    write_text(tmp_path / "file.txt", "whole")
+    assert names(tmp_path) == sorted(["file.txt", *(file.name for file in (running, *others))])
+
+
+def test_a_folder_is_listed_once_however_many_files_are_written(tmp_path, monkeypatch):
+    listed = []
+    scandir, listdir = os.scandir, os.listdir
+    monkeypatch.setattr(os, "scandir", lambda *path: listed.append(path) or scandir(*path))
+    monkeypatch.setattr(os, "listdir", lambda *path: listed.append(path) or listdir(*path))
+    for number in range(20):
+        write_text(tmp_path / f"{number}.txt", "text")
+    assert len(listed) == 1

@@ -211,6 +211,16 @@ def test_text_of_a_table_stays_text_and_undefined_numbers_are_nan(tmp_path):
     assert table["iou"].tolist()[1] == 12.5
 
 
+def test_an_id_in_many_rows_is_one_object_and_numbers_are_none(tmp_path):
+    rows = [f"seg,photo_{number // 4},1,{number % 4},{1000 + number}" for number in range(40)]
+    text = "\n".join(["stage,image,truth,prediction,pixels", *rows]) + "\n"
+    (tmp_path / "counts.csv").write_text(text)
+    table = read_table(tmp_path / "counts.csv")
+    assert table.to_csv(index=False) == text
+    assert len(set(map(id, table["image"]))) == 10
+    assert table["pixels"].dtype == np.int64
+
+
 @pytest.mark.parametrize("read", [load_checkpoint, load_scores, read_cut])
 def test_a_file_that_cannot_be_opened_is_not_called_damaged(tmp_path, read):
     folder, link = tmp_path / "cut.json", tmp_path / "link"

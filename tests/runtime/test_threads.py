@@ -35,6 +35,19 @@ def test_results_come_in_the_order_of_the_items(ahead):
     assert list(read_ahead(lambda n: 10 * n, range(5), ahead=ahead)) == [0, 10, 20, 30, 40]
 
 
+def test_several_threads_keep_the_order_and_queue_no_more_than_asked_for():
+    together, taken = threading.Barrier(3, timeout=10), []
+
+    def make(item):
+        together.wait()  # passes only if three threads are in it
+        return 10 * item
+
+    made = read_ahead(make, iter(taken.append(n) or n for n in range(6)), ahead=5, threads=3)
+    assert next(made) == 0
+    assert taken == list(range(6))
+    assert list(made) == [10, 20, 30, 40, 50]
+
+
 def test_of_nothing_comes_nothing():
     assert list(read_ahead(lambda n: n, [])) == []
 

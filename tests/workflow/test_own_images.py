@@ -130,7 +130,9 @@ def test_the_originals_stay_as_they_are_and_dvc_copies_none(own, tmp_path):
 
 
 def test_both_engines_have_nothing_to_do(own):
+    checked = (own / "logs/.source").stat()
     assert "Nothing to be done" in snakemake(own, "--dry-run").stdout
+    assert (own / "logs/.source").stat() == checked  # the folder was not checked again
     assert "up to date" in dvc(own, "status").stdout
 
 
@@ -155,7 +157,9 @@ def edit_a_label(tree):
 @pytest.mark.parametrize("change", [edit_an_image, edit_a_label])
 def test_a_change_of_the_folder_is_seen_by_both_engines(tree, change):
     change(tree)
+    key = (tree / "logs/.source").read_text()
     plan = snakemake(tree, "--dry-run").stdout
+    assert (tree / "logs/.source").read_text() != key
     assert re.search("^download +1$", plan, re.MULTILINE)
     assert re.search("^train_cam +1$", plan, re.MULTILINE)
     assert "download:" in dvc(tree, "status").stdout

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
@@ -25,17 +26,19 @@ from recam.catalogue import names
 from recam.checks.saliency import saliency_folder
 from recam.core.disk import disk_sentence
 from recam.core.errors import UserError
-from recam.io.atomic import sha256
+from recam.io.atomic import sha256, write_text
 from recam.runtime.gpus import gpus_here
 from recam.steps import params as experiment
-from recam.steps.code import write_code
+from recam.steps.code import code_of, write_code
 from recam.steps.command import FEATURE_CACHE, WATCH
+from recam.steps.folder_state import state_of
 from recam.steps.networks import name_errors, network_errors
 from recam.steps.preflight import machine_errors, texts_errors, watch_errors, weights_errors
 from recam.steps.sections.shared import file_of_weights
 from recam.steps.yaml_files import read_params
 
 STARTED = time.time()
+CHECKED = Path("logs/.source")  # the key of the last check of the user's folder without an error
 UNRECORDED = Path("logs/.unrecorded")  # from the start of a run until DVC knows its results
 
 
@@ -193,13 +196,27 @@ def check_source(numbers):
                 " files elsewhere"
             )
     own_saliency()
-    if config["download"]["dataset"] == "folder":
+    if config["download"]["dataset"] == "folder" and not is_checked(key := key_of_source()):
         from recam.steps.preflight import errors_of
 
         with one_sentence("download: "):
             errors = errors_of(numbers, facts_of_source(numbers.download))
         for error in errors:
             raise WorkflowError(error)
+        write_text(CHECKED, key)
+
+
+def key_of_source():
+    """A hash of all that the check of the user's folder depends on: numbers, files, code."""
+    check = Path(workflow.basedir, "workflow/scripts/check_data.py")
+    parts = [dict(config), seen(own_folders()), code_of(check)]
+    return hashlib.sha256(repr(parts).encode()).hexdigest()
+
+
+def is_checked(key):
+    """Whether an earlier start has checked the same folder: every start and every job of a cluster
+    would list its images again."""
+    return CHECKED.is_file() and CHECKED.read_text() == key
 
 
 def facts_of_source(numbers):
@@ -266,21 +283,15 @@ def saliency_to_learn(ending=""):
     )
 
 
+@cache
+def state_of_folders(*folders):
+    """The state of the folders as this start finds them, read once."""
+    return state_of(folders)
+
+
 def seen(folders):
-    """A hash of the folders' files, since Snakemake sees only the times of the folders.
-
-    Tables are compared by content, images and masks by size and time.
-    """
-    files = sorted(file for folder in folders for file in Path(folder).rglob("*") if file.is_file())
-    looks = [
-        (str(file), file.read_bytes() if file.suffix in (".csv", ".txt") else _size_and_time(file))
-        for file in files
-    ]
-    return hashlib.sha256(repr(looks).encode()).hexdigest() if folders else ""
-
-
-def _size_and_time(file):
-    return file.stat().st_size, file.stat().st_mtime_ns
+    """A hash of the folders' files, since Snakemake sees only the times of the folders."""
+    return state_of_folders(*folders)
 
 
 def gpus():

@@ -4,6 +4,7 @@ Reading goes on after a fault, so that one run reports all of them.
 """
 
 import hashlib
+import unicodedata
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
@@ -111,16 +112,18 @@ def take_inventory(root: Path) -> tuple[Inventory, list[Fault]]:
     splits = _read_splits(root, faults)
     labels, rows = _read_labels(root, classes, faults)
     ids = list(dict.fromkeys(i for named in splits.values() for i in named))
-    with ThreadPool(usable_cores()) as pool:  # Pillow releases the GIL while it decodes
-        records = pool.imap(partial(_read_pair, root), ids, chunksize=16)
-        pairs = list(progress(records, total=len(ids), what="check", unit="image"))
     folder = root / IMAGES
+    files = tuple(sorted(f.name for f in folder.iterdir())) if folder.is_dir() else ()
+    stems = frozenset(_key(Path(name).stem) for name in files)
+    with ThreadPool(usable_cores()) as pool:  # Pillow releases the GIL while it decodes
+        records = pool.imap(partial(_read_pair, root, stems), ids, chunksize=16)
+        pairs = list(progress(records, total=len(ids), what="check", unit="image"))
     inventory = Inventory(
         classes=classes,
         splits=splits,
         labels=labels,
         rows=rows,
-        files=tuple(sorted(f.name for f in folder.iterdir())) if folder.is_dir() else (),
+        files=files,
         images={i: image for i, (image, _) in zip(ids, pairs, strict=True) if image},
         masks={i: mask for i, (_, mask) in zip(ids, pairs, strict=True) if mask},
     )
@@ -203,12 +206,22 @@ def _read_labels(
     return labels, frozenset(rows)
 
 
-def _read_pair(root: Path, image_id: str) -> tuple[ImageRecord | None, ImageRecord | None]:
-    """Records of an image and its mask; None for a missing file."""
+def _key(stem: str) -> str:
+    """A name by which file systems find the same file, also those that ignore case."""
+    return unicodedata.normalize("NFC", stem).casefold()
+
+
+def _read_pair(
+    root: Path, stems: frozenset[str], image_id: str
+) -> tuple[ImageRecord | None, ImageRecord | None]:
+    """Records of an image and its mask; None for a missing file.
+
+    ``stems`` are the keys of all images: the search for a missing one would list the folder.
+    """
     mask = root / MASKS / f"{image_id}.png"
     there = mask.exists() or mask.is_symlink()  # a broken link is an unreadable mask
     try:
-        image = find_image(root / IMAGES, image_id)
+        image = find_image(root / IMAGES, image_id) if _key(image_id) in stems else None
     except UserError:
         image = None
     return (

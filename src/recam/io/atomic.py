@@ -1,17 +1,19 @@
 """Atomic file writes, checksums and manifests."""
 
 import hashlib
+import io
 import os
 import re
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
-from glob import escape
+from contextlib import contextmanager, suppress
+from functools import lru_cache
 from pathlib import Path
 
 from recam.core.errors import UserError
 from recam.io.origins import damaged, read_content, remedy_of
 
+TEMPORARY = re.compile(r"\.(.+)\.([0-9]+)\.tmp", re.DOTALL)  # target and process
 LINE = re.compile(r"([0-9a-f]{64})  (.+)")  # of a list of checksums: SHA-256 and name
 
 
@@ -24,7 +26,8 @@ def replacing(path: Path) -> Iterator[Path]:
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    _forget_killed(path)
+    for left in _left_by_killed(path.parent.absolute()).pop(path.name, ()):
+        left.unlink(missing_ok=True)
     try:
         yield temporary
         temporary.replace(path)
@@ -36,12 +39,19 @@ def replacing(path: Path) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
-def _forget_killed(path: Path) -> None:
-    """Delete the temporary files of ``path`` whose processes were killed."""
-    for left in path.parent.glob(f".{escape(path.name)}.*.tmp"):
-        number = left.name.split(".")[-2]
-        if number.isdecimal() and not _is_alive(int(number)):
-            left.unlink(missing_ok=True)
+@lru_cache(maxsize=1024)  # stored features are in 256 folders
+def _left_by_killed(folder: Path) -> dict[str, list[Path]]:
+    """The temporary files of processes that were killed before this one began, by their target.
+
+    A folder is listed once: a listing for each of its files would take the square of their number.
+    """
+    found: dict[str, list[Path]] = {}
+    with suppress(PermissionError), os.scandir(folder) as entries:
+        for entry in entries:
+            match = TEMPORARY.fullmatch(entry.name)
+            if match and not _is_alive(int(match[2])):
+                found.setdefault(match[1], []).append(folder / entry.name)
+    return found
 
 
 def _is_alive(process: int) -> bool:
@@ -107,11 +117,12 @@ def write_manifest(manifest: Path, paths: list[Path]) -> None:
 
 def read_manifest(manifest: Path) -> dict[str, str]:
     """The SHA-256 by name of a list of checksums. Raises UserError for any other file."""
-    lines = read_content(manifest).decode("utf-8", errors="replace").splitlines()
-    found = [LINE.fullmatch(line) for line in lines]
-    listed = {match[2]: match[1] for match in found if match}
-    if len(listed) != len(lines):
-        raise damaged(manifest, "expected a line with a SHA-256 and a name for each file")
+    listed: dict[str, str] = {}
+    for line in io.BytesIO(read_content(manifest)):  # one at a time: a list has many
+        match = LINE.fullmatch(line.decode("utf-8", errors="replace").rstrip("\r\n"))
+        if not match or match[2] in listed:
+            raise damaged(manifest, "expected a line with a SHA-256 and a name for each file")
+        listed[match[2]] = match[1]
     return listed
 
 

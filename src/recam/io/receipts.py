@@ -35,7 +35,8 @@ def altered(receipt: Path, outputs: Iterable[Path]) -> list[Path]:
     for path in lists:
         written |= _listed(path, beside=path.parent)
     present = {file for path in outputs for file in _files_of(path)}
-    mine = {path for path in written if any(path.is_relative_to(output) for output in outputs)}
+    inside = tuple(f"{output}{os.sep}" for output in outputs)
+    mine = {path for path in written if path in outputs or str(path).startswith(inside)}
     differing = {path for path in mine & present if sha256(path) != written[path]}
     return sorted(differing | (mine ^ present))
 

@@ -2,9 +2,13 @@
 
 import csv
 import math
-from collections.abc import Callable
+import re
+import sys
+from array import array
+from collections.abc import Callable, Iterator, MutableSequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import pandas as pd
@@ -15,6 +19,10 @@ from recam.io.seals import read_listed
 
 PERCENT = 100.0
 
+LINE = re.compile("[^\r\n]*(?:\r\n|\r|\n)|[^\r\n]+")
+
+Column = MutableSequence[str | int | float]
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Values:
@@ -24,6 +32,10 @@ class Values:
     words: str
     dtype: type
 
+    def empty(self) -> Column:
+        """A column without rows; numbers take 8 bytes each, not those of a Python object."""
+        return [] if self.dtype is object else cast(Column, array(np.dtype(self.dtype).char))
+
 
 def read_table(path: Path) -> pd.DataFrame:
     """A table of results; text stays text whatever it looks like: an id 0025, a class named NA.
@@ -32,46 +44,40 @@ def read_table(path: Path) -> pd.DataFrame:
     and for a value of another kind.
     """
     columns = COLUMNS[CURVE if path.name.endswith(CURVE) else path.name]
-    lines = _lines(path)
-    if not lines or lines[0] != list(columns):
-        got = ",".join(lines[0]) if lines else "none"
+    rows = _rows(path)
+    header = next(rows, None)
+    if header != list(columns):
+        got = ",".join(header or ["none"])
         raise UserError(
             f"{path}: expected the columns {','.join(columns)}, got {got:.80}; {remedy_of(path)}"
         )
-    rows = [_row(path, number, cells, columns) for number, cells in enumerate(lines[1:], start=2)]
+    found = {name: values.empty() for name, values in columns.items()}
+    for number, cells in enumerate(rows, start=2):
+        if len(cells) != len(columns):
+            raise UserError(
+                f"{path}: row {number}: expected {len(columns)} values, got {len(cells)}; "
+                f"{remedy_of(path)}"
+            )
+        for cell, (name, values) in zip(cells, columns.items(), strict=True):
+            try:
+                found[name].append(values.read(cell))
+            except ValueError as error:
+                raise UserError(
+                    f"{path}: row {number}: expected {values.words} as {name}, got {cell!r:.40}; "
+                    f"{remedy_of(path)}"
+                ) from error
     return pd.DataFrame(
-        {
-            name: pd.Series([row[position] for row in rows], dtype=values.dtype)
-            for position, (name, values) in enumerate(columns.items())
-        }
+        {name: pd.Series(found[name], dtype=values.dtype) for name, values in columns.items()}
     )
 
 
-def _lines(path: Path) -> list[list[str]]:
+def _rows(path: Path) -> Iterator[list[str]]:
+    """The cells of each row; no list of all lines is in memory."""
+    lines = (match[0] for match in LINE.finditer(read_listed(path)))
     try:
-        return list(csv.reader(read_listed(path).splitlines(keepends=True), strict=True))
+        yield from csv.reader(lines, strict=True)
     except csv.Error as error:
         raise UserError(f"{path}: not a table in CSV ({error}); {remedy_of(path)}") from error
-
-
-def _row(
-    path: Path, number: int, cells: list[str], columns: dict[str, Values]
-) -> list[str | int | float]:
-    if len(cells) != len(columns):
-        raise UserError(
-            f"{path}: row {number}: expected {len(columns)} values, got {len(cells)}; "
-            f"{remedy_of(path)}"
-        )
-    found: list[str | int | float] = []
-    for cell, (name, values) in zip(cells, columns.items(), strict=True):
-        try:
-            found.append(values.read(cell))
-        except ValueError as error:
-            raise UserError(
-                f"{path}: row {number}: expected {values.words} as {name}, got {cell!r:.40}; "
-                f"{remedy_of(path)}"
-            ) from error
-    return found
 
 
 def _whole(text: str) -> int:
@@ -94,7 +100,8 @@ def _share(text: str) -> float:
     return value
 
 
-TEXT = Values(read=str, words="text", dtype=object)
+# An id is in many rows: interned, it is one object for all of them.
+TEXT = Values(read=sys.intern, words="text", dtype=object)
 WHOLE = Values(read=_whole, words="a whole number", dtype=np.int64)
 NUMBER = Values(read=_number, words="a number, or nothing where it is undefined", dtype=np.float64)
 SHARE = Values(read=_share, words="a number from 0 to 100, or nothing", dtype=np.float64)

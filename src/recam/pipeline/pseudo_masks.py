@@ -2,7 +2,6 @@
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
@@ -21,8 +20,10 @@ from recam.pipeline.saliency import Saliency
 from recam.refine.crf_masks import EVEN, Crf, crf_refined
 from recam.refine.interface import Need, Propagate
 from recam.runtime.progress import progress
+from recam.runtime.threads import read_ahead
 
 MIB = 1 << 20
+AHEAD = 8  # batches queued for each thread, so that one slow batch keeps none waiting
 RGBImage = UInt8[np.ndarray, "H W 3"]
 
 T = TypeVar("T")
@@ -38,9 +39,8 @@ def in_threads(work: Callable[[list[T]], R], batches: list[list[T]], *, what: st
     workers = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
-        with ThreadPoolExecutor(max_workers=workers) as pool:
-            made = pool.map(work, batches)
-            yield from progress(made, total=sum(sizes), what=what, unit="image", each=sizes)
+        made = read_ahead(work, batches, ahead=AHEAD * workers, threads=workers)
+        yield from progress(made, total=sum(sizes), what=what, unit="image", each=sizes)
     finally:
         torch.set_num_threads(workers)
 

@@ -12,18 +12,19 @@ Made = TypeVar("Made")
 
 
 def read_ahead(
-    make: Callable[[Item], Made], items: Iterable[Item], *, ahead: int = 1
+    make: Callable[[Item], Made], items: Iterable[Item], *, ahead: int = 1, threads: int = 1
 ) -> Iterator[Made]:
     """Yield ``make(item)`` for every item, in order, and prefetch the next ``ahead`` results.
 
-    One thread calls ``make``. An exception of ``make`` is raised in place of its result. A caller
-    that stops early waits for the running call; queued calls are cancelled.
+    ``threads`` threads call ``make``. An exception of ``make`` is raised in place of its result. A
+    caller that stops early waits for the running calls; queued calls are cancelled. At most
+    ``ahead`` calls are queued, however many items there are.
     """
     coming: deque[Future[Made]] = deque()
-    with ThreadPoolExecutor(max_workers=1) as thread:
+    with ThreadPoolExecutor(max_workers=threads) as pool:
         try:
             for item in items:
-                coming.append(thread.submit(make, item))
+                coming.append(pool.submit(make, item))
                 if len(coming) > ahead:
                     yield coming.popleft().result()
             while coming:
