@@ -16,8 +16,9 @@ from parameters import parameters_table
 
 from recam.report.details import metrics_of
 from recam.report.generality import generality_table
+from recam.report.methods import STAGES
 from recam.report.signs import SIGNS
-from recam.report.style import STAGES, look_of
+from recam.report.style import look_of
 from recam.report.summary import Metrics, results_table, table_of
 from recam.report.variants import variants_table
 

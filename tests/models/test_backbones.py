@@ -254,7 +254,7 @@ def test_the_last_level_of_a_resnet_is_its_features(images, stride):
 
 @torch.no_grad()
 def test_the_features_of_a_network_with_a_head_are_made_of_the_last_level(images, lite):
-    head = nn.Sequential(lite.network.conv_head, lite.network.bn2)
+    head = nn.Sequential(lite.network.conv_head, lite.network.bn2, nn.ReLU6())
     torch.testing.assert_close(head(lite.levels(images)[-1]), lite(images))
 
 

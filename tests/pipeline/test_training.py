@@ -8,10 +8,17 @@ import timm
 import torch
 from torch import nn
 from torch.nn import functional
+from torch.optim import SGD, AdamW
 
 from recam.core.errors import UserError
 from recam.io.checkpoints import load_state
-from recam.pipeline.optimizer import BETAS, Recipe, make_optimizer, parameter_groups
+from recam.pipeline.optimizer import (
+    BETAS,
+    Recipe,
+    make_optimizer,
+    optimizer_of,
+    parameter_groups,
+)
 from recam.pipeline.training import Callbacks, EpochLoss, epochs_done, train, write_curve
 
 CPU = torch.device("cpu")
@@ -574,3 +581,24 @@ def test_another_optimizer_trains_other_weights(state, tmp_path):
     fit(one, batches, state)
     fit(other, batches, tmp_path / "other.pt", recipe=replace(RECIPE, optimizer="adamw"))
     assert not torch.equal(one.classifier, other.classifier)
+
+
+# Wrappers of torch's optimizers
+
+
+@pytest.mark.parametrize(("name", "kind"), [("sgd", SGD), ("adamw", AdamW)])
+def test_an_optimizer_without_wrappers_steps_as_that_of_torch(name, kind):
+    numbers = {"lr": RATE, "weight_decay": DECAY, "fused": True}
+    numbers |= {"momentum": 0.7} if name == "sgd" else {"betas": BETAS}
+    parameters = [nn.Parameter(torch.tensor([[1.0, 2.0]])) for _ in range(2)]
+    groups = [{"params": parameters[:1], "lr": RATE}]
+    ours = optimizer_of(groups, name, momentum=0.7, weight_decay=DECAY, fused=True)
+    theirs = kind(parameters[1:], **numbers)
+    for gradient in (3.0, -2.0, 1.0):
+        for optimizer, parameter in zip((ours, theirs), parameters, strict=True):
+            optimizer.zero_grad()
+            (gradient * parameter.square()).sum().backward()
+            optimizer.step()
+        ours.load_state_dict(ours.state_dict())
+    assert torch.equal(*parameters)
+    assert isinstance(ours, kind)

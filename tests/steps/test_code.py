@@ -1,6 +1,7 @@
 """Code by meaning: layout and comments are none, and every file that a script imports counts."""
 
 import hashlib
+import re
 from pathlib import Path
 
 import pytest
@@ -79,8 +80,9 @@ def project(tmp_path):
     """A project of one script that imports a module, which imports another inside a function."""
     files = {
         "workflow/scripts/step.py": BEFORE + "\nfrom helper import run\n",
-        "workflow/scripts/helper.py": "run = print\n",
+        "workflow/scripts/helper.py": "import alone, other.deep\nrun = print\n",
         "workflow/scripts/other.py": "import recam.unused\n",
+        "src/alone.py": "",
         "src/recam/__init__.py": "if TYPE_CHECKING:\n    from recam.unused import x\n",
         "src/recam/deep/__init__.py": "",
         "src/recam/deep/maths.py": "def half(x):\n    from recam import two\n    return x / 2\n",
@@ -97,6 +99,7 @@ def test_a_step_uses_every_file_that_it_imports_and_no_other(project):
     script = project / "workflow/scripts/step.py"
     found = [file.relative_to(project).as_posix() for file in imported_files(script)]
     assert found == [
+        "src/alone.py",
         "src/recam/__init__.py",
         "src/recam/deep/__init__.py",
         "src/recam/deep/maths.py",
@@ -136,3 +139,11 @@ def test_the_code_of_features_is_that_of_views_images_and_the_backbone(name):
     assert {f"recam/{file}.py" for file in needed} <= files
     assert ("recam/models/tokens.py" in files) == (name == "test_vit")
     assert "recam/models/light.py" not in files
+
+
+def test_steps_import_by_statements_which_the_hash_of_their_code_sees():
+    scripts = (code.INSTALLED.parent / "workflow/scripts").glob("*.py")
+    files = {file for script in scripts for file in imported_files(script)}
+    by_name = re.compile(r"\b(import_module|__import__|run_path|run_module)\(")
+    found = {file.relative_to(code.INSTALLED) for file in files if by_name.search(file.read_text())}
+    assert found == {Path("recam/__init__.py")}  # the interface for Python, which no step uses

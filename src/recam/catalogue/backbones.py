@@ -2,8 +2,6 @@
 
 from collections.abc import Callable
 
-import timm
-
 from recam.catalogue.names import unknown
 from recam.io.checkpoints import ModelConfig
 from recam.models.backbones import Backbone, TimmBackbone, TorchvisionResNet, freeze_batch_norm
@@ -21,11 +19,8 @@ def make_backbone(model_config: ModelConfig, *, dilated: bool = False) -> Backbo
     name = model_config.backbone
     if name in BACKBONES:
         backbone = BACKBONES[name](model_config, dilated)
-    elif name.partition(".")[0] in (known := timm.list_models()):  # a tag names its weights
-        kind = TokenBackbone if has_tokens(name) else TimmBackbone
-        backbone = kind(name, output_stride=model_config.output_stride)
     else:
-        raise unknown("backbone", name, {*BACKBONES, *known})
+        backbone = _of_timm(model_config)
     if model_config.frozen_batch_norm:
         freeze_batch_norm(backbone)
     if model_config.frozen_stem:
@@ -35,6 +30,20 @@ def make_backbone(model_config: ModelConfig, *, dilated: bool = False) -> Backbo
     return backbone
 
 
+def _of_timm(model_config: ModelConfig) -> Backbone:
+    import timm  # noqa: PLC0415 slow to import
+
+    name = model_config.backbone
+    if name.partition(".")[0] not in (known := timm.list_models()):  # a tag names its weights
+        raise unknown("backbone", name, {*BACKBONES, *known})
+    kind = TokenBackbone if has_tokens(name) else TimmBackbone
+    return kind(name, output_stride=model_config.output_stride)
+
+
+def _lite(model_config: ModelConfig, dilated: bool) -> Backbone:  # noqa: ARG001 it always dilates
+    return TimmBackbone(model_config.backbone, output_stride=model_config.output_stride)
+
+
 def _torchvision(model_config: ModelConfig, dilated: bool) -> Backbone:
     return TorchvisionResNet(
         model_config.backbone, output_stride=model_config.output_stride, dilated=dilated
@@ -42,6 +51,7 @@ def _torchvision(model_config: ModelConfig, dilated: bool) -> Backbone:
 
 
 BACKBONES: dict[str, Callable[[ModelConfig, bool], Backbone]] = {
+    "tf_efficientnet_lite0": _lite,
     "resnet18": _torchvision,
     "resnet34": _torchvision,
     "resnet50": _torchvision,

@@ -99,7 +99,7 @@ WITH_CLASS_TOKENS = ("mctformer",)
 MADE = names_in("datasets", "MADE")
 REAL = names_in("datasets", "REAL")
 # Backbones known to have every output stride; others are networks of timm.
-LISTED = (*names_in("backbones", "BACKBONES"), "tf_efficientnet_lite0")
+LISTED = names_in("backbones", "BACKBONES")
 SEGMENTERS = names_in("segmenters", "SEGMENTERS")
 LIVE_LOGS = names_in("live_logs", "LIVE_LOGS")
 # Every propagation is a refiner, alone and before a CRF; a CRF alone is called `crf`.

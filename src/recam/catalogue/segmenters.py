@@ -4,7 +4,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
-import timm
 import torch
 
 from recam.catalogue.backbones import make_backbone
@@ -95,6 +94,8 @@ def _deeplabv2(model_config: ModelConfig) -> DeepLabV2:
 
 
 def _smp(model_config: ModelConfig) -> SmpSegmenter:
+    import timm  # noqa: PLC0415 slow to import
+
     name = model_config.backbone
     if name.partition(".")[0] not in (known := {*TORCHVISION, *timm.list_models()}):
         raise unknown("backbone", name, known)

@@ -11,11 +11,10 @@ the space that images and texts share, P class and register tokens, T tokens.
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol, cast, runtime_checkable
+from typing import TYPE_CHECKING, Protocol, cast, runtime_checkable
 
 import torch
 from jaxtyping import Bool, Float
-from timm.models.vision_transformer import Block
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -33,6 +32,9 @@ from recam.methods.variant import (
     labelled_views,
 )
 from recam.runtime.precision import to_float32, without_autocast
+
+if TYPE_CHECKING:
+    from timm.models.vision_transformer import Block
 
 SCALE = 100.0  # of cosines in CLIP's logits, until texts are set
 
@@ -167,6 +169,8 @@ class ClipEs(Variant):
     @property
     def _tower(self) -> Tower:
         """The backbone, if it is a plain ViT whose blocks and final norm are those of CLIP."""
+        from timm.models.vision_transformer import Block  # noqa: PLC0415 slow to import
+
         found = self.backbone
         if isinstance(found, Tower):
             network = found.network
@@ -183,7 +187,7 @@ class ClipEs(Variant):
         before, grid = self._tower.before_last(images)
         before = to_float32(before.detach())
         network = self._tower.network
-        block = cast(Block, network.blocks[-1])
+        block = cast("Block", network.blocks[-1])
         with without_autocast(before), torch.enable_grad():
             tokens = block.norm1(before).detach().requires_grad_()
             after = before + block.drop_path1(block.ls1(block.attn(tokens)))

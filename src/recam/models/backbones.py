@@ -8,18 +8,18 @@ decoders.
 from abc import ABC, abstractmethod
 from collections import OrderedDict
 from collections.abc import Sequence
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 import torch
-import torchvision
 from jaxtyping import Float
-from timm.layers.norm_act import convert_sync_batchnorm
 from torch import Tensor, nn
-from torchvision.models import ResNet
 
 from recam.core.errors import UserError
 from recam.models.depthwise import use_fast_depthwise_gradients
 from recam.models.timm_networks import create_timm, grid_of, require_grid
+
+if TYPE_CHECKING:
+    from torchvision.models import ResNet
 
 Images = Float[Tensor, "B 3 H W"]
 Early = Float[Tensor, "B c h4 w4"]
@@ -91,7 +91,9 @@ class TorchvisionResNet(Backbone):
 
     def __init__(self, name: str, *, output_stride: int, dilated: bool = False):
         super().__init__()
-        network = cast(ResNet, torchvision.models.get_model(name, weights=None))
+        import torchvision  # noqa: PLC0415 slow to import
+
+        network = cast("ResNet", torchvision.models.get_model(name, weights=None))
         stem = ("conv1", "bn1", "relu", "maxpool")
         self.stem = nn.Sequential(OrderedDict((n, network.get_submodule(n)) for n in stem))
         self.layer1, self.layer2 = network.layer1, network.layer2
@@ -233,6 +235,8 @@ def share_batch_norms(model: nn.Module, *, device: torch.device) -> None:
             "devices: trainable batch norms cannot be synchronised between processes on a CPU; set "
             "devices: 1, or frozen_batch_norm: true if the head has no batch norm"
         )
+    from timm.layers.norm_act import convert_sync_batchnorm  # noqa: PLC0415 slow to import
+
     frozen = [name for name, m in model.named_modules() if _is_frozen(m)]
     convert_sync_batchnorm(model)
     for name in frozen:  # the conversion drops the freeze

@@ -2,8 +2,6 @@
 
 from collections.abc import Mapping
 
-import timm
-from timm.models import get_pretrained_cfg
 from torch import Tensor
 
 PATIENCE = 10.0  # seconds that the hub has for its first answer
@@ -16,7 +14,9 @@ def timm_state(name: str) -> Mapping[str, Tensor]:
     Raises LookupError for a network without weights, and exceptions of many kinds for a download
     that fails; a hub that cannot be reached is tried once.
     """
-    config = get_pretrained_cfg(name)
+    import timm  # noqa: PLC0415 slow to import
+
+    config = timm.get_pretrained_cfg(name)
     if config is None or not config.has_weights:
         raise LookupError("timm has none for this name; another tag of it may have some")
     if config.hf_hub_id:

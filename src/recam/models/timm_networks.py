@@ -4,11 +4,11 @@ from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import Protocol, TypedDict, cast, runtime_checkable
 
-import timm
 import torch
 from torch import Tensor, nn
 
 from recam.core.errors import UserError
+from recam.models.lite import LITE, EfficientNetLite0
 
 TRIAL = (97, 131)  # height and width, no multiples of anything, of the image that a network gets
 
@@ -65,8 +65,13 @@ class TimmNetwork(Protocol):
 def create_timm(name: str, *, output_stride: int) -> TimmNetwork:
     """A network of timm with fresh weights, without its head, for images of any size if it can.
 
-    Raises UserError for a stride that it does not have.
+    The default's network is built without timm, whose import takes seconds. Raises UserError for a
+    stride that it does not have.
     """
+    if name == LITE:
+        return cast(TimmNetwork, EfficientNetLite0(output_stride=output_stride))
+    import timm  # noqa: PLC0415 slow to import
+
     create = partial(timm.create_model, name, num_classes=0, global_pool="")
     try:
         return cast(TimmNetwork, create(output_stride=output_stride))

@@ -10,7 +10,6 @@ from typing import Any, Protocol, cast, runtime_checkable
 
 import torch
 from jaxtyping import Float
-from timm.models import is_model_in_modules
 from torch import Tensor, nn
 from torch.nn import functional
 from torch.overrides import TorchFunctionMode
@@ -28,6 +27,8 @@ Attention = Float[Tensor, "B T T"]
 
 def has_tokens(name: str) -> bool:
     """Whether a network of timm is a plain transformer, by its name with or without a tag."""
+    from timm.models import is_model_in_modules  # noqa: PLC0415 slow to import
+
     return is_model_in_modules(name.partition(".")[0], MODULES)
 
 

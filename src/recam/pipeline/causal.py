@@ -15,7 +15,6 @@ import numpy as np
 import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
-from torchvision.transforms.functional import gaussian_blur
 
 from recam.io.images import read_image
 from recam.io.scores import load_scores
@@ -49,6 +48,10 @@ def causal_metrics(
     Means over pairs of an image and a present class; empty without any. Raises UserError for
     missing or unreadable files.
     """
+    from torchvision.transforms.functional import (  # noqa: PLC0415 a second, used only here
+        gaussian_blur,
+    )
+
     found: list[tuple[float, float]] = []
     items = progress(list(images.items()), total=len(images), what="insertion", unit="image")
     for image_id, path in items:

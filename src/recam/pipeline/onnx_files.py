@@ -23,6 +23,7 @@ from recam.core.errors import UserError
 from recam.core.labels import class_names_with_background
 from recam.io.atomic import replacing
 from recam.models.backbones import backbone_of
+from recam.models.lite import SameConv
 from recam.models.segmenters import Segmenter, resized
 
 INPUT, OUTPUT = "pixels", "probabilities"
@@ -115,7 +116,7 @@ class _ConvSame(nn.Module):
 
 def _replace_same_padding(module: nn.Module) -> None:
     for name, child in module.named_children():
-        if isinstance(child, Conv2dSame) and child.dilation == (1, 1):
+        if isinstance(child, Conv2dSame | SameConv) and child.dilation == (1, 1):
             setattr(module, name, _ConvSame(cast(nn.Conv2d, child)))
         else:
             _replace_same_padding(child)

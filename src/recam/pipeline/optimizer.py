@@ -1,8 +1,9 @@
 """The optimizer of all trainings, SGD or AdamW, with polynomial decay of its learning rates."""
 
+import inspect
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar, cast
 
 import torch
 from torch import nn
@@ -10,6 +11,7 @@ from torch.optim import SGD, AdamW, Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
 OptimizerName = Literal["sgd", "adamw"]
+Kind = TypeVar("Kind", bound=Optimizer)
 BETAS = (0.9, 0.999)  # of AdamW: decay of the means of gradients and of their squares
 POLYNOMIAL_POWER = 0.9  # of the learning rate's decay to zero, per step (authors' code)
 BIASES = ".bias"  # key of the learning rate of biases outside named attributes
@@ -74,6 +76,21 @@ def _exempt(model: nn.Module) -> Iterator[int]:
         yield from (id(own[name]) for name in (listed() if listed else ()) if name in own)
 
 
+def _plain(kind: type[Kind]) -> type[Kind]:
+    """The optimizer without torch's wrappers for its compiler, which computes the same.
+
+    The first call of a wrapper imports the compiler, for a second, only to keep it from compiling
+    the method.
+    """
+    wrapped = ("add_param_group", "load_state_dict", "state_dict", "zero_grad")
+    methods = {name: inspect.unwrap(getattr(kind, name)) for name in wrapped}
+    methods["step"] = torch.no_grad()(inspect.unwrap(kind.step))
+    return cast(type[Kind], type(kind.__name__, (kind,), methods))
+
+
+PlainSGD, PlainAdamW = _plain(SGD), _plain(AdamW)
+
+
 def optimizer_of(
     groups: list[dict[str, Any]],
     name: OptimizerName,
@@ -84,8 +101,8 @@ def optimizer_of(
 ) -> Optimizer:
     """SGD, or AdamW, which has no momentum of its own to set (Loshchilov & Hutter, ICLR 2019)."""
     if name == "adamw":
-        return AdamW(groups, betas=BETAS, weight_decay=weight_decay, fused=fused)
-    return SGD(groups, momentum=momentum, weight_decay=weight_decay, fused=fused)
+        return PlainAdamW(groups, betas=BETAS, weight_decay=weight_decay, fused=fused)
+    return PlainSGD(groups, momentum=momentum, weight_decay=weight_decay, fused=fused)
 
 
 def make_optimizer(model: nn.Module, recipe: Recipe, *, steps: int) -> tuple[Optimizer, LambdaLR]:

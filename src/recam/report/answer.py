@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from statistics import fmean, stdev
 
-from recam.report.methods import CAM, CONTROL, RECAM, before_and_after, parts_of
-from recam.report.style import STAGES, look_of
+from recam.report.methods import CAM, CONTROL, RECAM, STAGES, before_and_after, parts_of
+from recam.report.style import look_of
 from recam.report.summary import Metrics, Run, evaluated
 from recam.report.trust import readings_of, verdicts
 

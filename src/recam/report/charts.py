@@ -21,8 +21,8 @@ from matplotlib.lines import Line2D
 from recam.io.atomic import replacing
 from recam.report.captions import Caption
 from recam.report.fonts import drawable
-from recam.report.methods import ordered
-from recam.report.style import DOTS, GREY, PAGE, RC, STAGES, look_of
+from recam.report.methods import STAGES, ordered
+from recam.report.style import DOTS, GREY, PAGE, RC, look_of
 
 Values = Mapping[str, float | str]  # of one method and stage, by name
 Metrics = Mapping[str, Mapping[str, Values]]  # stage, method, name

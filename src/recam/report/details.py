@@ -6,7 +6,7 @@ from pathlib import Path
 import pandas as pd
 
 from recam.io.atomic import write_text
-from recam.report.style import STAGES
+from recam.report.methods import STAGES
 from recam.report.summary import Metrics
 
 COMPARED = ("miou", "oracle_miou", "ratio_to_supervised")

@@ -12,9 +12,8 @@ from matplotlib.figure import Figure
 from recam.io.atomic import replace_with
 from recam.report import charts, error_charts, outcome_charts, training_charts
 from recam.report.examples import Material, draw_selected, material_of
-from recam.report.methods import before_and_after
+from recam.report.methods import STAGES, before_and_after
 from recam.report.object_outcomes import object_outcomes, outcome_shares, size_groups
-from recam.report.style import STAGES
 from recam.report.summary import (
     Run,
     evaluated,

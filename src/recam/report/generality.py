@@ -4,7 +4,7 @@ from itertools import product
 
 import pandas as pd
 
-from recam.report.methods import learned_saliency, ordered
+from recam.report.methods import STAGES, learned_saliency, ordered
 from recam.report.replicates import (
     ABSENT,
     Target,
@@ -15,7 +15,7 @@ from recam.report.replicates import (
     of_dataset,
     shortfall,
 )
-from recam.report.style import STAGES, look_of
+from recam.report.style import look_of
 from recam.report.summary import MARK
 
 DATASETS, SEEDS = ("shapes", "stamps", "street"), (0, 1, 2)  # of the whole protocol

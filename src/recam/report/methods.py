@@ -7,6 +7,8 @@ parse needs no catalogue, so figures also name methods of other versions of the 
 from collections.abc import Iterable
 from typing import NamedTuple
 
+# Titles of the stages that are scored, by their key in metrics.
+STAGES = {"cams": "cams", "pseudo": "pseudo masks", "seg": "segmentation"}
 CAM, CONTROL, RECAM, SUPERVISED = "cam", "control", "recam", "supervised"
 TRAININGS = (CAM, "seam", "eps", "mctformer", "clip_es")
 WITH_SALIENCY = ("eps",)  # trainings that learn from saliency maps

@@ -59,7 +59,6 @@ READOUTS = {
     "gradcampp": ReadoutLook("Grad-CAM++", "d", -0.65),
     "gradcam": ReadoutLook("Grad-CAM", "H", 0.25),
 }
-STAGES = {"cams": "cams", "pseudo": "pseudo masks", "seg": "segmentation"}
 # Outcomes of an object's pixels, and changes of a pixel from one method to another.
 RIGHT, OTHER, MISSED, EXTRA = "#009E73", "#CC79A7", "#56B4E9", "#D55E00"
 BECAME_RIGHT, BECAME_WRONG = (f"#{bytes(mark).hex().upper()}" for mark in MARKS.tolist())

@@ -9,8 +9,8 @@ import pandas as pd
 
 from recam.io.records import read_metrics
 from recam.io.result_tables import read_table
-from recam.report.methods import learned_saliency, ordered, parts_of
-from recam.report.style import STAGES, look_of
+from recam.report.methods import STAGES, learned_saliency, ordered, parts_of
+from recam.report.style import look_of
 
 NOTHING_SCORED = (
     "Nothing was scored: the data set has no ground truth. Pseudo masks are in "

@@ -16,7 +16,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from recam.report.charts import in_style, mean_and_std, points, rows_of
-from recam.report.methods import CAM, CONTROL, RECAM, learned_saliency, ordered, parts_of
+from recam.report.methods import CAM, CONTROL, RECAM, STAGES, learned_saliency, ordered, parts_of
 from recam.report.replicates import (
     ABSENT,
     INDEX,
@@ -28,7 +28,7 @@ from recam.report.replicates import (
     of_dataset,
     shortfall,
 )
-from recam.report.style import PAGE, STAGES, look_of
+from recam.report.style import PAGE, look_of
 from recam.report.summary import MARK
 
 DATASETS, SEEDS = ("shapes", "street"), (0, 1, 2)  # of the whole protocol

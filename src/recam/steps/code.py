@@ -156,9 +156,22 @@ def _is_for_types(node: ast.AST) -> bool:
 
 def _files(name: str, library: Path, *, beside: Path) -> set[Path]:
     """Files of a module and of its parent packages, if they belong to the project."""
-    parts = name.split(".")
-    candidates = {beside / f"{name}.py"}
-    for length in range(1, len(parts) + 1):
-        path = library.joinpath(*parts[:length])
-        candidates |= {path.with_suffix(".py"), path / "__init__.py"}
-    return {path for path in candidates if path.is_file()}
+    top, _, rest = name.partition(".")
+    found = set(_of_library(name, library)) if _has(library, top) else set[Path]()
+    if not rest and (script := beside / f"{name}.py").is_file():
+        found.add(script)
+    return found
+
+
+@cache
+def _has(library: Path, name: str) -> bool:
+    return (library / name).is_dir() or (library / f"{name}.py").is_file()
+
+
+@cache
+def _of_library(name: str, library: Path) -> frozenset[Path]:
+    """The same of a name whose first part is a package of the library."""
+    parent = name.rpartition(".")[0]
+    path = library.joinpath(*name.split("."))
+    own = {file for file in (path.with_suffix(".py"), path / "__init__.py") if file.is_file()}
+    return frozenset(own | (_of_library(parent, library) if parent else set()))

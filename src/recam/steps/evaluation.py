@@ -16,7 +16,7 @@ from recam.pipeline.causal import Classifier, causal_metrics
 from recam.pipeline.predictions import write_predictions
 from recam.pipeline.scoring import CAMS, RunScores
 from recam.pipeline.signs import PseudoMasks, evenly_spaced
-from recam.report.style import STAGES
+from recam.report.methods import STAGES
 from recam.runtime.devices import make_device
 from recam.runtime.distributed import is_first_after_all
 from recam.runtime.precision import make_precision

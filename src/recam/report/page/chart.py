@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from statistics import fmean, stdev
 
 from recam.report.answer import Scores
-from recam.report.methods import ordered
-from recam.report.style import STAGES, look_of
+from recam.report.methods import STAGES, ordered
+from recam.report.style import look_of
 
 WIDTH, ROW, TOP, BOTTOM = 420, 24, 8, 26  # pixels: of a panel, a row, and above and below the rows
 LETTER = 7.0  # pixels: the width of a letter of a method's name

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from recam.report.style import STAGES
+from recam.report.methods import STAGES
 
 NUMBER = re.compile(r"^\d+[a-z]?-")  # begins the names of files
 OF_GRID = "{}: a row for each image, with ground truth, every method and the change"
