@@ -183,8 +183,8 @@ def write() -> str:
 def stamped(jobs: list[Job], *, finished: Collection[str]) -> list[Job]:
     """Shards of finished steps that Snakemake has not run: they have nothing left to do.
 
-    Missing stamps are written and touched in Snakemake, by rule, so that no step before them is. They
-    get the oldest time: a stamp newer than its step's outputs would rerun the step.
+    Missing stamps are written and touched in Snakemake, by rule, so that no step before them is.
+    They get the oldest time: a stamp newer than its step's outputs would rerun the step.
     """
     steps = {job.step for job in jobs if job.name in finished and not job.is_shard}
     spared = [job for job in jobs if job.is_shard and job.step in steps and not job.made]
