@@ -115,6 +115,15 @@ echo "== a second run, and what DVC says"
 "${run[@]}" 2>&1 | grep "Nothing to be done"
 dvc status | grep "up to date"
 
+echo "== cams in four shards, the same to the byte"
+cp results/seed0/cam/cams.sha256 "$folder/cams.sha256"
+sed -i -E "s/^( *)shards: .*/\1shards: 4/" params.yaml
+rm -r results/seed0/cam/cams
+"${run[@]}" --no-hooks results/seed0/cam/cams
+cmp results/seed0/cam/cams.sha256 "$folder/cams.sha256"
+test "$(squeue --states all --noheader --format %k | grep --count make_cams_shard)" = 4
+sed -i -E "s/^( *)shards: .*/\1shards: 1/" params.yaml
+
 echo "== a step of two processes"
 sed -i -E "s/^( *)devices: .*/\1devices: 2/; s/frozen_batch_norm: .*/frozen_batch_norm: true/" params.yaml
 "${run[@]}" results/seed0/cam/classifier.pt

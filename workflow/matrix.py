@@ -88,7 +88,8 @@ def cases(*, sample: bool = False) -> Iterator[Case]:
         yield from [four[number % 4]] if sample else four
 
 
-OTHER_GRAPH = {"download.saliency", "make_pseudo.saliency"}  # a folder of files, a further step
+# A folder of files, a further step, further jobs.
+OTHER_GRAPH = {"download.saliency", "make_pseudo.saliency", "machine.shards"}
 # Refused unless they are the same, and with the default's segmenter.
 TOGETHER = {"train_cam.backbone", "train_seg.backbone", "train_seg.frozen_backbone"}
 

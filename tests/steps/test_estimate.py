@@ -51,6 +51,17 @@ def test_runs_are_those_of_methods_and_random_seeds():
     }
 
 
+def test_shards_are_runs_of_a_part_of_the_images_and_trainings_stay_whole():
+    found = works(methods=["cam"], machine={"shards": 4}, make_pseudo={"refiner": "irn+crf"})
+    assert {step: (work.runs, work.images) for step, work in found.items() if work.runs > 1} == {
+        "make_cams": (4, 13),  # of 50, the largest shard
+        CONFIDENT: (4, 13),
+        "make_pseudo": (4, 13),
+        "evaluate": (4, 7),  # of 20 and 6 examples
+    }
+    assert found["train_irn"].runs == 1
+
+
 def test_read_outs_of_other_costs_are_counted_apart():
     found = works(methods=["cam", "cam-lpcam", "recam-advcam", "recam-layercam", "cam-layercam"])
     counted = {step: work.runs for step, work in found.items() if step.startswith("make_cams")}

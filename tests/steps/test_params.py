@@ -220,6 +220,13 @@ def test_a_number_of_devices_is_one_at_least_or_auto(params, devices):
     )
 
 
+@pytest.mark.parametrize("shards", [0, -1, "two", True, 1.5, 10_001])
+def test_a_number_of_shards_is_one_at_least(params, shards):
+    params["machine"]["shards"] = shards
+    assert refusal(params).startswith("params.yaml: machine.shards: expected ")
+    assert refusal(params).endswith(f"got {shards!r}" if shards != "two" else "got 'two'")
+
+
 def test_a_batch_that_the_devices_cannot_share_is_reported(params):
     params["machine"]["devices"] = 2
     params["train_recam"]["batch_size"] = 15

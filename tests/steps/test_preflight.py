@@ -87,6 +87,15 @@ def test_small_images_without_masks_are_reported_with_every_parameter(voc, only_
     ]
 
 
+def test_shards_without_images_are_reported(voc, only_train):
+    machine = only_train.machine.model_copy(update={"shards": 6})
+    found = warnings_of(only_train.model_copy(update={"machine": machine}), facts_of_layout(voc))
+    assert found[2] == (
+        "machine.shards: expected at most 5, the images of split train, got 6; the others have "
+        "nothing to do, so lower it"
+    )
+
+
 def test_images_are_judged_at_the_size_that_download_leaves(voc):
     large = facts_of_layout(voc)  # longer sides of 12, 12, 10, 12 and 9 pixels
     small = DataFacts(

@@ -120,6 +120,8 @@ def test_parameters_without_effect_rerun_nothing_in_either_engine(tree):
     run = dvc(tree, "repro").stdout
     assert re.findall(r"^Running stage '(.*)'", run, re.MULTILINE) == ["check_graph"]
     assert idle(tree)
+    change(tree, "machine", shards=2)
+    assert IDLE in snakemake(tree, "--dry-run").stdout
 
 
 def test_a_comment_reruns_nothing_in_either_engine(tree):

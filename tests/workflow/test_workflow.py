@@ -5,6 +5,7 @@ import re
 import shutil
 import subprocess
 import sys
+from collections import Counter
 
 import pytest
 import yaml
@@ -95,6 +96,28 @@ def test_clusters_are_made_for_methods_with_lpcam_alone(tmp_path):
     assert words in stages["make_clusters-seed0-recam-lpcam"]["cmd"]
     assert words in stages["make_cams-seed0-recam-lpcam"]["cmd"]
     assert "--prototypes --cams" in stages["make_cams-seed0-cam"]["cmd"]
+
+
+def test_shards_are_the_same_jobs_in_both_engines(tmp_path):
+    params = small_params() | {"methods": ["cam"]}
+    params["machine"] |= {"shards": 3}
+    set_up(tmp_path, params)
+    assert engines(tmp_path, "write").returncode == 0
+    stages = yaml.safe_load((tmp_path / "dvc.yaml").read_text())["stages"]
+    of_dvc = Counter(name.split("-")[0] for name in stages)
+    jobs = jobs_to_run(tmp_path)
+    names = ("make_cams", "train_irn", "spread", "make_pseudo", "evaluate")
+    assert {n: jobs[n] for n in jobs if n.endswith("_shard")} == {f"{n}_shard": 3 for n in names}
+    assert {name: count for name, count in of_dvc.items() if name != "check_graph"} == jobs
+    here = "results/seed0/cam"
+    stamps = {f"{here}/shards/pseudo.{number}-of-3" for number in (1, 2, 3)}
+    assert stamps <= set(stages["make_pseudo-seed0-cam"]["deps"])
+    first = stages["make_cams_shard-seed0-cam-1-of-3"]
+    assert first["outs"] == [f"{here}/shards/cams.1-of-3"]
+    last = stages["make_cams-seed0-cam"]
+    words = f" --shard {here}/shards/cams.1-of-3 --log logs/seed0/cam/make_cams.1-of-3.log"
+    # The command of the step, whose numbers and paths are the key of unfinished work.
+    assert first["cmd"].replace(words, " --log logs/seed0/cam/make_cams.log") == last["cmd"]
 
 
 @pytest.mark.parametrize(

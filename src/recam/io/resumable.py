@@ -7,6 +7,7 @@ from recam.core.errors import UserError
 from recam.io.atomic import replace_with, write_manifest, write_text
 from recam.io.seals import check_png, read_sealed
 from recam.runtime.distributed import is_first, wait_for_all
+from recam.runtime.parts import WHOLE, Part
 
 
 class ResumableFolder:
@@ -14,11 +15,13 @@ class ResumableFolder:
 
     Files go into ``.<name>.partial`` beside it, which survives a killed run. The next run with the
     same ``key`` (a hash of parameters, inputs and code) keeps these files, unless one was damaged
-    since; a run with another key deletes them.
+    since; a run with another key deletes them. ``part`` is the part of the step's batches whose
+    files belong here.
     """
 
-    def __init__(self, path: Path, *, key: str):
+    def __init__(self, path: Path, *, key: str, part: Part = WHOLE):
         self.path = path
+        self.part = part
         self.partial = path.with_name(f".{path.name}.partial")
         key_file = self.partial / ".key"
         if is_first():
@@ -34,6 +37,10 @@ class ResumableFolder:
     def has(self, name: str) -> bool:
         """Whether the file ``name`` is finished, by this run or by a killed one."""
         return (self.partial / name).is_file()
+
+    def take(self, file: Path) -> None:
+        """Move a finished file of another folder into this one."""
+        file.replace(self.partial / file.name)
 
     def finish(self) -> None:
         """Move the folder to ``path``, and replace what was there."""
