@@ -4,14 +4,18 @@ import hashlib
 import os
 import re
 import shutil
+from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
-from glob import escape
+from functools import lru_cache
 from pathlib import Path
 
 from recam.core.errors import UserError
-from recam.io.origins import damaged, read_content, remedy_of
+from recam.io.archives import read_content
+from recam.io.origins import damaged, remedy_of
 
+TEMPORARY = re.compile(r"\..+\.\d+\.tmp")  # of a file: .name.process.tmp
+FOLDERS = 64  # whose temporary files are known
 LINE = re.compile(r"([0-9a-f]{64})  (.+)")  # of a list of checksums: SHA-256 and name
 
 
@@ -24,7 +28,8 @@ def replacing(path: Path) -> Iterator[Path]:
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    _forget_killed(path)
+    for left in _left_by_killed(path.parent).get(path.name, ()):
+        left.unlink(missing_ok=True)
     try:
         yield temporary
         temporary.replace(path)
@@ -36,12 +41,20 @@ def replacing(path: Path) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
-def _forget_killed(path: Path) -> None:
-    """Delete the temporary files of ``path`` whose processes were killed."""
-    for left in path.parent.glob(f".{escape(path.name)}.*.tmp"):
-        number = left.name.split(".")[-2]
-        if number.isdecimal() and not _is_alive(int(number)):
-            left.unlink(missing_ok=True)
+@lru_cache(maxsize=FOLDERS)
+def _left_by_killed(folder: Path) -> dict[str, list[Path]]:
+    """Temporary files whose processes were killed, by the name of the file that they were to be.
+
+    A process lists a folder once: for each file the time would be quadratic in their number.
+    """
+    found: dict[str, list[Path]] = defaultdict(list)
+    with os.scandir(folder) as entries:
+        names = [entry.name for entry in entries if TEMPORARY.fullmatch(entry.name)]
+    for name in names:
+        target, number, _ = name[1:].rsplit(".", maxsplit=2)
+        if not _is_alive(int(number)):
+            found[target].append(folder / name)
+    return found
 
 
 def _is_alive(process: int) -> bool:

@@ -1,0 +1,90 @@
+"""Writing of a folder's files: each alone, or in parts that become archives when all are there.
+
+A process appends its files to a part of its own in the unfinished folder, so a split of any size
+needs a few files at any time, whatever the order of the images and however the work is shared. A
+file that a killed process did not finish is left out, and made anew.
+"""
+
+import os
+import secrets
+import threading
+import zlib
+from collections.abc import Sequence
+from pathlib import Path
+from zipfile import ZipFile, ZipInfo
+
+from recam.io.archives import (
+    MARK,
+    PER_ARCHIVE,
+    RECORD,
+    SIGNATURE,
+    files_in,
+    read_content,
+)
+from recam.io.atomic import replacing
+from recam.io.origins import PART
+from recam.runtime.progress import progress
+
+# Of every file in an archive, so that the same files give the same bytes.
+OLDEST = (1980, 1, 1, 0, 0, 0)
+UNIX, MODE = 3, 0o100644 << 16
+
+_LOCK = threading.Lock()  # of this process's parts
+_OWN: dict[tuple[Path, int], Path] = {}  # the part of a folder and a process
+
+
+def store(path: Path, content: Sequence[bytes | memoryview]) -> None:
+    """Write the pieces of a file atomically; into a part, if its folder is filled in parts."""
+    if (path.parent / MARK).exists():
+        _append(path, b"".join(content))
+        return
+    with replacing(path) as temporary, temporary.open("wb") as file:
+        for piece in content:
+            file.write(piece)
+
+
+def pack(unfinished: Path, folder: Path) -> None:
+    """Write the files in the parts of ``unfinished`` as archives into ``folder``.
+
+    Bytes depend on names and contents alone: names are in order, times, modes and the number of
+    files an archive are fixed.
+    """
+    folder.mkdir(parents=True)
+    files = files_in(unfinished)
+    starts = range(0, len(files), PER_ARCHIVE)
+    archives = progress(list(enumerate(starts)), total=len(starts), what="pack", unit="archive")
+    for number, start in archives:
+        write_archive(folder / f"{number:05d}.zip", files[start : start + PER_ARCHIVE])
+
+
+def write_archive(path: Path, files: Sequence[Path]) -> None:
+    """Write files as a ZIP archive without compression, atomically, in the order given."""
+    with replacing(path) as temporary, ZipFile(temporary, "w") as archive:
+        for file in files:
+            info = ZipInfo(file.name, date_time=OLDEST)
+            info.create_system, info.external_attr = UNIX, MODE
+            archive.writestr(info, read_content(file))
+
+
+def _append(path: Path, content: bytes) -> None:
+    """Add a file to this process's part; after an error the part is as it was."""
+    name = path.name.encode()
+    crc = zlib.crc32(name, zlib.crc32(content))
+    record = RECORD.pack(SIGNATURE, crc, len(content), len(name)) + name + content
+    left = memoryview(record)
+    with _LOCK, _own_part(path.parent).open("ab", buffering=0) as file:
+        end = file.tell()
+        try:
+            while left:
+                left = left[file.write(left) :]
+        except OSError as error:
+            os.ftruncate(file.fileno(), end)
+            error.filename = error.filename or str(path)
+            raise
+
+
+def _own_part(folder: Path) -> Path:
+    key = (folder, os.getpid())
+    if key not in _OWN or not _OWN[key].exists():
+        _OWN[key] = folder / f"{os.getpid()}-{secrets.token_hex(8)}{PART}"
+    return _OWN[key]
