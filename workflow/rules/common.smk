@@ -29,7 +29,7 @@ from recam.io.atomic import sha256
 from recam.runtime.gpus import gpus_here
 from recam.steps import params as experiment
 from recam.steps.code import write_code
-from recam.steps.command import FEATURE_CACHE, WATCH
+from recam.steps.command import FEATURE_CACHE, STORAGE, WATCH
 from recam.steps.networks import name_errors, network_errors
 from recam.steps.preflight import machine_errors, texts_errors, watch_errors, weights_errors
 from recam.steps.sections.shared import file_of_weights
@@ -115,6 +115,7 @@ def check_params():
         # No arguments of a step: a change must rerun nothing.
         os.environ[WATCH] = numbers.watch
         os.environ[FEATURE_CACHE] = str(numbers.feature_cache)
+        os.environ[STORAGE] = numbers.storage
         return numbers
 
 
@@ -385,7 +386,7 @@ def record_in_dvc():
     """Record the results of this run in DVC; an error there does not fail the run."""
     try:
         saved = read_params(Path("params.yaml")).values
-        others = dict.fromkeys(("watch", "feature_cache"))  # they change no result
+        others = dict.fromkeys(("watch", "feature_cache", "storage"))  # they change no result
         numbers_are_saved = config | others == saved | others
         if workflow.touch:
             print("DVC: nothing recorded: --touch makes nothing.")

@@ -7,12 +7,12 @@ from typing import Annotated
 from _library import run
 
 from recam.io.atomic import write_manifest
-from recam.io.resumable import ResumableFolder
 from recam.pipeline.scoring import maps_of_run, score_run
 from recam.pipeline.signs import signs_of_run
 from recam.runtime.distributed import is_first
 from recam.steps.command import fingerprint
 from recam.steps.evaluation import add_causal, load_splits, predict, pseudo_masks, write_scores
+from recam.steps.folders import resumable
 from recam.steps.launch import distributed
 from recam.steps.paths import In, Optional, Out
 from recam.steps.prediction import write_numbers
@@ -50,7 +50,7 @@ def main(paths: Paths, numbers: Evaluate, machine: Machine) -> None:
     threshold = numbers.cams_threshold if numbers.threshold == "fixed" else None
     maps = maps_of_run(*given, threshold, splits["maps_split"])
     key = fingerprint(paths, numbers, machine, inputs=(paths.data, paths.checkpoint))
-    folder = ResumableFolder(paths.predictions, key=key)
+    folder = resumable(paths.predictions, key=key)
     pseudo = pseudo_masks(paths.pseudo, paths.cams, paths.cam_pseudo, numbers, splits["maps_split"])
     predict(paths.checkpoint, folder, numbers, machine, pseudo.compared, **splits)
     if not is_first():

@@ -7,7 +7,6 @@ from typing import Annotated
 from _library import run
 
 from recam.checks.experiment import log_small_images
-from recam.io.resumable import ResumableFolder
 from recam.models.backbones import backbone_of
 from recam.pipeline.cams import write_cams
 from recam.runtime.devices import make_device
@@ -15,6 +14,7 @@ from recam.runtime.distributed import is_first_after_all
 from recam.runtime.precision import make_precision
 from recam.steps.classifier import classifier_and_split
 from recam.steps.command import fingerprint
+from recam.steps.folders import resumable
 from recam.steps.launch import distributed
 from recam.steps.paths import In, Optional, Out
 from recam.steps.readout import readout_of
@@ -42,7 +42,7 @@ def main(paths: Paths, numbers: MakeCamsRun, machine: Machine) -> None:
     log_small_images(split, key="make_cams.scales", scales=numbers.scales, stride=stride)
     readout = readout_of(numbers, model.to(device), split.classes, prototypes=paths.prototypes)
     inputs = (paths.data, paths.checkpoint, *filter(None, [paths.prototypes]))
-    folder = ResumableFolder(paths.cams, key=fingerprint(paths, numbers, machine, inputs=inputs))
+    folder = resumable(paths.cams, key=fingerprint(paths, numbers, machine, inputs=inputs))
     write_cams(
         readout,
         backbone_of(model),

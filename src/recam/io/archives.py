@@ -121,7 +121,7 @@ def files_in(folder: Path, *suffixes: str) -> list[Path]:
 
 def require_one_form(folder: Path) -> None:
     """Raise UserError for a folder with both archives and maps or masks of their own."""
-    archives = _containers(folder)
+    archives = _containers(folder, ARCHIVE)
     alone = _names_alone(folder) if archives else []
     if alone:
         raise UserError(
@@ -130,37 +130,20 @@ def require_one_form(folder: Path) -> None:
         )
 
 
-def is_container(path: Path) -> bool:
-    """Whether a path has the name of an archive or of a part."""
-    return path.suffix == PART or bool(NAME.fullmatch(path.name))
-
-
-def _member(path: Path) -> Member | None:
-    """The place of a file in an archive or a part; None if it has none."""
-    for members in _members(folder_of(path)):
-        if path.name in members:
-            return members[path.name]
-    return None
-
-
-def _members(folder: Path) -> list[dict[str, Member]]:
-    """The files in the archives of a folder, or in each of its parts, by name."""
-    try:
-        state = folder.stat()
-        if not (folder / MARK).exists():
-            return [_archived(folder, state.st_mtime_ns, state.st_ino)]
-        parts = [_PARTS.setdefault(path, Part(path)) for path in _containers(folder)]
-    except (FileNotFoundError, NotADirectoryError):
-        return []
-    for part in parts:
-        part.scan()
-    return [part.members for part in parts]
-
-
 @lru_cache(maxsize=FOLDERS)
-def _archived(folder: Path, time: int, inode: int) -> dict[str, Member]:  # noqa: ARG001 of the cache
+def archived_files(
+    folder: Path,
+    time: int,  # noqa: ARG001 a key of the cache
+    inode: int,  # noqa: ARG001
+) -> dict[str, Member]:
+    """The place of each file in the archives of a folder, by name.
+
+    ``time`` and ``inode`` are those of the folder: another one of the same name is listed anew.
+    Raises UserError for a damaged archive, names and compression of other programs, and for a file
+    in two archives.
+    """
     found: dict[str, Member] = {}
-    for archive in _containers(folder):
+    for archive in _containers(folder, ARCHIVE):
         for name, place in _listed(archive):
             if name in found:
                 raise UserError(
@@ -176,10 +159,32 @@ def _names_alone(folder: Path) -> list[str]:
         return [e.name for e in entries if e.name.endswith(OF_FOLDERS) and e.name[0] != "."]
 
 
-def _containers(folder: Path) -> list[Path]:
+def _member(path: Path) -> Member | None:
+    """The place of a file in an archive or a part; None if it has none."""
+    for members in _members(folder_of(path)):
+        if path.name in members:
+            return members[path.name]
+    return None
+
+
+def _members(folder: Path) -> list[dict[str, Member]]:
+    """The files in the archives of a folder, or in each of its parts, by name."""
+    try:
+        state = folder.stat()
+        if not (folder / MARK).exists():
+            return [archived_files(folder, state.st_mtime_ns, state.st_ino)]
+        parts = [_PARTS.setdefault(path, Part(path)) for path in _containers(folder, PART)]
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+    for part in parts:
+        part.scan()
+    return [part.members for part in parts]
+
+
+def _containers(folder: Path, suffix: str) -> list[Path]:
     with os.scandir(folder) as entries:
-        names = [entry.name for entry in entries if entry.name.endswith((ARCHIVE, PART))]
-    return sorted(folder / name for name in names if is_container(folder / name))
+        names = [entry.name for entry in entries if entry.name.endswith(suffix)]
+    return sorted(folder / name for name in names if suffix == PART or NAME.fullmatch(name))
 
 
 def _listed(archive: Path) -> Iterator[tuple[str, Member]]:

@@ -100,8 +100,9 @@ def is_hidden(name: str) -> bool:
 
 def _readable(source: Path | BytesIO) -> Path | BytesIO:
     """The content of a file in an archive; any other source as it is."""
-    is_alone = isinstance(source, BytesIO) or os.path.lexists(source)
-    return source if is_alone or not is_stored(source) else BytesIO(read_content(source))
+    if isinstance(source, BytesIO) or os.path.lexists(source) or not is_stored(source):
+        return source
+    return BytesIO(read_content(source))
 
 
 def _reason(source: Path | BytesIO, error: Exception, formats: tuple[str, ...]) -> tuple[str, str]:

@@ -7,6 +7,7 @@ from recam.core.errors import UserError
 from recam.core.randomness import derived_seed
 from recam.data.layout import WeakSplit, load_weak_split
 from recam.data.loading import MaskedImages
+from recam.io.archives import require_one_form
 from recam.io.checkpoints import ModelConfig
 from recam.io.resumable import ResumableFolder
 from recam.models.backbones import backbone_of
@@ -20,6 +21,7 @@ from recam.runtime.distributed import is_first_after_all, shard
 from recam.steps.command import fingerprint
 from recam.steps.crf import crf_of
 from recam.steps.fit import Trainee, fit
+from recam.steps.folders import resumable
 from recam.steps.launch import distributed
 from recam.steps.paths import IrnPaths
 from recam.steps.sections.machine import Machine
@@ -33,7 +35,7 @@ def train_irn(paths: IrnPaths, numbers: TrainIrnRun, machine: Machine) -> None:
     split = load_weak_split(paths.data, numbers.split)
     inputs = (paths.data, paths.cams)
     key = fingerprint(paths, numbers, machine, inputs=inputs)
-    masks = ResumableFolder(paths.checkpoint.with_name("irn_masks"), key=key)
+    masks = resumable(paths.checkpoint.with_name("irn_masks"), key=key)
     if epochs_done(paths.state, key=key) < numbers.epochs_for(len(split.ids)):
         _make_masks(paths, numbers, machine, split=split, masks=masks)
     model, model_config = _initial_network(numbers, split.classes)
@@ -89,6 +91,7 @@ def _make_masks(
     masks: ResumableFolder,
 ) -> None:
     """Masks of confident pixels, 255 elsewhere, for every image of the split."""
+    require_one_form(paths.cams)
     images = {paths.cams / f"{i}.npz": p for i, p in zip(split.ids, split.images, strict=True)}
     left = {f: path for f, path in shard(list(images.items())) if not masks.has(f"{f.stem}.png")}
     labels = ConfidentLabels(

@@ -23,6 +23,7 @@ from recam.data.layout import (
     read_labels,
     require_classes,
 )
+from recam.io.archives import files_in
 from recam.io.atomic import require_listed, write_manifest
 from recam.io.checkpoints import load_network
 from recam.io.images import read_mask
@@ -46,6 +47,7 @@ from recam.report.refinement import Shown, draw
 from recam.runtime.distributed import shard, wait_for_all
 from recam.steps.affinity import affinity_of
 from recam.steps.crf import crf_of
+from recam.steps.folders import resumable
 from recam.steps.sections.make_pseudo import MakePseudo
 
 logger = logging.getLogger(__name__)
@@ -59,7 +61,7 @@ def images_of_cams(cams: Path, data: Path) -> dict[Path, Path]:
     Raises UserError where there are none, or fewer than make_cams wrote.
     """
     require_listed(cams)
-    files = sorted(cams.glob("*.npz"))
+    files = files_in(cams, ".npz")
     if not files:
         raise UserError(f"{cams}: has no maps; run the step that makes them")
     return {file: find_image(data / IMAGES, file.stem) for file in files}
@@ -79,9 +81,9 @@ class Folders:
         """Folders to fill, or to resume under the same key."""
         return cls(
             cams=cams,
-            propagated=ResumableFolder(scores.with_name("spread"), key=key),
-            scores=ResumableFolder(scores, key=key),
-            masks=ResumableFolder(masks, key=key),
+            propagated=resumable(scores.with_name("spread"), key=key),
+            scores=resumable(scores, key=key),
+            masks=resumable(masks, key=key),
         )
 
     def finish(self, *, cut: Path, manifests: list[Path]) -> None:
