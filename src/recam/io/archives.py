@@ -50,23 +50,24 @@ class Part:
         self.end = 0
         self.members: dict[str, Member] = {}
 
-    def scan(self) -> None:
-        """Find the files that were added; those with another checksum are left out."""
-        if self.path.stat().st_size < self.end + RECORD.size:
-            return
+    def scanned(self) -> "Part":
+        """Itself, with the files that were added; those with another checksum are left out."""
+        end = self.end  # threads may scan the same files: each counts for itself
         with self.path.open("rb") as file:
             size = os.fstat(file.fileno()).st_size
-            while self.end + RECORD.size <= size:
-                file.seek(self.end)
+            while end + RECORD.size <= size:
+                file.seek(end)
                 signature, crc, length, length_of_name = RECORD.unpack(file.read(RECORD.size))
-                start = self.end + RECORD.size + length_of_name
-                if signature != SIGNATURE or start + length > size:
+                start = end + RECORD.size + length_of_name
+                end = start + length
+                if signature != SIGNATURE or end > size:
                     break  # a killed process wrote it, or another one is writing it
                 name = file.read(length_of_name)
                 own = zlib.crc32(file.read(length))
                 if zlib.crc32(name, own) == crc:
                     self.members[name.decode()] = Member(self.path.name, start, length, own)
-                self.end = start + length
+                self.end = end
+        return self
 
 
 _PARTS: dict[Path, Part] = {}  # by path, which no two parts share
@@ -115,7 +116,7 @@ def files_in(folder: Path, *suffixes: str) -> list[Path]:
         return []
     if not (folder / MARK).exists():
         require_one_form(folder)
-    names = {*_names_alone(folder), *(name for members in _members(folder) for name in members)}
+    names = _names(folder).union(_names_alone(folder))
     return [folder / name for name in sorted(names) if name.endswith(suffixes or OF_FOLDERS)]
 
 
@@ -161,24 +162,38 @@ def _names_alone(folder: Path) -> list[str]:
 
 def _member(path: Path) -> Member | None:
     """The place of a file in an archive or a part; None if it has none."""
-    for members in _members(folder_of(path)):
-        if path.name in members:
-            return members[path.name]
+    folder = folder_of(path)
+    try:
+        if (folder / MARK).exists():
+            return _in_parts(folder, path.name)
+        return _archived(folder).get(path.name)
+    except OSError:  # reading the file itself gives its reason
+        return None
+
+
+def _archived(folder: Path) -> dict[str, Member]:
+    state = folder.stat()
+    return archived_files(folder, state.st_mtime_ns, state.st_ino)
+
+
+def _in_parts(folder: Path, name: str) -> Member | None:
+    """The place of a file in the parts of a folder, which are read again unless it is known."""
+    parts = _parts(folder)
+    for part in [*parts, *(part.scanned() for part in parts)]:
+        if name in part.members:
+            return part.members[name]
     return None
 
 
-def _members(folder: Path) -> list[dict[str, Member]]:
-    """The files in the archives of a folder, or in each of its parts, by name."""
-    try:
-        state = folder.stat()
-        if not (folder / MARK).exists():
-            return [archived_files(folder, state.st_mtime_ns, state.st_ino)]
-        parts = [_PARTS.setdefault(path, Part(path)) for path in _containers(folder, PART)]
-    except (FileNotFoundError, NotADirectoryError):
-        return []
-    for part in parts:
-        part.scan()
-    return [part.members for part in parts]
+def _parts(folder: Path) -> list[Part]:
+    return [_PARTS.setdefault(path, Part(path)) for path in _containers(folder, PART)]
+
+
+def _names(folder: Path) -> set[str]:
+    """The names of all files in the archives or parts of a folder."""
+    if (folder / MARK).exists():
+        return {name for part in _parts(folder) for name in [*part.scanned().members]}
+    return {*_archived(folder)}
 
 
 def _containers(folder: Path, suffix: str) -> list[Path]:
