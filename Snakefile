@@ -67,6 +67,7 @@ localrules:
 
 wildcard_constraints:
     seed=r"\d+",
+    shard=r"\d+-of-\d+",
     method="|".join([*names.METHODS, names.SUPERVISED]),
 
 
@@ -216,6 +217,7 @@ rule make_cams:
         weak=WEAK,
         checkpoint=classifier_of_method,
         clusters=clusters_of_method,
+        shards=stamps("cams"),
     output:
         cams=directory("results/seed{seed}/{method}/cams"),
         manifest="results/seed{seed}/{method}/cams.sha256",
@@ -279,6 +281,7 @@ rule train_irn:
         weak=WEAK,
         cams=ancient("results/seed{seed}/{method}/cams"),
         cams_manifest="results/seed{seed}/{method}/cams.sha256",
+        shards=stamps("irn_masks"),
     output:
         checkpoint="results/seed{seed}/{method}/irn.pt",
         curve="results/seed{seed}/{method}/irn_curve.csv",
@@ -312,6 +315,7 @@ rule make_pseudo:
         weights=ancient(weights_of_affinities()),
         saliency=ancient(saliency()),
         saliency_manifest=saliency(".sha256"),
+        shards=stamps("pseudo"),
     output:
         masks=directory("results/seed{seed}/{method}/pseudo"),
         scores=directory("results/seed{seed}/{method}/scores"),
@@ -386,6 +390,7 @@ rule evaluate:
         pseudo_manifest=maps("results/seed{seed}/{method}/pseudo.sha256"),
         cam_pseudo=ancient(maps_of_cam("results/seed{seed}/cam/pseudo")),
         cam_pseudo_manifest=maps_of_cam("results/seed{seed}/cam/pseudo.sha256"),
+        shards=stamps("predictions"),
     output:
         predictions=directory("results/seed{seed}/{method}/predictions"),
         manifest="results/seed{seed}/{method}/predictions.sha256",
@@ -416,6 +421,12 @@ rule evaluate:
         " --manifest {output.manifest} --metrics {output.run_metrics} --plots {output.tables}"
         " --counts {output.counts} --signs {output.signs} --prediction {output.prediction}"
         " --log {log} {params.machine} {params.evaluate}"
+
+
+# Jobs that share the steps above, image by image.
+if NUMBERS.machine.shards > 1:
+
+    include: "workflow/rules/shards.smk"
 
 
 rule summarize:

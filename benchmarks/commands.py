@@ -9,6 +9,7 @@ from typing import Any
 
 from recam.core.errors import UserError
 from recam.steps.params import check, merged
+from recam.steps.without_effect import SPARED
 from recam.steps.yaml_files import read_params
 
 ROOT = Path(__file__).parents[1]
@@ -28,6 +29,12 @@ def numbers_of(*overlays: Path) -> Params:
     except UserError as error:
         raise SystemExit(str(error)) from None
     return params
+
+
+def machine_of(params: Params) -> Params:
+    """The numbers of the machine that steps are given."""
+    spared = SPARED["machine"]
+    return {name: value for name, value in params["machine"].items() if name not in spared}
 
 
 def command(step: str, *sections: Mapping[str, Any]) -> list[str]:

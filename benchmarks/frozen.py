@@ -17,7 +17,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from commands import command, numbers_of, seconds_of
+from commands import command, machine_of, numbers_of, seconds_of
 
 from recam.io.feature_files import FeatureFiles
 from recam.models.timm_networks import create_timm
@@ -62,7 +62,7 @@ def _trainings(folder: Path) -> None:
         }
         used = _cpu_seconds()
         took = seconds_of(
-            command("train_cam", params["machine"], params["train_cam"], SHORT, paths, numbers)
+            command("train_cam", machine_of(params), params["train_cam"], SHORT, paths, numbers)
         )
         lines = (folder / "run/curve.csv").read_text().splitlines()
         loss = next(line for line in reversed(lines) if ",held-out bce," in line).split(",")[2]

@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 import yaml
-from commands import command, numbers_of, seconds_of
+from commands import command, machine_of, numbers_of, seconds_of
 
 from recam.catalogue.names import REFINERS, needs_irn
 from recam.data.layout import MASKS, load_weak_split
@@ -142,7 +142,7 @@ class Work:
 
     def _step(self, name: str, given: Params) -> float:
         """Run a step; the seconds that it took beyond its start and its imports."""
-        machine = self.params["machine"] | {"device": "cpu"}
+        machine = machine_of(self.params) | {"device": "cpu"}
         words = command(name, machine, self.params[name], {"data": self.data}, given)
         try:
             return max(0.0, seconds_of(words) - start_of(*words[:2]))

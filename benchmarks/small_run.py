@@ -14,7 +14,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from commands import Params, command, numbers_of, seconds_of
+from commands import Params, command, machine_of, numbers_of, seconds_of
 
 PRECISIONS = ("fp32", "bf16")
 SEED = 0
@@ -62,7 +62,7 @@ def run(params: Params, device: str, folder: Path) -> bool:
 
 def done(step: str, params: Params, device: str, folder: Path, precision: str) -> tuple[str, str]:
     """A step's seconds and its result, as words."""
-    machine = params["machine"] | {"device": device, "devices": 1, "precision": precision}
+    machine = machine_of(params) | {"device": device, "devices": 1, "precision": precision}
     paths, result = STEPS[step](folder / "data", folder / precision)
     try:
         if step == "download":

@@ -8,9 +8,9 @@ adopt    makes Snakemake accept DVC's results, after dvc repro, exp, checkout or
 
 import json
 import os
-import subprocess
 import sys
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, cast
 
@@ -23,6 +23,8 @@ from recam.runtime.loading import begin_loading, end_loading
 begin_loading()  # the imports of Snakemake take seconds
 
 from jobs import GraphError, InexpressibleError, Job, load_jobs  # noqa: E402
+from programs import EngineError, dvc, snakemake  # noqa: E402
+from stamps import OF_SHARDS  # noqa: E402
 
 from recam.core.disk import disk_sentence  # noqa: E402
 from recam.core.errors import UserError  # noqa: E402
@@ -43,22 +45,10 @@ LINKED = "linked"
 # DVC runs this stage first after a change of parameters, graph or code. It fails on invalid
 # parameters and on a stale dvc.yaml, and writes the hashes of each step's code.
 GUARD = {"cmd": "python workflow/engines.py check", "deps": ["Snakefile", "workflow", "src"]}
+TOUCH = ("--cores", "1", "--touch", "--no-hooks")
 STALE = "dvc.yaml does not match the Snakefile and params.yaml; run `make dvc.yaml`, then again"
 
-# Remedies for errors of DVC whose messages name none.
-REMEDIES = {
-    "is not a git repository": "run `git init`",
-    "not inside of a DVC repository": "run `git checkout .dvc`, or `dvc init` to start afresh",
-    "merge conflict": "choose a side: `git checkout --ours dvc.lock`, or `--theirs`",
-    "dvc.lock'": "restore it with `git checkout dvc.lock`, or delete it; results are kept",
-    "acquire lock": "wait for the other dvc process, or stop it",
-}
-
 Status = dict[str, list[Any]]  # stage -> its changes, as in `dvc status --json`
-
-
-class EngineError(Exception):
-    """An engine failed; the message is one sentence."""
 
 
 class AlteredError(EngineError):
@@ -68,7 +58,10 @@ class AlteredError(EngineError):
 def rendered(jobs: list[Job], config: dict[str, Any]) -> str:
     """The text of dvc.yaml. Raises InexpressibleError, which names the rule and the remedy."""
     code = {
-        path: None for job in jobs for path in job.inputs if path == code_file(job.rule).as_posix()
+        path: None
+        for job in jobs
+        for path in job.inputs
+        if path == code_file(job.script).as_posix()
     }
     stages = {"check_graph": GUARD | {"params": list(config), "outs": list(code)}}
     stages |= {job.name: _stage(job, config) for job in jobs}
@@ -102,9 +95,14 @@ class _Plain(yaml.SafeDumper):
         return True
 
 
+def is_there() -> bool:
+    """True if there is a dvc.yaml."""
+    return DVC_YAML.is_file()
+
+
 def is_stale(text: str) -> bool:
     """True if dvc.yaml is missing or differs from ``text``."""
-    return not DVC_YAML.is_file() or DVC_YAML.read_text(encoding="utf-8") != text
+    return not is_there() or DVC_YAML.read_text(encoding="utf-8") != text
 
 
 def record() -> str:
@@ -120,17 +118,18 @@ def record() -> str:
     rewritten = is_stale(text)
     if rewritten:
         write_text(DVC_YAML, text)
-    changed = dvc_status()
     made = {job.name: job for job in jobs if job.made}
+    spared = {job.name for job in stamped(jobs, finished=made)}
+    changed = dvc_status()
     damaged = _altered(made[stage] for stage in changed if stage in made)
-    made = {"check_graph", *made} - set(_with_followers(jobs, damaged))
+    made = {"check_graph", *made, *spared} - set(_with_followers(jobs, damaged))
     steps = [stage for stage in changed if stage in made]
     left = sorted(set(changed) - made)
     if steps:
         # DVC reads and writes the whole lock once per named stage, but only once if none is named.
         # Committing all stages is faster if most have changed and none must be left out.
         is_all = not left and 2 * len(steps) > len(jobs)
-        _dvc("commit", "--force", "--quiet", *([] if is_all else steps))
+        dvc("commit", "--force", "--quiet", *([] if is_all else steps))
     said = ["dvc.yaml rewritten"] if rewritten else []
     said.append(f"steps recorded in dvc.lock: {len(set(steps) - {'check_graph'})}")
     said += [f"not up to date: {_listed(left)}"] if left else []
@@ -143,7 +142,7 @@ def _altered(jobs: Iterable[Job]) -> dict[str, str]:
     """Jobs whose outputs are not as their steps wrote them, with a sentence each."""
     found: dict[str, str] = {}
     for job in jobs:
-        outputs, code = [Path(path) for _, path in job.outputs], code_file(job.rule)
+        outputs, code = [Path(path) for _, path in job.outputs], code_file(job.script)
         files = altered(Path(job.log).with_suffix(".sha256"), [*outputs, code])
         if files == [code]:
             found[job.name] = (
@@ -157,6 +156,42 @@ def _altered(jobs: Iterable[Job]) -> dict[str, str]:
                 f" {mine} and run Snakemake again"
             )
     return found
+
+
+def write() -> str:
+    """Write dvc.yaml. Returns a one-sentence summary.
+
+    Steps that are up to date stay so with another number of shards.
+    """
+    jobs, config = load_jobs()
+    text = rendered(jobs, config)
+    known = yaml.safe_load(DVC_YAML.read_text(encoding="utf-8"))["stages"] if is_there() else {}
+    shards = {job.name for job in jobs if job.is_shard}
+    finished: set[str] = set()
+    if known and shards != {name for name in known if OF_SHARDS.search(name.split("-")[0])}:
+        with suppress(EngineError):  # without git there is no record that could stay
+            finished = set(known) - set(dvc_status())
+    write_text(DVC_YAML, text)
+    if finished:
+        spared = {job.name for job in stamped(jobs, finished=finished)}
+        if stages := [name for name in dvc_status() if name in finished | spared]:
+            dvc("commit", "--force", "--quiet", *stages)
+    return "dvc.yaml written."
+
+
+def stamped(jobs: list[Job], *, finished: Collection[str]) -> list[Job]:
+    """Shards of finished steps that Snakemake has not run: they have nothing left to do.
+
+    Missing stamps are written, and touched in Snakemake.
+    """
+    steps = {job.step for job in jobs if job.name in finished and not job.is_shard}
+    spared = [job for job in jobs if job.is_shard and job.step in steps and not job.made]
+    stamps = [path for job in spared for _, path in job.outputs if not Path(path).is_file()]
+    for stamp in stamps:
+        write_text(Path(stamp), f"{Path(stamp).name}\n")
+    if stamps:
+        snakemake(*TOUCH, "--nolock", "--forcerun", *stamps, "--", *stamps)
+    return spared
 
 
 def adopt() -> str:
@@ -176,8 +211,7 @@ def adopt() -> str:
     stale = _with_followers(jobs, changed)
     good = [job.outputs[0][1] for job in jobs if job.name not in stale]
     if good:
-        touch = ["--cores", "1", "--touch", "--no-hooks", "--forcerun", *good]
-        _snakemake(*touch, "--", *good)
+        snakemake(*TOUCH, "--forcerun", *good, "--", *good)
     said = [f"steps adopted from DVC: {len(good)} of {len(jobs)}"]
     said += (
         [f"to be run: {_listed(stale)} (`dvc status` says why; `dvc pull` fetches shared results)"]
@@ -189,7 +223,7 @@ def adopt() -> str:
 
 def dvc_status() -> Status:
     """Every stage that is out of date according to DVC, with the reasons."""
-    return json.loads(_dvc("status", "--json"))
+    return json.loads(dvc("status", "--json"))
 
 
 def _changed_inputs(changed: Status) -> list[str]:
@@ -220,41 +254,15 @@ def _listed(names: list[str]) -> str:
     )
 
 
-def _dvc(*arguments: str) -> str:
-    command = [sys.executable, "-m", "dvc", *arguments]
-    run = subprocess.run(command, capture_output=True, text=True, check=False)
-    if run.returncode:
-        lines = [line.strip() for line in run.stderr.splitlines() if line.strip()]
-        errors = [line.removeprefix("ERROR: ") for line in lines if line.startswith("ERROR: ")]
-        sentence = [*errors[-1:], *lines[:1], "no reason given"][0].rstrip(".")
-        remedy = [f"; {text}" for sign, text in REMEDIES.items() if sign in sentence][:1]
-        raise EngineError("".join([f"`dvc {arguments[0]}` failed: {sentence}", *remedy]))
-    return run.stdout
-
-
-def _snakemake(*arguments: str) -> None:
-    command = [sys.executable, "-m", "snakemake", *arguments]
-    run = subprocess.run(command, capture_output=True, text=True, check=False)
-    if "cannot be locked" in run.stdout + run.stderr:
-        raise EngineError(
-            "Snakemake is running here, or was killed and left its lock; wait for it, or run"
-            " `snakemake --unlock`, then again"
-        )
-    if run.returncode:
-        raise EngineError(f"snakemake could not touch the results: {run.stderr.strip()[-300:]}")
-
-
 def main(verb: str) -> str:
     """Run the verb and return a one-sentence summary."""
     if verb == "record":
         return record()
     if verb == "adopt":
         return adopt()
-    text = rendered(*load_jobs())
     if verb == "write":
-        write_text(DVC_YAML, text)
-        return "dvc.yaml written."
-    if is_stale(text):
+        return write()
+    if is_stale(rendered(*load_jobs())):
         raise EngineError(STALE)
     return "dvc.yaml matches the Snakefile."
 

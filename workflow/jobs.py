@@ -1,7 +1,7 @@
 """The present jobs of the Snakefile, from Snakemake's own graph.
 
-Only this file and previous.py use Snakemake's private interface; pyproject.toml pins the minor
-version that they were written for.
+Only this file, previous.py and stamps.py use Snakemake's private interface; pyproject.toml pins the
+minor version that they were written for.
 """
 
 import logging
@@ -21,6 +21,9 @@ from snakemake.settings.types import (
     Quietness,
     ResourceSettings,
 )
+from stamps import is_stamp, script_of
+
+from recam.steps.without_effect import SPARED
 
 FIELDS = Formatter().parse
 ANY_SIZE = 10**15  # bytes; inputs are compared by content, however large they are
@@ -41,6 +44,21 @@ class Job:
     outputs: list[tuple[str, str]]  # name, path
     log: str
     made: bool  # run by Snakemake with the present code, parameters and inputs
+
+    @property
+    def script(self) -> str:
+        """The script that it runs: that of the step for a shard."""
+        return script_of(self.rule)
+
+    @property
+    def step(self) -> tuple[str, ...]:
+        """The script and the wildcards that a step and its shards share."""
+        return self.script, *(v for k, v in self.wildcards.items() if k != "shard")
+
+    @property
+    def is_shard(self) -> bool:
+        """Whether the job makes a part of a step, and a stamp for the engines."""
+        return "shard" in self.wildcards
 
     @property
     def name(self) -> str:
@@ -90,13 +108,20 @@ def _jobs(workflow: Any) -> tuple[list[Job], dict[str, Any]]:
 
 def _job(workflow: Any, job: Any, *, made: set[str]) -> Job:
     params = {name or "": value for name, value in job.params._allitems() if name != UNSPOKEN}
-    dotted = {name.replace(WITHIN, "."): value for name, value in params.items()}
+    dotted: dict[str, Any] = {}
+    for name, value in params.items():
+        within = (
+            {f"{name}.{key}": number for key, number in value.items()} if name in SPARED else {}
+        )
+        dotted |= within or {name.replace(WITHIN, "."): value}
     return Job(
         rule=job.rule.name,
         wildcards=dict(job.wildcards_dict),
         command=_command(job, params),
         params=dotted,
-        inputs=[str(f) for f in job.input if not f.is_ancient or str(f) not in made],
+        inputs=[
+            str(f) for f in job.input if not f.is_ancient or str(f) not in made or is_stamp(str(f))
+        ],
         outputs=[
             (name or "", str(path))
             for name, value in job.output._allitems()
@@ -122,9 +147,15 @@ def _command(job: Any, params: dict[str, Any]) -> str:
             f"{rule}: its `shell:` names {', '.join(sorted(spoken - SPOKEN))}, which DVC does not"
             f" know; use {', '.join(sorted(SPOKEN))} only"
         )
-    named = {name: f"${{{name.replace(WITHIN, '.')}}}" for name in params}
-    expressions = SimpleNamespace(**named)
+    expressions = SimpleNamespace(**{name: _expression(name, params[name]) for name in params})
     return " ".join(job.format_wildcards(job.rule.shellcmd, params=expressions).split())
+
+
+def _expression(name: str, value: Any) -> str:
+    """A parameter as DVC writes it; of a section with a spared number, each of the others."""
+    if name in SPARED:
+        return " ".join(f"--{key} ${{{name}.{key}}}" for key in value)
+    return f"${{{name.replace(WITHIN, '.')}}}"
 
 
 async def _made(workflow: Any, job: Any) -> bool:
@@ -139,13 +170,15 @@ async def _made(workflow: Any, job: Any) -> bool:
     for file in (*job.output, *job.log):
         if not await file.exists():
             return False
-    checksums = {str(file): await file.checksum(ANY_SIZE) for file in job.input}
+    compared = [file for file in job.input if not is_stamp(str(file))]
+    checksums = {str(file): await file.checksum(ANY_SIZE) for file in compared}
     known = {name: checksum for name, checksum in checksums.items() if checksum is not None}
     logged = [(await log.mtime()).local() for log in job.log]
     for output in job.output:
         record = workflow.persistence.metadata(output)
         if record is None or record.endtime != (await output.mtime()).local():
             return False
-        if record.input_checksums != known or min(logged) < record.starttime:
+        recorded = {k: v for k, v in record.input_checksums.items() if not is_stamp(k)}
+        if recorded != known or min(logged) < record.starttime:
             return False
     return True

@@ -134,7 +134,7 @@ def words_for(scene: Scene, reader: Reader) -> tuple[str, ...]:
     """The command line of a step on the run in the trial's folder."""
     numbers = yaml.safe_load((scene.finished / "params.yaml").read_text())
     section = numbers[reader.step]
-    machine = {k: v for k, v in numbers["machine"].items() if k not in section}
+    machine = {k: v for k, v in numbers["machine"].items() if k not in (*section, "shards")}
     words = reader.words.format(run=RUN).split()
     return (*words, *words_of(machine), *words_of(section))
 

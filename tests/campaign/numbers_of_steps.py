@@ -98,7 +98,7 @@ def command_of(step: str, values: Mapping[str, Any]) -> list[str]:
     for name, mark in declared_paths(next(k for k in kinds if not issubclass(k, BaseModel))):
         if not isinstance(mark, Optional):
             words += [f"--{name}", *["x"] * (mark.count if isinstance(mark, Out) else 1)]
-    machine = dict(values["machine"]) if "device" in fields else {}
+    machine = {name: value for name, value in values["machine"].items() if name in fields}
     section = values[step]
     given = {name: value for name, value in machine.items() if name not in section} | dict(section)
     words += words_of(given)

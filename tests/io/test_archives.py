@@ -121,6 +121,23 @@ def test_bytes_depend_on_neither_order_nor_process_nor_kill(tmp_path, monkeypatc
     assert contents(folder.path) == expected
 
 
+def test_parts_of_shards_become_the_same_archives(tmp_path):
+    expected = contents(made(tmp_path / "one"))
+    whole = ResumableFolder(tmp_path / "two/cams", key="k", in_archives=True)
+    fill(whole, IDS[4:])
+    for number, of_shard in enumerate((IDS[:2], IDS[2:4])):
+        shard = ResumableFolder(tmp_path / f"shards/{number}", key="k", in_archives=True)
+        fill(shard, of_shard)
+        for file in shard.partial.glob("[!.]*"):
+            whole.take(file)
+    alone = ResumableFolder(tmp_path / "shards/files", key="k")  # of the other storage
+    save_scores(alone.partial / "z.npz", scored("a"))
+    whole.take(alone.partial / "z.npz")
+    assert all(whole.has(f"{image_id}.npz") for image_id in IDS)
+    whole.finish()
+    assert contents(whole.path) == expected
+
+
 def test_a_kill_in_the_middle_of_a_file_costs_that_file(tmp_path, monkeypatch):
     expected = contents(made(tmp_path / "one"))
     fill(killed := ResumableFolder(tmp_path / "two/cams", key="k", in_archives=True), IDS[:3])

@@ -20,6 +20,7 @@ import interrupts
 interrupts.end_quietly()  # before imports that take a second
 
 import previous
+import stamps as order
 from records import damaged_records
 from recam.catalogue import names
 from recam.checks.saliency import saliency_folder
@@ -33,7 +34,10 @@ from recam.steps.command import FEATURE_CACHE, STORAGE, WATCH
 from recam.steps.networks import name_errors, network_errors
 from recam.steps.preflight import machine_errors, texts_errors, watch_errors, weights_errors
 from recam.steps.sections.shared import file_of_weights
+from recam.steps.without_effect import SHARDS, SPARED
 from recam.steps.yaml_files import read_params
+
+order.leave_out_of_inputs()
 
 STARTED = time.time()
 UNRECORDED = Path("logs/.unrecorded")  # from the start of a run until DVC knows its results
@@ -53,7 +57,9 @@ class Section(dict):
 
 
 def section(name):
-    return Section(config[name])
+    """A section, without the parameters that change no result."""
+    spared = SPARED.get(name, ())
+    return Section({key: value for key, value in config[name].items() if key not in spared})
 
 
 def check_place():
@@ -116,6 +122,7 @@ def check_params():
         os.environ[WATCH] = numbers.watch
         os.environ[FEATURE_CACHE] = str(numbers.feature_cache)
         os.environ[STORAGE] = numbers.storage
+        os.environ[SHARDS] = str(numbers.machine.shards)
         return numbers
 
 
@@ -348,6 +355,14 @@ def maps_of_cam(pattern):
     )
 
 
+def stamps(name):
+    """The stamps of a step's shards, which come before its last job; none for one shard."""
+    count = NUMBERS.machine.shards
+    numbers = range(1, count + 1) if count > 1 else []
+    folder = "results/seed{seed}/{method}/shards"
+    return [ancient(f"{folder}/{name}.{number}-of-{count}") for number in numbers]
+
+
 def figures(name, category, file):
     """A folder of figures, one entry each in the report."""
     return report(
@@ -386,8 +401,7 @@ def record_in_dvc():
     """Record the results of this run in DVC; an error there does not fail the run."""
     try:
         saved = read_params(Path("params.yaml")).values
-        others = dict.fromkeys(("watch", "feature_cache", "storage"))  # they change no result
-        numbers_are_saved = config | others == saved | others
+        numbers_are_saved = with_effect(config) == with_effect(saved)
         if workflow.touch:
             print("DVC: nothing recorded: --touch makes nothing.")
         elif not numbers_are_saved:
@@ -414,6 +428,19 @@ def record_what_is_left():
     if is_run and workflow.is_main_process and UNRECORDED.exists():
         if any(workflow.dag.jobs) and not any(workflow.dag.needrun_jobs()):
             record_in_dvc()
+
+
+def with_effect(values):
+    """The numbers of all sections but those that change no result."""
+    return {
+        name: (
+            {k: v for k, v in value.items() if k not in SPARED.get(name, ())}
+            if isinstance(value, dict)
+            else value
+        )
+        for name, value in values.items()
+        if name not in ("watch", "feature_cache", "storage")
+    }
 
 
 def renew_logs():

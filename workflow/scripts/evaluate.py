@@ -12,12 +12,13 @@ from recam.pipeline.signs import signs_of_run
 from recam.runtime.distributed import is_first
 from recam.steps.command import fingerprint
 from recam.steps.evaluation import add_causal, load_splits, predict, pseudo_masks, write_scores
-from recam.steps.folders import resumable
 from recam.steps.launch import distributed
 from recam.steps.paths import In, Optional, Out
 from recam.steps.prediction import write_numbers
 from recam.steps.sections.evaluate import Evaluate
 from recam.steps.sections.machine import Machine
+from recam.steps.shard_folders import folder_of
+from recam.steps.shards import Shard
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,17 +44,20 @@ class Paths:
 
 
 @distributed
-def main(paths: Paths, numbers: Evaluate, machine: Machine) -> None:
-    """Predict masks, then score everything against ground truth and write the tables."""
+def main(paths: Paths, numbers: Evaluate, machine: Machine, shard: Shard) -> None:
+    """Predict masks, then score everything against ground truth and write the tables.
+
+    A shard predicts only.
+    """
     splits = load_splits(paths.data, numbers)
     given = (paths.cams, paths.scores, paths.cut)
     threshold = numbers.cams_threshold if numbers.threshold == "fixed" else None
     maps = maps_of_run(*given, threshold, splits["maps_split"])
     key = fingerprint(paths, numbers, machine, inputs=(paths.data, paths.checkpoint))
-    folder = resumable(paths.predictions, key=key)
+    folder = folder_of(shard, paths.predictions, key=key)
     pseudo = pseudo_masks(paths.pseudo, paths.cams, paths.cam_pseudo, numbers, splits["maps_split"])
-    predict(paths.checkpoint, folder, numbers, machine, pseudo.compared, **splits)
-    if not is_first():
+    predict(paths.checkpoint, folder, numbers, machine, pseudo.compared, shard, **splits)
+    if not shard.is_last or not is_first():
         return
     found = score_run(maps, paths.predictions, ground_truth=paths.truth, **splits)
     add_causal(found, paths.classifier, paths.cams, numbers, machine, splits["maps_split"])

@@ -14,12 +14,13 @@ from recam.runtime.distributed import is_first_after_all
 from recam.runtime.precision import make_precision
 from recam.steps.classifier import classifier_and_split
 from recam.steps.command import fingerprint
-from recam.steps.folders import resumable
 from recam.steps.launch import distributed
 from recam.steps.paths import In, Optional, Out
 from recam.steps.readout import readout_of
 from recam.steps.sections.machine import Machine
 from recam.steps.sections.make_cams import MakeCamsRun
+from recam.steps.shard_folders import drop_shards, finish_shard, folder_of
+from recam.steps.shards import Shard
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,15 +35,15 @@ class Paths:
 
 
 @distributed
-def main(paths: Paths, numbers: MakeCamsRun, machine: Machine) -> None:
-    """Load, extract, save the cams of each image."""
+def main(paths: Paths, numbers: MakeCamsRun, machine: Machine, shard: Shard) -> None:
+    """Load, extract, save the cams of each image of the shard."""
     device = make_device(machine.device, threads=machine.threads)
     model, split = classifier_and_split(paths.checkpoint, paths.data, split=numbers.split)
     stride = backbone_of(model).level_strides[-1]
     log_small_images(split, key="make_cams.scales", scales=numbers.scales, stride=stride)
     readout = readout_of(numbers, model.to(device), split.classes, prototypes=paths.prototypes)
     inputs = (paths.data, paths.checkpoint, *filter(None, [paths.prototypes]))
-    folder = resumable(paths.cams, key=fingerprint(paths, numbers, machine, inputs=inputs))
+    folder = folder_of(shard, paths.cams, key=fingerprint(paths, numbers, machine, inputs=inputs))
     write_cams(
         readout,
         backbone_of(model),
@@ -53,8 +54,10 @@ def main(paths: Paths, numbers: MakeCamsRun, machine: Machine) -> None:
         precision=make_precision(machine.precision, device),
         geometry=numbers.geometry,
     )
-    if is_first_after_all():
+    finish_shard(shard, folder)
+    if shard.is_last and is_first_after_all():
         folder.finish_with_manifest(paths.manifest)
+        drop_shards(paths.cams)
 
 
 if __name__ == "__main__":

@@ -13,9 +13,17 @@ from recam.runtime.distributed import is_first_after_all
 from recam.steps.command import fingerprint
 from recam.steps.launch import distributed
 from recam.steps.paths import In, Optional, Out
-from recam.steps.refinement import Folders, Refinement, images_of_cams, log_used_pixels
+from recam.steps.refinement import (
+    SPREAD,
+    Folders,
+    Refinement,
+    images_of_cams,
+    log_used_pixels,
+)
 from recam.steps.sections.machine import Machine
 from recam.steps.sections.make_pseudo import MakePseudo
+from recam.steps.shard_folders import finish_shard
+from recam.steps.shards import Shard
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,8 +45,12 @@ class Paths:
 
 
 @distributed
-def main(paths: Paths, numbers: MakePseudo, machine: Machine) -> None:
-    """Propagate the maps, find the background score, refine, cut and save."""
+def main(paths: Paths, numbers: MakePseudo, machine: Machine, shard: Shard) -> None:
+    """Propagate the maps, find the background score, refine, cut and save.
+
+    The background score is that of all maps: shards of a first round propagate, those of a second
+    one do the rest.
+    """
     classes = read_classes(paths.data / CLASSES)
     device = make_device(machine.device, threads=machine.threads)
     refiner = Refinement(
@@ -52,12 +64,16 @@ def main(paths: Paths, numbers: MakePseudo, machine: Machine) -> None:
     others = (paths.saliency_maps, paths.classifier, numbers.affinity_file)
     inputs = (paths.data, paths.cams, paths.irn, *filter(None, others))
     key = fingerprint(paths, numbers, machine, inputs=inputs)
-    folders = Folders.begun(paths.cams, paths.scores, paths.masks, key=key)
+    folders = Folders.begun(paths.cams, paths.scores, paths.masks, key=key, shard=shard)
     images = images_of_cams(paths.cams, paths.data)
-    maps = refiner.propagate(images, folders.propagated)
-    cut = refiner.cut_for(maps)
+    if shard.is_of(SPREAD):
+        refiner.propagate_part(images, folders, shard)
+        return
+    maps = refiner.propagate(images, folders)
+    cut = refiner.cut_for(maps, folders)
     refiner.write_masks(maps, cut, folders=folders)
-    if not is_first_after_all():
+    finish_shard(shard, folders.scores, folders.masks)
+    if not shard.is_last or not is_first_after_all():
         return
     log_used_pixels(folders.masks.partial, [file.stem for file in maps])
     write_record(paths.cut, cut.numbers())

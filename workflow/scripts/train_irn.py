@@ -11,16 +11,22 @@ from recam.steps.paths import IrnPaths
 from recam.steps.sections.machine import Machine
 from recam.steps.sections.refiner import RefinerChoice
 from recam.steps.sections.train_irn import TrainIrnRun
+from recam.steps.shards import Shard
 
 logger = logging.getLogger(__name__)
 
 
-def main(paths: IrnPaths, numbers: TrainIrnRun, choice: RefinerChoice, machine: Machine) -> None:
+def main(
+    paths: IrnPaths, numbers: TrainIrnRun, choice: RefinerChoice, machine: Machine, shard: Shard
+) -> None:
     """Train, or write a placeholder, so that the graph does not depend on the refiner."""
     if needs_irn(choice.refiner):
         from recam.steps.irn import train_irn  # noqa: PLC0415 it imports PyTorch
 
-        train_irn(paths, numbers, machine)
+        train_irn(paths, numbers, machine, shard)
+        return
+    if not shard.is_last:
+        shard.stamp()
         return
     reason = f"make_pseudo.refiner is {choice.refiner}, which needs none"
     note = write_placeholder(paths.checkpoint, reason)

@@ -1,5 +1,6 @@
 """The step that makes each file of an experiment, and errors that say how to make it anew."""
 
+import re
 from pathlib import Path
 
 from recam.core.errors import UserError
@@ -34,6 +35,7 @@ LIST = ".sha256"  # ending of a list of checksums, named as its folder
 OF_FOLDERS = (".npz", ".png")  # endings of the files in such folders
 ARCHIVE, PART = ".zip", ".part"  # endings of archives of such files, finished and unfinished
 PARTIAL = ".partial"  # ending of a folder that a killed run left
+OF_SHARD = re.compile(r"\.\d+-of-\d+$")  # ending of a folder of a part of a step's files
 
 
 def step_of(path: Path) -> str:
@@ -52,7 +54,7 @@ def _step_of_folder(path: Path) -> str:
     if path.suffix not in (LIST, ARCHIVE, *OF_FOLDERS):
         return ""
     place = path.absolute().with_suffix("") if path.suffix == LIST else folder_of(path.absolute())
-    folder = place.name.removeprefix(".").removesuffix(PARTIAL)
+    folder = OF_SHARD.sub("", place.name.removeprefix(".").removesuffix(PARTIAL))
     if folder == MAPS and place.parent.name != SALIENCY:  # given by the user
         return ""
     return FOLDERS.get(folder, "")

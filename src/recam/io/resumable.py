@@ -6,9 +6,11 @@ from pathlib import Path
 from recam.core.errors import UserError
 from recam.io.archives import MARK, is_stored
 from recam.io.atomic import replace_with, write_manifest, write_text
+from recam.io.origins import PART
 from recam.io.seals import check_png, read_sealed
 from recam.io.stores import pack
 from recam.runtime.distributed import is_first, wait_for_all
+from recam.runtime.parts import WHOLE, Part
 
 
 class ResumableFolder:
@@ -16,12 +18,14 @@ class ResumableFolder:
 
     Files go into ``.<name>.partial`` beside it, which survives a killed run. The next run with the
     same ``key`` (a hash of parameters, inputs and code) keeps these files, unless one was damaged
-    since; a run with another key deletes them. With ``in_archives`` they go into parts there, and
-    the finished folder has archives; see ``recam.io.stores``.
+    since; a run with another key deletes them. ``part`` is the part of the step's batches whose
+    files belong here. With ``in_archives`` files go into parts there, and the finished folder has
+    archives; see ``recam.io.stores``.
     """
 
-    def __init__(self, path: Path, *, key: str, in_archives: bool = False):
+    def __init__(self, path: Path, *, key: str, part: Part = WHOLE, in_archives: bool = False):
         self.path = path
+        self.part = part
         self.partial = path.with_name(f".{path.name}.partial")
         self.in_archives = in_archives
         if is_first():
@@ -45,6 +49,11 @@ class ResumableFolder:
         """Whether the file ``name`` is finished, by this run or by a killed one."""
         file = self.partial / name
         return is_stored(file) if self.in_archives else file.is_file()
+
+    def take(self, file: Path) -> None:
+        """Move a finished file, or a part, of another folder here, if it has the same storage."""
+        if (file.suffix == PART) == self.in_archives:
+            file.replace(self.partial / file.name)
 
     def finish(self) -> None:
         """Move the folder to ``path``, and replace what was there."""

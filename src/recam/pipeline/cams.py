@@ -11,9 +11,9 @@ from recam.io.scores import ScoredClasses, save_scores
 from recam.methods.cam import peak_normalised
 from recam.methods.variant import Readout
 from recam.models.backbones import Backbone
-from recam.pipeline.inference import maps_of_images
+from recam.pipeline.inference import maps_of_images, positions_of_equal_size
 from recam.pipeline.published_geometry import published_maps_of_images
-from recam.runtime.distributed import shard
+from recam.runtime.distributed import batches_left
 from recam.runtime.progress import progress
 from recam.runtime.threads import writing_behind
 
@@ -32,13 +32,19 @@ def write_cams(
     precision: torch.dtype,
     geometry: str = "image",
 ) -> None:
-    """Write the cams of this rank's shard of ``split``; images that ``folder`` has are left out.
+    """Write the cams of this rank's batches of the part of ``folder``; those it has are left out.
 
     ``readout`` takes images normalised by ``backbone`` and computes on the device of its weights.
     ``geometry`` is a key of ``GEOMETRIES``.
     """
     device = next(backbone.parameters()).device
-    left = [i for i in shard(range(len(split.ids))) if not folder.has(f"{split.ids[i]}.npz")]
+    batches = batches_left(
+        range(len(split.ids)),
+        lambda _: positions_of_equal_size(split.images, batch_size=batch_size),
+        is_done=lambda position: folder.has(f"{split.ids[position]}.npz"),
+        part=folder.part,
+    )
+    left = [position for batch in batches for position in batch]
     all_maps = GEOMETRIES[geometry](
         readout,
         [split.images[i] for i in left],

@@ -12,8 +12,10 @@ from recam.core.errors import UserError
 from recam.core.labels import BACKGROUND, IGNORE, mask_of_choices
 from recam.data.loading import pixels_of
 from recam.io.images import read_image, read_mask, write_mask
+from recam.io.resumable import ResumableFolder
 from recam.pipeline.pseudo_masks import alike_batches, in_threads, load_cams
 from recam.refine.crf_masks import Crf, confident_labels
+from recam.runtime.distributed import batches_left
 
 IMAGES_ON_A_GPU = 4  # of one size, in one call of the CRF
 
@@ -32,13 +34,16 @@ class ConfidentLabels:
 
 def write_confident_masks(
     images: dict[Path, Path],
-    folder: Path,
+    folder: ResumableFolder,
     *,
     labels: ConfidentLabels,
     num_classes: int,
     device: torch.device,
 ) -> None:
-    """Write a mask for each file of cams in ``images`` (cams -> image): 255 where not confident."""
+    """Write a mask for each file of cams in ``images`` (cams -> image): 255 where not confident.
+
+    Only those of the part of ``folder``; batches that it has are left out.
+    """
 
     def make(batch: list[tuple[Path, Path]]) -> None:
         pixels = [read_image(path) for _, path in batch]
@@ -55,10 +60,15 @@ def write_confident_masks(
             crf=labels.crf,
         )
         for (file, _), scored, chosen in zip(batch, cams, choices.cpu().numpy(), strict=True):
-            write_mask(folder / f"{file.stem}.png", mask_of_choices(chosen, scored.classes))
+            write_mask(folder.partial / f"{file.stem}.png", mask_of_choices(chosen, scored.classes))
 
     at_once = IMAGES_ON_A_GPU if device.type == "cuda" else 1  # on a CPU one for each thread
-    batches = alike_batches(images, batch_size=at_once)
+    batches = batches_left(
+        list(images.items()),
+        lambda pairs: alike_batches(dict(pairs), batch_size=at_once),
+        is_done=lambda pair: folder.has(f"{pair[0].stem}.png"),
+        part=folder.part,
+    )
     for _ in in_threads(make, batches, what="confident pixels"):
         pass
 

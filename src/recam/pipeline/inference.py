@@ -64,6 +64,18 @@ def equal_size_batches(
             yield batch
 
 
+def positions_of_equal_size(images: Sequence[Path], *, batch_size: int) -> list[list[int]]:
+    """The positions of the images in each batch of ``equal_size_batches``, in its order."""
+    by_size: dict[tuple[int, int], list[int]] = defaultdict(list)
+    for position, path in enumerate(images):
+        by_size[image_size(path)].append(position)
+    return [
+        positions[start : start + batch_size]
+        for positions in by_size.values()
+        for start in range(0, len(positions), batch_size)
+    ]
+
+
 def averaged_maps(
     maps: Maps, images: Float[Tensor, "B 3 H W"], *, scales: tuple[float, ...]
 ) -> Float[Tensor, "B K H W"]:

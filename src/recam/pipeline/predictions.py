@@ -8,9 +8,10 @@ import torch
 from recam.io.images import write_mask
 from recam.io.resumable import ResumableFolder
 from recam.models.segmenters import Segmenter
+from recam.pipeline.inference import positions_of_equal_size
 from recam.pipeline.segmentation import masks_of_images
 from recam.refine.crf_masks import Crf
-from recam.runtime.distributed import shard
+from recam.runtime.distributed import batches_left
 from recam.runtime.progress import progress
 from recam.runtime.threads import writing_behind
 
@@ -26,8 +27,18 @@ def write_predictions(
     crf: Crf | None,
     precision: torch.dtype,
 ) -> None:
-    """Write the masks of this rank's shard of ``images`` (id -> file) that ``folder`` lacks."""
-    left = [image_id for image_id in shard(list(images)) if not folder.has(f"{image_id}.png")]
+    """Write the masks of this rank's batches of ``images`` (id -> file), of the part of ``folder``.
+
+    Batches that it has are left out.
+    """
+    ids = list(images)
+    batches = batches_left(
+        range(len(ids)),
+        lambda _: positions_of_equal_size(list(images.values()), batch_size=batch_size),
+        is_done=lambda position: folder.has(f"{ids[position]}.png"),
+        part=folder.part,
+    )
+    left = [ids[position] for batch in batches for position in batch]
     masks = masks_of_images(
         model,
         [images[image_id] for image_id in left],

@@ -4,12 +4,14 @@ Processes are started by torchrun, or by the step itself for `devices` above 1. 
 group the helpers act as for a single process.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
 from typing import TypeVar
 
 from torch import Tensor, distributed
+
+from recam.runtime.parts import WHOLE, Part
 
 # The time limit of a barrier. A rank may work for long, and the launcher stops all ranks when one
 # fails.
@@ -34,6 +36,24 @@ def shard(items: Sequence[T]) -> list[T]:
     All ranks must pass the same items: shard first, then drop the items that are done already.
     """
     return list(items[distributed.get_rank() :: processes()] if _is_joined() else items)
+
+
+def batches_left(
+    items: Sequence[T],
+    batched: Callable[[Sequence[T]], list[list[T]]],
+    *,
+    is_done: Callable[[T], bool],
+    part: Part = WHOLE,
+) -> list[list[T]]:
+    """The batches of this rank of ``part`` in which an item is not done.
+
+    ``batched`` groups all items, so an item has the same company, and the same rounding, with any
+    number of parts and ranks and after a kill. All ranks must pass the same items.
+    """
+    if all(map(is_done, items)):
+        return []
+    mine = shard(batched(items)[part.number - 1 :: part.of])
+    return [batch for batch in mine if not all(map(is_done, batch))]
 
 
 def wait_for_all() -> None:

@@ -2,7 +2,8 @@
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from math import ceil
 
 from recam.catalogue.names import (
     CLUSTERED,
@@ -25,6 +26,8 @@ Trained = TrainCam | TrainRecam | TrainIrn | TrainSeg
 # The parts of trainings that compute features of a frozen backbone, once for all runs.
 CAM_FEATURES, SEG_FEATURES = "train_cam, features", "train_seg, features"
 CONFIDENT = "train_irn, confident pixels"  # the first part of train_irn
+# The beginnings of the names of the works that ``machine.shards`` splits.
+SHARED = ("make_cams", CONFIDENT, "make_pseudo", "evaluate")
 OWN_MASKS = "train_seg, own masks"  # between the two rounds of self-training
 SECOND_ROUND = "train_seg, second round"
 
@@ -88,7 +91,7 @@ def works_of(numbers: Experiment, data: DataSize) -> list[StepWork]:
     counts |= _features(numbers, data.images, methods_with_maps)
     trained = {PLAIN, *(method.training for method in methods_with_maps)}
     trainings = sorted(trained.difference(WITH_TEXTS))
-    return [
+    works = [
         *_first(numbers.train_cam, trainings, seeds, of),
         *(
             StepWork(step=step, runs=runs, images=images, threads=threads)
@@ -96,6 +99,14 @@ def works_of(numbers: Experiment, data: DataSize) -> list[StepWork]:
             if runs
         ),
     ]
+    return [_shared(work, numbers.machine.shards) for work in works]
+
+
+def _shared(work: StepWork, shards: int) -> StepWork:
+    """The work of each shard of a step that works image by image; others have none."""
+    if shards == 1 or not work.step.startswith(SHARED):
+        return work
+    return replace(work, runs=work.runs * shards, images=ceil(work.images / shards))
 
 
 def _features(

@@ -23,6 +23,8 @@ from recam.runtime.precision import make_precision
 from recam.steps.crf import crf_of
 from recam.steps.sections.evaluate import Evaluate
 from recam.steps.sections.machine import Machine
+from recam.steps.shard_folders import drop_shards, finish_shard
+from recam.steps.shards import Shard
 
 logger = logging.getLogger(__name__)
 
@@ -56,11 +58,15 @@ def predict(
     numbers: Evaluate,
     machine: Machine,
     compared: tuple[str, ...],
+    shard: Shard,
     *,
     maps_split: WeakSplit,
     seg_split: WeakSplit,
 ) -> None:
-    """Masks of the validation split, and of the training images in the picture or ``compared``."""
+    """Masks of the validation split, and of the training images in the picture or ``compared``.
+
+    A shard predicts its part of them.
+    """
     model, model_config = load_segmenter(checkpoint)
     require_classes(model_config.classes, seg_split.classes, source=checkpoint)
     stride = model_config.output_stride
@@ -81,8 +87,10 @@ def predict(
         crf=crf_of(numbers) if numbers.crf else None,
         precision=make_precision(machine.precision, device),
     )
-    if is_first_after_all():
+    finish_shard(shard, folder)
+    if shard.is_last and is_first_after_all():
         folder.finish()
+        drop_shards(folder.path)
 
 
 def add_causal(

@@ -6,13 +6,14 @@
 from pathlib import Path
 
 from recam.io.resumable import ResumableFolder
+from recam.runtime.parts import WHOLE, Part
 from recam.steps.command import STORAGE
 from recam.steps.without_effect import chosen
 
 ARCHIVES = "archives"
 
 
-def resumable(path: Path, *, key: str) -> ResumableFolder:
-    """A folder to fill, or to resume under the same key and storage."""
+def resumable(path: Path, *, key: str, part: Part = WHOLE) -> ResumableFolder:
+    """A folder to fill with a part of a step's files, or to resume under its key and storage."""
     in_archives = chosen("storage", variable=STORAGE) == ARCHIVES
-    return ResumableFolder(path, key=key, in_archives=in_archives)
+    return ResumableFolder(path, key=key, part=part, in_archives=in_archives)

@@ -17,27 +17,32 @@ from recam.pipeline.confident import ConfidentLabels, require_foreground, write_
 from recam.pipeline.training import epochs_done
 from recam.refine.irn import STRIDE, Irn
 from recam.runtime.devices import make_device
-from recam.runtime.distributed import is_first_after_all, shard
+from recam.runtime.distributed import is_first_after_all
+from recam.runtime.parts import WHOLE
 from recam.steps.command import fingerprint
 from recam.steps.crf import crf_of
 from recam.steps.fit import Trainee, fit
-from recam.steps.folders import resumable
 from recam.steps.launch import distributed
 from recam.steps.paths import IrnPaths
 from recam.steps.sections.machine import Machine
 from recam.steps.sections.train_irn import TrainIrnRun
+from recam.steps.shard_folders import drop_shards, finish_shard, folder_of
+from recam.steps.shards import Shard
 
 
 @distributed
-def train_irn(paths: IrnPaths, numbers: TrainIrnRun, machine: Machine) -> None:
-    """Make the masks, train the heads on them, save the network."""
+def train_irn(paths: IrnPaths, numbers: TrainIrnRun, machine: Machine, shard: Shard) -> None:
+    """Make the masks, train the heads on them, save the network; a shard makes masks only."""
     _require_room(numbers)
     split = load_weak_split(paths.data, numbers.split)
     inputs = (paths.data, paths.cams)
     key = fingerprint(paths, numbers, machine, inputs=inputs)
-    masks = resumable(paths.checkpoint.with_name("irn_masks"), key=key)
+    masks = folder_of(shard, paths.checkpoint.with_name("irn_masks"), key=key)
     if epochs_done(paths.state, key=key) < numbers.epochs_for(len(split.ids)):
         _make_masks(paths, numbers, machine, split=split, masks=masks)
+    if not shard.is_last:
+        finish_shard(shard, masks)
+        return
     model, model_config = _initial_network(numbers, split.classes)
     seed = derived_seed(numbers.random_seed, "train_irn")
     trainee = Trainee(
@@ -55,6 +60,7 @@ def train_irn(paths: IrnPaths, numbers: TrainIrnRun, machine: Machine) -> None:
     fit(trainee, paths, numbers, machine)
     if is_first_after_all():
         masks.drop()
+        drop_shards(masks.path)
 
 
 def _initial_network(numbers: TrainIrnRun, classes: tuple[str, ...]) -> tuple[Irn, ModelConfig]:
@@ -90,10 +96,9 @@ def _make_masks(
     split: WeakSplit,
     masks: ResumableFolder,
 ) -> None:
-    """Masks of confident pixels, 255 elsewhere, for every image of the split."""
+    """Masks of confident pixels, 255 elsewhere, for the images of the split, or of its part."""
     require_one_form(paths.cams)
     images = {paths.cams / f"{i}.npz": p for i, p in zip(split.ids, split.images, strict=True)}
-    left = {f: path for f, path in shard(list(images.items())) if not masks.has(f"{f.stem}.png")}
     labels = ConfidentLabels(
         foreground=numbers.foreground,
         background=numbers.background,
@@ -101,11 +106,11 @@ def _make_masks(
         crf=crf_of(numbers),
     )
     write_confident_masks(
-        left,
-        masks.partial,
+        images,
+        masks,
         labels=labels,
         num_classes=len(split.classes),
         device=make_device(machine.device, threads=machine.threads),
     )
-    if is_first_after_all():
+    if is_first_after_all() and masks.part == WHOLE:
         require_foreground(masks.partial, split.ids)

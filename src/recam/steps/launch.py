@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable
 from functools import wraps
 from pathlib import Path
-from typing import TypeVar
+from typing import Concatenate, ParamSpec, TypeVar
 
 from torch.distributed.elastic.multiprocessing import DefaultLogsSpecs, SignalException
 from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
@@ -24,23 +24,24 @@ from recam.steps.sections.machine import Machine
 
 P = TypeVar("P")
 N = TypeVar("N")
-Main = Callable[[P, N, Machine], None]
+S = ParamSpec("S")  # a shard, or nothing
+Main = Callable[Concatenate[P, N, Machine, S], None]
 
 
-def distributed(main: Main[P, N]) -> Main[P, N]:
+def distributed(main: Main[P, N, S]) -> Main[P, N, S]:
     """Run ``main`` in ``machine.devices`` processes, or in the process group of torchrun."""
 
     @wraps(main)
-    def work(paths: P, numbers: N, machine: Machine) -> None:
+    def work(paths: P, numbers: N, machine: Machine, *args: S.args, **kwargs: S.kwargs) -> None:
         if is_together():
             if REPORTED in os.environ:
                 _end_with_starter()
             with process_group():
-                main(paths, numbers, machine)
+                main(paths, numbers, machine, *args, **kwargs)
         elif (count := how_many(machine.devices, device=machine.device)) > 1:
             _run_together(count, machine)
         else:
-            main(paths, numbers, machine)
+            main(paths, numbers, machine, *args, **kwargs)
 
     return work
 

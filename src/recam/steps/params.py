@@ -19,7 +19,7 @@ from recam.steps.messages import first_sentence
 from recam.steps.sections.download import Download
 from recam.steps.sections.embed_texts import EmbedTexts
 from recam.steps.sections.evaluate import Evaluate
-from recam.steps.sections.machine import Machine
+from recam.steps.sections.machine import MachineOfAll
 from recam.steps.sections.make_cams import MakeCams
 from recam.steps.sections.make_clusters import MakeClusters
 from recam.steps.sections.make_pseudo import MakePseudo
@@ -77,7 +77,7 @@ class Experiment(Section):
             "1,000 images; changes no value, and folders that are there stay as they are"
         ),
     ]
-    machine: Machine
+    machine: MachineOfAll
     download: Download
     embed_texts: EmbedTexts
     train_cam: TrainCam

@@ -52,7 +52,8 @@ def parse(main: Callable[..., None]) -> Arguments:
         else:
             outputs += _add_paths(parser, kind)
     args = vars(parser.parse_args())
-    written = [args[name] for name in outputs]
+    # A shard writes its stamp only.
+    written = [args["shard"]] if args.get("shard") else [args[name] for name in outputs]
     return Arguments(
         groups={name: _filled(kind, args) for name, kind in kinds.items()},
         outputs=[path for one in written for path in (one if isinstance(one, list) else [one])],

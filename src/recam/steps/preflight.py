@@ -102,6 +102,7 @@ def warnings_of(numbers: Experiment, facts: DataFacts) -> list[str]:
         scales=final.scales,
         stride=numbers.train_seg.output_stride,
     )
+    sentences += shard_warnings(numbers, facts)
     for (split, crop), keys in _crops(numbers).items():
         sentences += crop_warnings(longer[split], key=keys, crop=crop)
     for key in ("evaluate.maps_split", "evaluate.seg_split"):
@@ -121,6 +122,18 @@ def machine_errors(machine: Machine, gpus: int) -> list[str]:
     return [
         f"machine.devices: expected at most {there}, the {kind} of this machine, got "
         f"{machine.devices}; lower it"
+    ]
+
+
+def shard_warnings(numbers: Experiment, facts: DataFacts) -> list[str]:
+    """A warning if some shards have no image to work on."""
+    shards, split = numbers.machine.shards, numbers.make_cams.split
+    count = len(facts.splits[split])
+    if shards <= count:
+        return []
+    return [
+        f"machine.shards: expected at most {count}, the images of split {split}, got {shards}; the "
+        "others have nothing to do, so lower it"
     ]
 
 

@@ -23,11 +23,12 @@ from recam.data.layout import (
     read_labels,
     require_classes,
 )
-from recam.io.archives import files_in
+from recam.io.archives import files_in, is_stored
 from recam.io.atomic import require_listed, write_manifest
 from recam.io.checkpoints import load_network
 from recam.io.images import read_mask
 from recam.io.resumable import ResumableFolder
+from recam.pipeline.histograms import total_histogram, write_histogram
 from recam.pipeline.pseudo_masks import (
     MIB,
     Cut,
@@ -35,7 +36,6 @@ from recam.pipeline.pseudo_masks import (
     cut_masks,
     in_threads,
     propagate_maps,
-    score_histogram,
     yen_threshold,
 )
 from recam.pipeline.saliency import Saliency
@@ -44,14 +44,22 @@ from recam.refine.irn import Irn
 from recam.refine.pamr import Pamr
 from recam.refine.random_walk import Walk
 from recam.report.refinement import Shown, draw
-from recam.runtime.distributed import shard, wait_for_all
+from recam.runtime.distributed import batches_left, is_first, wait_for_all
+from recam.runtime.parts import WHOLE, Part
 from recam.steps.affinity import affinity_of
 from recam.steps.crf import crf_of
-from recam.steps.folders import resumable
 from recam.steps.sections.make_pseudo import MakePseudo
+from recam.steps.shard_folders import (
+    drop_shards,
+    finish_shard,
+    folder_of,
+    folders_of_shards,
+)
+from recam.steps.shards import Shard
 
 logger = logging.getLogger(__name__)
 
+SPREAD = "spread"  # the folder of propagated maps, of this step alone
 STAGES = {"affinity": "after affinity"}  # titles in the picture; others are "IRN's maps"
 
 
@@ -75,16 +83,26 @@ class Folders:
     propagated: ResumableFolder
     scores: ResumableFolder
     masks: ResumableFolder
+    of_shards: list[Path]  # folders of propagated maps
 
     @classmethod
-    def begun(cls, cams: Path, scores: Path, masks: Path, *, key: str) -> "Folders":
+    def begun(cls, cams: Path, scores: Path, masks: Path, *, key: str, shard: Shard) -> "Folders":
         """Folders to fill, or to resume under the same key."""
+        spread = scores.with_name(SPREAD)
         return cls(
             cams=cams,
-            propagated=resumable(scores.with_name("spread"), key=key),
-            scores=resumable(scores, key=key),
-            masks=resumable(masks, key=key),
+            propagated=folder_of(shard, spread, key=key),
+            scores=folder_of(shard, scores, key=key),
+            masks=folder_of(shard, masks, key=key),
+            of_shards=list(folders_of_shards(spread, key=key)),
         )
+
+    def map_of(self, name: str) -> Path | None:
+        """The propagated map ``name``, wherever a job has written it."""
+        if self.propagated.has(name):
+            return self.propagated.partial / name
+        places = (folder / name for folder in self.of_shards)
+        return next((file for file in places if is_stored(file)), None)
 
     def finish(self, *, cut: Path, manifests: list[Path]) -> None:
         """Finish the folders, with one list of the masks and ``cut`` and one of the scores."""
@@ -93,6 +111,7 @@ class Folders:
         write_manifest(of_masks, [self.masks.path, cut])
         self.scores.finish_with_manifest(of_scores)
         self.propagated.drop()
+        drop_shards(self.propagated.path, self.scores.path, self.masks.path)
 
 
 class Refinement:
@@ -123,20 +142,26 @@ class Refinement:
             cams_power=numbers.irn_cams_power,
         )
 
-    def propagate(self, images: dict[Path, Path], folder: ResumableFolder) -> dict[Path, Path]:
-        """Propagate this rank's shard of the cams; return all new maps, each with its image.
+    def propagate(
+        self, images: dict[Path, Path], folders: Folders, *, part: Part = WHOLE
+    ) -> dict[Path, Path]:
+        """Propagate this rank's batches of a part of the cams; return all maps with their images.
 
         Raises UserError if an image has no saliency map.
         """
-        numbers = self.numbers
+        numbers, folder = self.numbers, folders.propagated
         if self.saliency:
             self.saliency.require(file.stem for file in images)
-        left = [(f, image) for f, image in shard(list(images.items())) if not folder.has(f.name)]
-        batches = alike_batches(
-            dict(left),
-            batch_size=numbers.batch_size,
-            need=self._need(),
-            memory=numbers.memory * MIB,
+        batches = batches_left(
+            list(images.items()),
+            lambda pairs: alike_batches(
+                dict(pairs),
+                batch_size=numbers.batch_size,
+                need=self._need(),
+                memory=numbers.memory * MIB,
+            ),
+            is_done=lambda pair: folders.map_of(pair[0].name) is not None,
+            part=part,
         )
         pamr = Pamr(dilations=numbers.pamr_dilations, iterations=numbers.pamr_iterations)
         of_refiner = RefinerNumbers(pamr=pamr, walk=self.walk, irn=self.irn, affinity=self.affinity)
@@ -150,18 +175,27 @@ class Refinement:
         for _ in in_threads(work, batches, what="maps"):
             pass
         wait_for_all()
-        return {folder.partial / file.name: image for file, image in images.items()}
+        found = ((folders.map_of(file.name), image) for file, image in images.items())
+        return {file: image for file, image in found if file}
+
+    def propagate_part(self, images: dict[Path, Path], folders: Folders, shard: Shard) -> None:
+        """Propagate the cams of a shard, and count its best scores."""
+        self.propagate(images, folders, part=shard.part)
+        if self.numbers.threshold == "yen" and is_first():
+            folder = folders.propagated.partial
+            write_histogram(folder, files_in(folder, ".npz"))
+        finish_shard(shard, folders.propagated)
 
     def _need(self) -> Need | None:
         if self.affinity:
             return self.affinity.need
         return partial(bytes_of_walk, radius=self.numbers.irn_radius) if self.irn else None
 
-    def cut_for(self, maps: Iterable[Path]) -> Cut:
+    def cut_for(self, maps: Iterable[Path], folders: Folders) -> Cut:
         """The background score against propagated maps, the margin, and the CRF."""
         numbers = self.numbers
         if numbers.threshold == "yen":
-            found = yen_threshold(score_histogram(maps))
+            found = yen_threshold(total_histogram(maps, folders.of_shards))
             discount = numbers.crf_discount if self.parts.has_crf else 0.0
             # At score 0 every pixel would become foreground.
             background = round(max(found / 2, found - discount), 4)
@@ -179,9 +213,13 @@ class Refinement:
         )
 
     def write_masks(self, maps: dict[Path, Path], cut: Cut, *, folders: Folders) -> None:
-        """Write final scores and masks of this rank's shard of ``maps`` (maps -> image)."""
-        mine = shard(list(maps.items()))
-        left = {file: image for file, image in mine if not folders.masks.has(f"{file.stem}.png")}
+        """Write final scores and masks of this rank's batches of ``maps`` (maps -> image)."""
+        batches = batches_left(
+            list(maps.items()),
+            lambda pairs: alike_batches(dict(pairs), batch_size=self.numbers.batch_size),
+            is_done=lambda pair: folders.masks.has(f"{pair[0].stem}.png"),
+            part=folders.masks.part,
+        )
         work = partial(
             cut_masks,
             scores=folders.scores.partial,
@@ -190,7 +228,6 @@ class Refinement:
             num_classes=len(self.classes),
             device=self.device,
         )
-        batches = alike_batches(left, batch_size=self.numbers.batch_size)
         for _ in in_threads(work, batches, what="pseudo masks"):
             pass
 

@@ -6,6 +6,7 @@ from pathlib import Path
 from recam.catalogue.names import REFINERS, needs_irn
 from recam.catalogue.refiners import RefinerNumbers, make_irn, make_propagator
 from recam.io.checkpoints import ModelConfig
+from recam.io.resumable import ResumableFolder
 from recam.pipeline.confident import ConfidentLabels, write_confident_masks
 from recam.pipeline.pseudo_masks import Cut, alike_batches, cut_masks, in_threads, propagate_maps
 from recam.refine.irn import Irn
@@ -34,7 +35,7 @@ def untrained_irn(bench: Bench, config: ModelConfig) -> Irn:
 
 def confident_pixels(bench: Bench) -> tuple[Run, int]:
     """The choice of pixels on which IRN trains, and its images."""
-    numbers, cams, folder = bench.numbers.train_irn, bench.cams(), bench.folder / "confident"
+    numbers, cams = bench.numbers.train_irn, bench.cams()
     labels = ConfidentLabels(
         foreground=numbers.foreground,
         background=numbers.background,
@@ -42,12 +43,13 @@ def confident_pixels(bench: Bench) -> tuple[Run, int]:
         crf=crf_of(numbers),
     )
     num_classes, device = len(bench.split.classes), bench.device
-    return (
-        lambda: write_confident_masks(
-            cams, folder, labels=labels, num_classes=num_classes, device=device
-        ),
-        len(cams),
-    )
+
+    def run() -> None:
+        folder = ResumableFolder(bench.folder / "confident", key="")
+        write_confident_masks(cams, folder, labels=labels, num_classes=num_classes, device=device)
+        folder.drop()
+
+    return run, len(cams)
 
 
 def refinement(bench: Bench, config: ModelConfig) -> tuple[Run, int]:

@@ -7,6 +7,8 @@ from pydantic_core import PydanticCustomError
 
 from recam.steps.sections.shared import MOST_THREADS, Section
 
+MOST_SHARDS = 10_000  # jobs of a step, more than a scheduler takes
+
 
 def _count_or_auto(value: object) -> int | str:
     is_count = isinstance(value, int) and not isinstance(value, bool) and value >= 1
@@ -18,7 +20,10 @@ def _count_or_auto(value: object) -> int | str:
 
 
 class Machine(Section):
-    """Devices and precision. ``threads`` and ``precision`` change rounding, not the method."""
+    """Devices and precision. ``threads`` and ``precision`` change rounding, not the method.
+
+    Steps are given these numbers; those of ``MachineOfAll`` decide on jobs and change no result.
+    """
 
     device: Annotated[
         str,
@@ -39,4 +44,18 @@ class Machine(Section):
     ]
     threads: Annotated[
         int, Field(ge=1, le=MOST_THREADS, description="threads of each step on a CPU")
+    ]
+
+
+class MachineOfAll(Machine):
+    """The section of params.yaml."""
+
+    shards: Annotated[
+        int,
+        Field(
+            ge=1,
+            le=MOST_SHARDS,
+            description="jobs that share each step that works image by image: cams, confident "
+            "pixels, pseudo masks, predictions; changes no result",
+        ),
     ]
