@@ -14,20 +14,20 @@ import numpy as np
 import pytest
 
 from recam.core.errors import UserError
-from recam.io import stores
+from recam.io import packing, stores
 from recam.io.archives import files_in, is_stored, located, read_content, require_one_form
 from recam.io.atomic import read_manifest, require_listed, sha256
 from recam.io.images import read_mask, read_saliency, write_mask, write_saliency
+from recam.io.packing import write_archive
 from recam.io.resumable import ResumableFolder
 from recam.io.scores import ScoredClasses, load_classes, load_scores, save_scores
-from recam.io.stores import write_archive
 
 IDS = ("e", "b", "a", "d", "c")
 
 
 @pytest.fixture(autouse=True)
 def _few_in_an_archive(monkeypatch):
-    monkeypatch.setattr(stores, "PER_ARCHIVE", 2)
+    monkeypatch.setattr(packing, "PER_ARCHIVE", 2)
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ from recam.checks.masks import check_masks
 from recam.core.errors import UserError
 from recam.data.layout import WeakSplit
 from recam.exchange.masks import open_masks
-from recam.io import stores
+from recam.io import packing, stores
 from recam.io.archives import files_in, read_content
 from recam.io.images import read_mask, write_image, write_mask
 from recam.io.resumable import ResumableFolder
@@ -52,7 +52,7 @@ def split(tmp_path):
 @pytest.fixture
 def forms(tmp_path, split, monkeypatch):
     """Cams, refined maps and pseudo masks, made by the steps' functions: files, then archives."""
-    monkeypatch.setattr(stores, "PER_ARCHIVE", 2)
+    monkeypatch.setattr(packing, "PER_ARCHIVE", 2)
     return [
         made(tmp_path / str(in_archives), tmp_path / "drawn", split, in_archives=in_archives)
         for in_archives in (False, True)

@@ -17,6 +17,7 @@ import numpy as np
 import pytest
 import torch
 import yaml
+from archived import in_archive
 from filelock import FileLock
 from PIL import Image
 
@@ -26,7 +27,6 @@ from recam.io.atomic import write_manifest
 from recam.io.checkpoints import load_checkpoint
 from recam.io.images import read_mask, write_mask, write_saliency
 from recam.io.scores import ScoredClasses, load_scores, save_scores
-from recam.io.stores import write_archive
 
 ROOT = Path(__file__).parents[2]
 SCRIPTS = ROOT / "workflow" / "scripts"
@@ -137,15 +137,6 @@ def write_cams(path, scores, classes):
     """Write the maps of an image as make_cams does."""
     scored = ScoredClasses(scores=scores.astype(np.float32), classes=np.asarray(classes))
     save_scores(path, scored)
-
-
-def in_archive(cams):
-    """Move the maps of a folder into one archive."""
-    files = files_in(cams)
-    write_archive(cams / "00000.zip", files)
-    for file in files:
-        file.unlink()
-    write_manifest(cams.with_name("cams.sha256"), [cams])
 
 
 @pytest.fixture
@@ -632,6 +623,7 @@ def test_confident_pixels_are_counted_by_hand(run, data, cams, irn_paths, monkey
         write_cams(file, half, [3])
     if storage == "archives":
         in_archive(cams)
+        write_manifest(cams.with_name("cams.sha256"), [cams])
     said = succeeded(run("train_irn", irn_paths, crf_iterations=0))
     assert "confident pixels: 25.0 % foreground, 50.0 % background; 25.0 % ignored" in said
 
@@ -677,6 +669,7 @@ def test_storage_changes_neither_maps_nor_masks(run, cams, pseudo_paths, monkeyp
         monkeypatch.setenv("RECAM_STORAGE", storage)
         if storage == "archives":
             in_archive(cams)
+            write_manifest(cams.with_name("cams.sha256"), [cams])
         succeeded(run("make_pseudo", pseudo_paths, refiner="pamr+crf"))
         files = [*files_in(pseudo_paths["masks"]), *files_in(pseudo_paths["scores"])]
         pixels = np.array(Image.open(pseudo_paths["picture"]))

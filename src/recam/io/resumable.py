@@ -7,8 +7,8 @@ from recam.core.errors import UserError
 from recam.io.archives import MARK, is_stored
 from recam.io.atomic import replace_with, write_manifest, write_text
 from recam.io.origins import PART
+from recam.io.packing import pack
 from recam.io.seals import check_png, read_sealed
-from recam.io.stores import pack
 from recam.runtime.distributed import is_first, wait_for_all
 from recam.runtime.parts import WHOLE, Part
 
