@@ -30,7 +30,7 @@ ROWS = {
     "manifest": "list of checksums, s",
     "listing": "list the images in a new process, s",
     "read": "read all, in a new process, s",
-    "most": "files before it is finished",
+    "most": "files of the unfinished folder",
     "files": "files of the finished folder",
     "content": "bytes, MiB",
     "disk": "on disk, MiB",
