@@ -11,6 +11,7 @@ import os
 import sys
 from collections.abc import Collection, Iterable
 from contextlib import suppress
+from itertools import groupby
 from pathlib import Path
 from typing import Any, cast
 
@@ -182,15 +183,20 @@ def write() -> str:
 def stamped(jobs: list[Job], *, finished: Collection[str]) -> list[Job]:
     """Shards of finished steps that Snakemake has not run: they have nothing left to do.
 
-    Missing stamps are written, and touched in Snakemake.
+    Missing stamps are written and touched in Snakemake, by rule, so that no step before them is. They
+    get the oldest time: a stamp newer than its step's outputs would rerun the step.
     """
     steps = {job.step for job in jobs if job.name in finished and not job.is_shard}
     spared = [job for job in jobs if job.is_shard and job.step in steps and not job.made]
-    stamps = [path for job in spared for _, path in job.outputs if not Path(path).is_file()]
-    for stamp in stamps:
-        write_text(Path(stamp), f"{Path(stamp).name}\n")
-    if stamps:
-        snakemake(*TOUCH, "--nolock", "--forcerun", *stamps, "--", *stamps)
+    new = [job for job in spared if not Path(job.outputs[0][1]).is_file()]
+    for _, of_rule in groupby(new, key=lambda job: job.rule):
+        stamps = [Path(job.outputs[0][1]) for job in of_rule]
+        for stamp in stamps:
+            write_text(stamp, f"{stamp.name}\n")
+        names = [str(stamp) for stamp in stamps]
+        snakemake(*TOUCH, "--nolock", "--forcerun", *names, "--", *names)
+        for stamp in stamps:
+            os.utime(stamp, (0, 0))
     return spared
 
 

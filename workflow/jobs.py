@@ -119,9 +119,7 @@ def _job(workflow: Any, job: Any, *, made: set[str]) -> Job:
         wildcards=dict(job.wildcards_dict),
         command=_command(job, params),
         params=dotted,
-        inputs=[
-            str(f) for f in job.input if not f.is_ancient or str(f) not in made or is_stamp(str(f))
-        ],
+        inputs=[str(f) for f in job.input if not f.is_ancient or str(f) not in made],
         outputs=[
             (name or "", str(path))
             for name, value in job.output._allitems()

@@ -360,7 +360,7 @@ def stamps(name):
     count = NUMBERS.machine.shards
     numbers = range(1, count + 1) if count > 1 else []
     folder = "results/seed{seed}/{method}/shards"
-    return [ancient(f"{folder}/{name}.{number}-of-{count}") for number in numbers]
+    return [f"{folder}/{name}.{number}-of-{count}" for number in numbers]
 
 
 def figures(name, category, file):
