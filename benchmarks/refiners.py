@@ -24,6 +24,7 @@ from commands import command, machine_of, numbers_of, seconds_of
 
 from recam.catalogue.names import REFINERS, needs_irn
 from recam.data.layout import MASKS, load_weak_split
+from recam.io.archives import files_in, read_content
 from recam.io.atomic import write_manifest
 from recam.pipeline.evaluation import GroundTruth, score_maps
 from recam.pipeline.pseudo_masks import score_histogram, yen_threshold
@@ -107,11 +108,11 @@ class Work:
     params: Params
 
     def choose(self, ids: tuple[str, ...]) -> None:
-        """Links to the cams of these images, in a folder of their own."""
+        """Copies of the cams of these images, in a folder of their own."""
         (self.folder / "cams").mkdir()
         for image_id in ids:
             name = f"{image_id}.npz"
-            (self.folder / "cams" / name).symlink_to((self.run / "cams" / name).resolve())
+            (self.folder / "cams" / name).write_bytes(read_content(self.run / "cams" / name))
         write_manifest(self.folder / "cams.sha256", [self.folder / "cams"])
 
     def train_irn(self, refiner: str) -> float:
@@ -137,7 +138,7 @@ class Work:
 
     def yen(self) -> float:
         """Yen's threshold of the maps that were made."""
-        return yen_threshold(score_histogram((self.folder / "scores").glob("*.npz")))
+        return yen_threshold(score_histogram(files_in(self.folder / "scores", ".npz")))
 
     def _step(self, name: str, given: Params) -> float:
         """Run a step; the seconds that it took beyond its start and its imports."""

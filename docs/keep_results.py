@@ -24,6 +24,7 @@ import yaml
 from recam.core.labels import top_class
 from recam.data.coverage import covering_images, labels_of
 from recam.data.layout import CLASSES, IMAGES, LABELS, MASKS, find_image, read_classes, read_labels
+from recam.io.archives import files_in, is_stored
 from recam.io.images import read_image, read_mask
 from recam.io.scores import load_scores
 from recam.report.charts import save
@@ -165,11 +166,11 @@ def draw_overview(path: Path, run: Path, *, random_seed: int) -> None:
     data, results = run / "data", run / "results" / f"seed{random_seed}"
     classes = read_classes(data / CLASSES)
     labels = read_labels(data / LABELS, classes)
-    predicted = sorted(file.stem for file in (results / "recam/predictions").glob("*.png"))
+    predicted = [file.stem for file in files_in(results / "recam/predictions", ".png")]
     there = [
         image_id
         for image_id in predicted
-        if labels.loc[image_id].sum() > 1 and (results / f"cam/cams/{image_id}.npz").is_file()
+        if labels.loc[image_id].sum() > 1 and is_stored(results / f"cam/cams/{image_id}.npz")
     ]
     shown = covering_images(there, labels_of(there, labels), count=ROWS)
     rows = [GridRow(cells=_cells(data, results, image_id, classes)) for image_id in shown]

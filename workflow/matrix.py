@@ -112,6 +112,8 @@ def _parameters() -> Iterator[Case]:
     yield Case("params watch", log, frozenset())
     limit = params_replaced(lambda p: p.update(feature_cache=1))
     yield Case("params feature_cache", limit, frozenset())
+    form = params_replaced(lambda p: p.update(storage="archives"))
+    yield Case("params storage", form, frozenset())
     more = {step.name for step in graph(seeds=(0, 1))} - ALL | {"summarize", "draw"}
     change = another_shape(lambda p: p.update(random_seeds=[0, 1]))
     yield Case("params random_seeds", change, frozenset(more))

@@ -5,7 +5,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-UNFINISHED = (".partial", ".tmp", ".last.pt", ".new")
+UNFINISHED = (".partial", ".packed", ".tmp", ".last.pt", ".new")
 
 
 def files_of(folder: Path, parts: tuple[str, ...]) -> Iterator[Path]:

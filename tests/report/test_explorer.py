@@ -8,6 +8,7 @@ import zlib
 import numpy as np
 import pandas as pd
 import pytest
+from archived import in_archive
 from explorer_runs import (
     CUTS,
     MARGIN,
@@ -52,6 +53,14 @@ def shown(folder, methods=("cam", "recam", "supervised"), **options):
 @pytest.fixture
 def runs(tmp_path):
     return write_experiment(tmp_path)
+
+
+def test_maps_in_archives_are_explored_alike(runs):
+    expected = shown(runs)
+    for method in ("cam", "recam"):
+        for stage in CUTS:
+            in_archive(runs / f"results/seed0/{method}/{stage}")
+    assert shown(runs) == expected
 
 
 def test_packed_values_come_back_exactly():

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from archived import in_archive
 from PIL import Image
 
 from recam.core.labels import display_colours
@@ -59,6 +60,17 @@ def test_rows_have_every_map_and_mask_if_such_images_exist(material):
     for file in (run / "predictions").iterdir():
         file.unlink()
     assert material.common_ids() == material.ids("cams")  # an unfinished run
+
+
+def test_maps_and_masks_in_archives_are_drawn_alike(material, tmp_path):
+    ids = material.common_ids()
+    draw_overview(tmp_path / "files.png", material, examples=2)
+    for name in ("cams", "pseudo", "predictions"):
+        in_archive(material.runs["cam"].folder / name)
+    assert material.common_ids() == ids
+    draw_overview(tmp_path / "archives.png", material, examples=2)
+    pictures = [np.asarray(Image.open(tmp_path / f"{n}.png")) for n in ("files", "archives")]
+    np.testing.assert_array_equal(*pictures)
 
 
 def test_rows_with_ground_truth_come_first(material):

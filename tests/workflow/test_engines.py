@@ -115,7 +115,9 @@ def test_a_number_changed_for_dvc_is_adopted_and_the_next_by_snakemake_recorded(
 
 def test_parameters_without_effect_rerun_nothing_in_either_engine(tree):
     params = yaml.safe_load((tree / "params.yaml").read_text())
-    experiment.write_params(tree, params | {"watch": "tensorboard", "feature_cache": 1})
+    experiment.write_params(
+        tree, params | {"watch": "tensorboard", "feature_cache": 1, "storage": "archives"}
+    )
     assert IDLE in snakemake(tree, "--dry-run").stdout
     run = dvc(tree, "repro").stdout
     assert re.findall(r"^Running stage '(.*)'", run, re.MULTILINE) == ["check_graph"]

@@ -17,10 +17,12 @@ import numpy as np
 import pytest
 import torch
 import yaml
+from archived import in_archive
 from filelock import FileLock
 from PIL import Image
 
 from recam import predict
+from recam.io.archives import files_in, read_content
 from recam.io.atomic import write_manifest
 from recam.io.checkpoints import load_checkpoint
 from recam.io.images import read_mask, write_mask, write_saliency
@@ -612,11 +614,16 @@ def test_cams_without_confident_pixels_train_no_irn(run, irn_paths):
     refused(result, "no pixel of any image is confident foreground; lower foreground")
 
 
-def test_confident_pixels_are_counted_by_hand(run, data, cams, irn_paths):
+@pytest.mark.parametrize("storage", ["files", "archives"])
+def test_confident_pixels_are_counted_by_hand(run, data, cams, irn_paths, monkeypatch, storage):
+    monkeypatch.setenv("RECAM_STORAGE", storage)
     half = np.zeros((1, 32, 32))
     half[:, :, :8], half[:, :, 8:16] = 0.9, 0.5  # a quarter is confident, a quarter is not
     for file in cams.iterdir():
         write_cams(file, half, [3])
+    if storage == "archives":
+        in_archive(cams)
+        write_manifest(cams.with_name("cams.sha256"), [cams])
     said = succeeded(run("train_irn", irn_paths, crf_iterations=0))
     assert "confident pixels: 25.0 % foreground, 50.0 % background; 25.0 % ignored" in said
 
@@ -654,6 +661,26 @@ def test_yen_needs_a_map_and_other_thresholds_do_not(run, cams, pseudo_paths):
     refused(result, "threshold: yen expects an image with a class, got none; set fixed")
     succeeded(run("make_pseudo", pseudo_paths, threshold="fixed"))
     assert_whole_and_alone(pseudo_paths)
+
+
+def test_storage_changes_neither_maps_nor_masks(run, cams, pseudo_paths, monkeypatch):
+    found = []
+    for storage in ("files", "archives"):
+        monkeypatch.setenv("RECAM_STORAGE", storage)
+        if storage == "archives":
+            in_archive(cams)
+            write_manifest(cams.with_name("cams.sha256"), [cams])
+        succeeded(run("make_pseudo", pseudo_paths, refiner="pamr+crf"))
+        files = [*files_in(pseudo_paths["masks"]), *files_in(pseudo_paths["scores"])]
+        pixels = np.array(Image.open(pseudo_paths["picture"]))
+        found.append([pixels.tolist(), [(file.name, read_content(file)) for file in files]])
+    assert found[0] == found[1]
+    assert len(files) == 16
+    out = pseudo_paths["masks"].parent
+    assert names(out / "pseudo") == names(out / "scores") == ["00000.zip"]
+    assert not [name for name in names(out) if "partial" in name or "packed" in name]
+    listed = pseudo_paths["manifest"][0].read_text()
+    assert [line.split("  ")[1] for line in listed.splitlines()] == ["cut.json", "pseudo/00000.zip"]
 
 
 def test_the_same_cams_give_the_same_pseudo_masks(run, pseudo_paths):

@@ -31,7 +31,7 @@ from recam.io.atomic import sha256, write_text
 from recam.runtime.gpus import gpus_here
 from recam.steps import params as experiment
 from recam.steps.code import code_of, write_code
-from recam.steps.command import FEATURE_CACHE, WATCH
+from recam.steps.command import FEATURE_CACHE, STORAGE, WATCH
 from recam.steps.folder_state import state_of
 from recam.steps.networks import name_errors, network_errors
 from recam.steps.preflight import machine_errors, texts_errors, watch_errors, weights_errors
@@ -124,6 +124,7 @@ def check_params():
         # No arguments of a step: a change must rerun nothing.
         os.environ[WATCH] = numbers.watch
         os.environ[FEATURE_CACHE] = str(numbers.feature_cache)
+        os.environ[STORAGE] = numbers.storage
         os.environ[SHARDS] = str(numbers.machine.shards)
         return numbers
 
@@ -449,7 +450,7 @@ def with_effect(values):
             else value
         )
         for name, value in values.items()
-        if name not in ("watch", "feature_cache")
+        if name not in ("watch", "feature_cache", "storage")
     }
 
 

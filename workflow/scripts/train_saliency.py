@@ -7,13 +7,13 @@ from typing import Annotated
 from _library import run
 
 from recam.data.layout import load_weak_split
-from recam.io.resumable import ResumableFolder
 from recam.pipeline.salient_maps import write_salient_maps
 from recam.runtime.devices import make_device
 from recam.runtime.distributed import is_first_after_all
 from recam.runtime.precision import make_precision
 from recam.steps.command import fingerprint
 from recam.steps.fit import fit
+from recam.steps.folders import resumable
 from recam.steps.launch import distributed
 from recam.steps.paths import Out, TrainingPaths
 from recam.steps.salient import initial_ccam, trainee_of
@@ -38,7 +38,7 @@ def main(paths: Paths, numbers: TrainSaliencyRun, machine: Machine) -> None:
     fit(trainee, paths, numbers, machine)
     device = make_device(machine.device, threads=machine.threads)
     key = fingerprint(paths, numbers, machine, inputs=(paths.data,))
-    folder = ResumableFolder(paths.maps, key=key)
+    folder = resumable(paths.maps, key=key)
     write_salient_maps(
         model.to(device),
         split,

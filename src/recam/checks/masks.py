@@ -9,6 +9,7 @@ from jaxtyping import Bool
 from recam.core.errors import UserError
 from recam.core.labels import BACKGROUND, IGNORE, mask_id
 from recam.data.layout import MASKS, WeakSplit
+from recam.io.archives import files_in
 from recam.io.images import check_mask, image_size, read_mask
 from recam.io.origins import OWN_MASKS
 from recam.runtime.progress import progress
@@ -91,8 +92,13 @@ def remedy_for(folder: Path) -> str:
     return "lower the background score in make_pseudo"
 
 
+def _is_broken_link(file: Path) -> bool:
+    return file.is_symlink() and not file.exists()
+
+
 def _require_masks(folder: Path, split: WeakSplit) -> None:
-    missing = [image_id for image_id in split.ids if not (folder / f"{image_id}.png").is_file()]
+    there = {file.name for file in files_in(folder, ".png") if not _is_broken_link(file)}
+    missing = [image_id for image_id in split.ids if f"{image_id}.png" not in there]
     if missing:
         remedy = (
             "add them or remove supervised from methods"

@@ -9,6 +9,7 @@ from recam.core.labels import BACKGROUND
 from recam.core.names import clean_id
 from recam.data.parts import CLASSES, IMAGES, read_classes
 from recam.exchange.found import Mask, require_size
+from recam.io.archives import files_in
 from recam.io.images import check_mask, image_size, read_mask
 from recam.io.opening import has_image_suffix, is_hidden
 from recam.io.tables import read_table
@@ -47,20 +48,21 @@ def open_masks(folder: Path, *, classes: Path | None, images: Path | None) -> Ma
     """
     if not folder.is_dir():
         raise UserError(f"{folder}: expected a folder of masks, found none; correct the path")
+    listed = {*folder.iterdir(), *files_in(folder)}  # in archives, too
     masks = tuple(
         path
-        for path in sorted(folder.iterdir())
+        for path in sorted(listed)
         if path.suffix.lower() == ".png" and not is_hidden(path.name)
     )
     if not masks:
         raise UserError(f"{folder}: expected masks as PNG files in it, found none")
-    listed = classes or _list_of_classes(folder)
-    beside = listed.parent / IMAGES
+    table = classes or _list_of_classes(folder)
+    beside = table.parent / IMAGES
     place = images or (beside if beside.is_dir() else None)
     return MaskFolder(
         path=folder,
         masks=masks,
-        classes=_read_table(listed) if listed.suffix.lower() == ".csv" else read_classes(listed),
+        classes=_read_table(table) if table.suffix.lower() == ".csv" else read_classes(table),
         images=_images(place, masks) if place else {},
     )
 

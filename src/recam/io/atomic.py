@@ -5,13 +5,15 @@ import io
 import os
 import re
 import shutil
+from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from functools import lru_cache
 from pathlib import Path
 
 from recam.core.errors import UserError
-from recam.io.origins import damaged, read_content, remedy_of
+from recam.io.archives import read_content
+from recam.io.origins import damaged, remedy_of
 
 TEMPORARY = re.compile(r"\.(.+)\.([0-9]+)\.tmp", re.DOTALL)  # target and process
 LINE = re.compile(r"([0-9a-f]{64})  (.+)")  # of a list of checksums: SHA-256 and name

@@ -1,6 +1,7 @@
 """Images and masks as files that any viewer can open."""
 
 import math
+from io import BytesIO
 from pathlib import Path
 
 import numpy as np
@@ -9,10 +10,11 @@ from PIL import Image
 
 from recam.core.errors import UserError
 from recam.core.labels import IGNORE, MAX_CLASSES, class_colours
-from recam.io.atomic import replacing
+from recam.io.archives import located
 from recam.io.opening import SIDEWAYS, UPRIGHT, RefusedError, opened, orientation
 from recam.io.rgb import raw_modes, rgb_of, turned_upright
 from recam.io.seals import check_image, check_png
+from recam.io.stores import store
 
 GREY_MODE = "L"  # of Pillow: eight bits, no colour
 MASK_MODES = {"P", "L"}  # of a mask
@@ -73,12 +75,12 @@ def resized(
 
 def write_image(path: Path, image: UInt8[np.ndarray, "H W 3"]) -> None:
     """Write a uint8 RGB image as PNG, atomically."""
-    with replacing(path) as temporary:
-        Image.fromarray(image).save(temporary, format="PNG")
+    _write_png(path, Image.fromarray(image))
 
 
 def read_mask(path: Path) -> UInt8[np.ndarray, "H W"]:
     """Read the uint8 ids of a palette or grey PNG. Raises UserError for any other file."""
+    path = located(path)
     check_png(path, missing="mask not found; add it, or remove its id from the split")
     with opened(path, formats=MASK_FORMATS, noun="mask") as image:
         if words := not_ids(image):
@@ -102,6 +104,7 @@ def not_ids(image: Image.Image) -> str:
 
 def read_saliency(path: Path) -> UInt8[np.ndarray, "H W"]:
     """Read an 8-bit grey map, 0 to 255. Raises UserError for any other file."""
+    path = located(path)
     check_png(path, missing="saliency map not found; add it")
     with opened(path, noun="saliency map") as image:
         if image.mode != GREY_MODE:
@@ -125,8 +128,7 @@ def check_saliency(
 
 def write_saliency(path: Path, saliency: UInt8[np.ndarray, "H W"]) -> None:
     """Write an 8-bit grey map as PNG, atomically."""
-    with replacing(path) as temporary:
-        Image.fromarray(saliency).save(temporary, format="PNG")
+    _write_png(path, Image.fromarray(saliency))
 
 
 def write_mask(
@@ -135,8 +137,13 @@ def write_mask(
     """Write a mask as a palette PNG in the colours of ``num_classes`` classes, atomically."""
     image = Image.fromarray(mask)
     image.putpalette(class_colours(num_classes).tobytes())
-    with replacing(path) as temporary:
-        image.save(temporary, format="PNG")
+    _write_png(path, image)
+
+
+def _write_png(path: Path, image: Image.Image) -> None:
+    content = BytesIO()
+    image.save(content, format="PNG")
+    store(path, (content.getbuffer(),))
 
 
 def check_mask(

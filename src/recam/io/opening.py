@@ -1,5 +1,6 @@
 """Opening image files: formats that are read, one sentence for all others, and EXIF rotation."""
 
+import os
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,6 +10,7 @@ from pathlib import Path
 from PIL import ExifTags, Image, UnidentifiedImageError
 
 from recam.core.errors import UserError
+from recam.io.archives import is_stored, read_content
 from recam.io.formats import HEAD, named_format
 
 # Pillow's remarks on odd files would stand between the lines of a step; damage raises an error.
@@ -49,7 +51,7 @@ def opened(
     if ``source`` is a path. Files of a ``formats`` outside are refused by their real format.
     """
     try:
-        with Image.open(source, formats=formats) as image:
+        with Image.open(_readable(source), formats=formats) as image:
             if _is_preview(image):
                 raise RefusedError(RAW)
             yield image
@@ -96,12 +98,19 @@ def is_hidden(name: str) -> bool:
     return name.startswith(".") or name.lower() in SYSTEM_FILES
 
 
+def _readable(source: Path | BytesIO) -> Path | BytesIO:
+    """The content of a file in an archive; any other source as it is."""
+    if isinstance(source, BytesIO) or os.path.lexists(source) or not is_stored(source):
+        return source
+    return BytesIO(read_content(source))
+
+
 def _reason(source: Path | BytesIO, error: Exception, formats: tuple[str, ...]) -> tuple[str, str]:
     """Reason and remedy of a failure."""
     if isinstance(error, Image.DecompressionBombError):
         return f"{error}", "shrink or replace it"
     if isinstance(error, UnidentifiedImageError):
-        return _unidentified(_head(source), formats)
+        return _unidentified(_head(_readable(source)), formats)
     if isinstance(error, PermissionError):
         return str(error.strerror), "allow reading it"
     reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)

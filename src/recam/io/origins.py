@@ -33,6 +33,7 @@ FOLDERS = {
 }
 LIST = ".sha256"  # ending of a list of checksums, named as its folder
 OF_FOLDERS = (".npz", ".png")  # endings of the files in such folders
+ARCHIVE, PART = ".zip", ".part"  # endings of archives of such files, finished and unfinished
 PARTIAL = ".partial"  # ending of a folder that a killed run left
 OF_SHARD = re.compile(r"\.\d+-of-\d+$")  # ending of a folder of a part of a step's files
 
@@ -50,13 +51,18 @@ def step_of(path: Path) -> str:
 
 def _step_of_folder(path: Path) -> str:
     """The step that fills the folder of a file, or of a list of checksums."""
-    if path.suffix not in (LIST, *OF_FOLDERS):
+    if path.suffix not in (LIST, ARCHIVE, *OF_FOLDERS):
         return ""
-    place = path.absolute().with_suffix("") if path.suffix == LIST else path.absolute().parent
+    place = path.absolute().with_suffix("") if path.suffix == LIST else folder_of(path.absolute())
     folder = OF_SHARD.sub("", place.name.removeprefix(".").removesuffix(PARTIAL))
     if folder == MAPS and place.parent.name != SALIENCY:  # given by the user
         return ""
     return FOLDERS.get(folder, "")
+
+
+def folder_of(path: Path) -> Path:
+    """The folder of a file, whose address may name an archive: ``folder/00000.zip/name``."""
+    return path.parent.parent if path.parent.suffix in (ARCHIVE, PART) else path.parent
 
 
 def damaged(path: Path, reason: str) -> UserError:
@@ -69,20 +75,14 @@ def remedy_of(path: Path) -> str:
     step = step_of(path)
     if not step:
         return "replace it, or delete it and run the step that makes it"
-    gone = f"the folder {path.parent}" if _is_of_folder(path) else "it"
+    gone = f"the folder {folder_of(path)}" if _is_of_folder(path) else "it"
     return f"delete {gone} and run again: {step} makes it anew"
 
 
 def _is_of_folder(path: Path) -> bool:
-    return path.parent.name in FOLDERS and path.suffix in OF_FOLDERS and bool(step_of(path))
-
-
-def read_content(path: Path) -> bytes:
-    """The bytes of a file. Raises UserError for a missing file and for one that cannot be read."""
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise unreadable(path, error) from error
+    folder = folder_of(path)
+    is_named = folder.name in FOLDERS or folder != path.parent
+    return is_named and path.suffix in (ARCHIVE, *OF_FOLDERS) and bool(step_of(path))
 
 
 def unreadable(path: Path, error: OSError) -> UserError:
@@ -93,7 +93,7 @@ def unreadable(path: Path, error: OSError) -> UserError:
                 f"{path}: is a link to {path.readlink()}, which does not exist; restore that "
                 "file or delete the link"
             )
-        if _is_of_folder(path) and path.parent.is_dir():
+        if _is_of_folder(path) and folder_of(path).is_dir():
             return UserError(f"{path}: not found; {remedy_of(path)}")
         step = step_of(path)
         makes = f"{step}, which makes it" if step else "the step that makes it"

@@ -14,6 +14,7 @@ from numpy.lib import format as npy
 
 from recam.core.errors import UserError
 from recam.core.labels import MAX_CLASSES
+from recam.io.archives import located
 from recam.io.origins import remedy_of
 from recam.io.seals import not_a, read_sealed, write_sealed
 
@@ -50,6 +51,7 @@ def load_scores(path: Path) -> ScoredClasses:
     Raises UserError for a missing, damaged or foreign file, for pickles, for scores that are not
     finite or not in [0, 1], and for classes that are not indices in ascending order.
     """
+    path = located(path)
     with _opened(path) as archive:
         saved, classes = _array(archive, "scores"), _array(archive, "classes")
     is_score = saved.dtype == np.uint8 or saved.dtype.kind == "f"
@@ -74,6 +76,7 @@ def load_scores(path: Path) -> ScoredClasses:
 
 def load_classes(path: Path) -> Integer[np.ndarray, "n"]:
     """The class indices of a file of score maps, without its maps. Raises as ``load_scores``."""
+    path = located(path)
     with _opened(path) as archive:
         return _indices(path, _array(archive, "classes"))
 

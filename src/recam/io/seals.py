@@ -15,8 +15,10 @@ from pathlib import Path
 from zipfile import ZipFile
 
 from recam.core.errors import UserError
-from recam.io.atomic import read_manifest, replacing, sha256
-from recam.io.origins import damaged, read_content, remedy_of, step_of
+from recam.io.archives import CHANGED, is_stored, read_content
+from recam.io.atomic import read_manifest, sha256
+from recam.io.origins import damaged, remedy_of, step_of
+from recam.io.stores import store
 
 MARK = b"recam sha256 "  # before the checksum
 LENGTH = 2  # bytes of the length of the comment, the last field of that record
@@ -24,7 +26,6 @@ DIGEST_SIZE = 64  # characters
 LONGEST_COMMENT = 1024  # bytes of our comments, at most
 LISTED = re.compile(rb"([0-9a-f]{64})  (\w+\.csv)\n")
 PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
-CHANGED = "its checksum differs"
 IMAGES, OF_IMAGES = "JPEGImages", "images.sha256"  # the images of a data set, and their list
 # Lists of checksums, beside the files that they list.
 LISTS = {
@@ -44,9 +45,7 @@ def write_sealed(path: Path, archive: io.BytesIO, *, beside: Iterable[Path] = ()
     size = (len(comment) + DIGEST_SIZE).to_bytes(LENGTH, "little")
     digest = hashlib.sha256(content[:-LENGTH])
     digest.update(size + comment)
-    with replacing(path) as temporary, temporary.open("wb") as file:
-        for part in (content[:-LENGTH], size, comment, digest.hexdigest().encode()):
-            file.write(part)
+    store(path, (content[:-LENGTH], size, comment, digest.hexdigest().encode()))
 
 
 def read_sealed(path: Path, *, kind: str) -> bytes:
@@ -83,7 +82,7 @@ def check_png(path: Path, *, missing: str) -> None:
     ``missing`` is the message for a file that no step makes. Another format passes if it is the
     user's.
     """
-    if not os.path.lexists(path) and not step_of(path):
+    if not os.path.lexists(path) and not step_of(path) and not is_stored(path):
         raise UserError(f"{path}: {missing}")
     content = read_content(path)
     _check_list(path, content)

@@ -25,6 +25,7 @@ from recam.core.metrics import (
     miou,
     thresholds,
 )
+from recam.io.archives import files_in
 from recam.io.images import check_mask, read_mask
 from recam.io.scores import load_scores
 
@@ -53,7 +54,9 @@ class GroundTruth:
             raise UserError(
                 f"{self.masks}: ground truth folder not found; create it, empty if there is none"
             )
-        masks = {file.name for file in self.masks.iterdir()}  # also broken links, which then raise
+        masks = {
+            f.name for f in files_in(self.masks, ".png")
+        }  # also broken links, which then raise
         return [image_id for image_id in self.ids if f"{image_id}.png" in masks]
 
     def mask(self, image_id: str, *, size: tuple[int, ...]) -> UInt8[np.ndarray, "H W"]:

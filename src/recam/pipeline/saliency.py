@@ -13,6 +13,7 @@ import numpy as np
 from jaxtyping import Bool, UInt8
 
 from recam.core.errors import UserError
+from recam.io.archives import is_stored
 from recam.io.images import check_saliency, read_saliency
 
 
@@ -27,7 +28,7 @@ class Saliency:
     def require(self, ids: Iterable[str]) -> None:
         """Raise UserError if an image has no map."""
         listed = list(ids)
-        missing = [i for i in listed if not (self.folder / f"{i}.png").is_file()]
+        missing = [i for i in listed if not is_stored(self.folder / f"{i}.png")]
         if missing:
             raise UserError(
                 f"{self.folder}: expected a saliency map for each of {len(listed):,} images, "

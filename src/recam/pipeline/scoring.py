@@ -10,6 +10,7 @@ import pandas as pd
 
 from recam.core.errors import UserError
 from recam.data.layout import WeakSplit
+from recam.io.archives import files_in
 from recam.io.records import read_cut
 from recam.pipeline.evaluation import (
     GroundTruth,
@@ -111,7 +112,7 @@ def maps_of_run(
 
 def _cams(folder: Path, threshold: float | None) -> ScoredMaps:
     if threshold is None:
-        threshold = yen_threshold(score_histogram(sorted(folder.glob("*.npz"))))
+        threshold = yen_threshold(score_histogram(files_in(folder, ".npz")))
     return ScoredMaps(folder=folder, threshold=threshold)
 
 
@@ -123,7 +124,8 @@ def _refined(folder: Path, cut: Path | None) -> ScoredMaps:
 
 
 def _require_maps(folder: Path, split: WeakSplit) -> None:
-    missing = [image_id for image_id in split.ids if not (folder / f"{image_id}.npz").is_file()]
+    there = {file.name for file in files_in(folder, ".npz")}
+    missing = [image_id for image_id in split.ids if f"{image_id}.npz" not in there]
     if missing:
         raise UserError(
             f"{folder}: has no maps for {len(missing)} of the {len(split.ids)} images of split "

@@ -13,6 +13,7 @@ from recam.core.labels import seed_mask, top_class
 from recam.core.overlays import shown_change
 from recam.data.coverage import covering_images, labels_of
 from recam.data.layout import CLASSES, IMAGES, LABELS, find_image, read_classes, read_labels
+from recam.io.archives import files_in, is_stored
 from recam.io.images import read_image, read_mask
 from recam.io.scores import load_scores
 from recam.report.grids import Cell, GridRow, draw_grid, maps_cell
@@ -51,7 +52,7 @@ class Material:
     def ids(self, stage: str) -> list[str]:
         """Ids of the images with a map or mask of that stage, sorted."""
         folders = [run.folder / FOLDERS[stage] for run in self.runs.values()]
-        return sorted({file.stem for folder in folders for file in folder.glob("*.[np]*")})
+        return sorted({file.stem for folder in folders for file in files_in(folder)})
 
     def common_ids(self) -> list[str]:
         """Ids of the images that have every map and mask that the runs make, sorted.
@@ -59,7 +60,7 @@ class Material:
         Without such an image, of those with any map, or with any mask.
         """
         folders = [run.folder / name for run in self.runs.values() for name in FOLDERS.values()]
-        there = [{file.stem for file in folder.glob("*.[np]*")} for folder in folders]
+        there = [{file.stem for file in files_in(folder)} for folder in folders]
         common = set.intersection(*(ids for ids in there if ids)) if any(there) else set[str]()
         return sorted(common) or self.ids("cams") or self.ids("seg")
 
@@ -174,7 +175,7 @@ def _cells(material: Material, stage: str, image_id: str) -> Cells:
     draw = of_maps if stage == "cams" else of_mask
     files = {method: _file(run, stage, image_id) for method, run in material.runs.items()}
     return {
-        TITLES[stage].format(look_of(method).name): draw(file) if file.is_file() else None
+        TITLES[stage].format(look_of(method).name): draw(file) if is_stored(file) else None
         for method, file in files.items()
     }
 
@@ -187,7 +188,7 @@ def _file(run: Run, stage: str, image_id: str) -> Path:
 def _mask(run: Run, stage: str, image_id: str) -> np.ndarray | None:
     """The mask of that stage; for cams the seed mask at the threshold of their evaluation."""
     file = _file(run, stage, image_id)
-    if not file.is_file():
+    if not is_stored(file):
         return None
     if stage != "cams":
         return read_mask(file)

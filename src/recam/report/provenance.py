@@ -12,8 +12,8 @@ import pandas as pd
 import yaml
 
 from recam.core.errors import UserError
+from recam.io.archives import read_content
 from recam.io.atomic import sha256
-from recam.io.origins import read_content
 
 STEPS = (
     *("train_cam", "train_recam", "make_clusters", "make_cams", "train_irn"),

@@ -25,9 +25,10 @@ from recam.steps.code import code_file, code_of
 from recam.steps.parser import Arguments, parse
 from recam.steps.sections.shared import file_of_weights
 
-# Set by the Snakefile: `watch` and `feature_cache`, of all configuration files.
+# Set by the Snakefile: `watch`, `feature_cache` and `storage`, of all configuration files.
 WATCH = "RECAM_WATCH"
 FEATURE_CACHE = "RECAM_FEATURE_CACHE"
+STORAGE = "RECAM_STORAGE"
 # Set for each of several processes that run a step together (recam.steps.launch).
 TOGETHER = "TORCHELASTIC_RUN_ID"  # by torchrun
 RANK = "RANK"  # by torchrun

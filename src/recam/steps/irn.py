@@ -7,6 +7,7 @@ from recam.core.errors import UserError
 from recam.core.randomness import derived_seed
 from recam.data.layout import WeakSplit, load_weak_split
 from recam.data.loading import MaskedImages
+from recam.io.archives import require_one_form
 from recam.io.checkpoints import ModelConfig
 from recam.io.resumable import ResumableFolder
 from recam.models.backbones import backbone_of
@@ -96,6 +97,7 @@ def _make_masks(
     masks: ResumableFolder,
 ) -> None:
     """Masks of confident pixels, 255 elsewhere, for the images of the split, or of its part."""
+    require_one_form(paths.cams)
     images = {paths.cams / f"{i}.npz": p for i, p in zip(split.ids, split.images, strict=True)}
     labels = ConfidentLabels(
         foreground=numbers.foreground,

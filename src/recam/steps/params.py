@@ -1,7 +1,7 @@
 """The whole of params.yaml: its sections, their check, and the merge of a preset."""
 
 from collections.abc import Mapping
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, ValidationError, model_validator
 from pydantic_core import PydanticCustomError
@@ -68,6 +68,13 @@ class Experiment(Section):
             ge=0,
             description="limit of stored features of frozen backbones in .cache/features, in GiB; "
             "changes no result",
+        ),
+    ]
+    storage: Annotated[
+        Literal["files", "archives"],
+        Field(
+            description="maps and masks of results/ in a file an image, or in ZIP archives of "
+            "1,000 images; changes no value, and folders that are there stay as they are"
         ),
     ]
     machine: MachineOfAll

@@ -23,6 +23,7 @@ from recam.data.layout import (
     read_labels,
     require_classes,
 )
+from recam.io.archives import files_in, is_stored
 from recam.io.atomic import require_listed, write_manifest
 from recam.io.checkpoints import load_network
 from recam.io.images import read_mask
@@ -68,7 +69,7 @@ def images_of_cams(cams: Path, data: Path) -> dict[Path, Path]:
     Raises UserError where there are none, or fewer than make_cams wrote.
     """
     require_listed(cams)
-    files = sorted(cams.glob("*.npz"))
+    files = files_in(cams, ".npz")
     if not files:
         raise UserError(f"{cams}: has no maps; run the step that makes them")
     return {file: find_image(data / IMAGES, file.stem) for file in files}
@@ -101,7 +102,7 @@ class Folders:
         if self.propagated.has(name):
             return self.propagated.partial / name
         places = (folder / name for folder in self.of_shards)
-        return next((file for file in places if file.is_file()), None)
+        return next((file for file in places if is_stored(file)), None)
 
     def finish(self, *, cut: Path, manifests: list[Path]) -> None:
         """Finish the folders, with one list of the masks and ``cut`` and one of the scores."""
@@ -182,7 +183,7 @@ class Refinement:
         self.propagate(images, folders, part=shard.part)
         if self.numbers.threshold == "yen" and is_first():
             folder = folders.propagated.partial
-            write_histogram(folder, sorted(folder.glob("*.npz")))
+            write_histogram(folder, files_in(folder, ".npz"))
         finish_shard(shard, folders.propagated)
 
     def _need(self) -> Need | None:

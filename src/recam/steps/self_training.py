@@ -14,6 +14,7 @@ from recam.runtime.precision import make_precision
 from recam.steps.command import fingerprint
 from recam.steps.crf import crf_of
 from recam.steps.fit import Trainee, save, trained
+from recam.steps.folders import resumable
 from recam.steps.paths import SegmenterPaths
 from recam.steps.sections.machine import Machine
 from recam.steps.sections.shared import CrfNumbers
@@ -52,7 +53,7 @@ def fit_twice(
 
 def forget_second_round(paths: SegmenterPaths) -> None:
     """Delete the masks and the state of a second round, of this run or of a killed one."""
-    folder = ResumableFolder(paths.own_masks, key="")  # another key: its files are deleted
+    folder = resumable(paths.own_masks, key="")  # another key: its files are deleted
     if is_first():
         folder.drop()
         paths.second_state.unlink(missing_ok=True)
@@ -83,7 +84,7 @@ def _own_masks(
 ) -> ResumableFolder:
     """The trained segmenter's masks of the split, in a folder that is never finished."""
     key = fingerprint(paths, numbers, machine, inputs=trainee.inputs)
-    folder = ResumableFolder(paths.own_masks, key=key)
+    folder = resumable(paths.own_masks, key=key)
     device = make_device(machine.device, threads=machine.threads)
     write_own_masks(
         cast(Segmenter, trainee.model),

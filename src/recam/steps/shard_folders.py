@@ -14,6 +14,7 @@ from pathlib import Path
 from recam.io.atomic import read_manifest, sha256, write_manifest
 from recam.io.resumable import ResumableFolder
 from recam.runtime.distributed import is_first, is_first_after_all, wait_for_all
+from recam.steps.folders import resumable
 from recam.steps.shards import Shard
 from recam.steps.without_effect import SHARDS, chosen
 
@@ -29,8 +30,8 @@ def folder_of(shard: Shard, path: Path, *, key: str) -> ResumableFolder:
         place = path.parent / PLACE / f"{path.name}.{part.number}-of-{part.of}"
         if is_first():
             _list_of(place).unlink(missing_ok=True)
-        return ResumableFolder(place, key=key, part=part)
-    folder = ResumableFolder(path, key=key)
+        return resumable(place, key=key, part=part)
+    folder = resumable(path, key=key)
     if is_first():
         for place in folders_of_shards(path, key=key):
             _take(place, folder)
@@ -78,7 +79,7 @@ def _take(shard: Path, folder: ResumableFolder) -> None:
     place = shard.with_name(shard.name.removeprefix(".").removesuffix(".partial"))
     files = [file for file in sorted(shard.iterdir()) if not file.name.startswith(".")]
     if not _list_of(place).is_file():  # killed, with another number of shards perhaps
-        ResumableFolder(place, key=(shard / ".key").read_text())  # deletes damaged files
+        resumable(place, key=(shard / ".key").read_text())  # deletes damaged files
         files = [file for file in files if file.is_file()]
         listed = None
     else:

@@ -14,6 +14,7 @@ from recam.core.errors import UserError
 from recam.core.labels import IGNORE, mask_id, seed_mask
 from recam.core.metrics import confusion_matrix, miou
 from recam.data.layout import IMAGES, find_image
+from recam.io.archives import is_stored
 from recam.io.images import check_mask, image_size, read_image, read_mask, resized
 from recam.io.scores import SCORE_STEPS, ScoredClasses, load_scores
 from recam.report.explorer.sources import Experiment, Source
@@ -139,7 +140,7 @@ def _loaded(
 ) -> ScoredClasses | None:
     """The maps of an image at ``size``, in saved steps; None if they are not made yet."""
     path = source.folder / f"{image_id}.npz"
-    if not path.is_file():
+    if not is_stored(path):
         return None
     scored = load_scores(path)
     if len(scored.classes) and scored.classes.max() >= len(experiment.classes):

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from recam.data.layout import CLASSES, MASKS, read_classes
+from recam.io.archives import files_in
 from recam.io.records import read_cut
 from recam.report.methods import ordered
 from recam.report.summary import Run
@@ -48,7 +49,7 @@ class Experiment:
     def ids(self) -> list[str]:
         """Sorted ids of the images with maps of all methods and stages; of any, if none has all."""
         found = [
-            {file.stem for file in source.folder.glob("*.npz")}
+            {file.stem for file in files_in(source.folder, ".npz")}
             for stage in self.sources.values()
             for source in stage.values()
         ]
@@ -69,7 +70,7 @@ def experiment_of(folder: Path, *, random_seed: int, methods: Sequence[str]) -> 
     for method in ordered(methods):
         run = Run(folder=folder / f"results/seed{random_seed}/{method}")
         for stage in STAGES:
-            if any((run.folder / stage).glob("*.npz")):
+            if files_in(run.folder / stage, ".npz"):
                 sources[stage][method] = _source(run, stage)
     sources = {stage: found for stage, found in sources.items() if found}
     if not sources:
