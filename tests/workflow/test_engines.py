@@ -53,7 +53,7 @@ def no_traceback(run):
 
 def test_every_change_is_seen_by_both_engines_alike(finished):
     """A twelfth of the parameters and code of `make matrix`, and a fifth of its outputs."""
-    words = [sys.executable, ROOT / "workflow/matrix.py", "--experiment", finished, "--sample"]
+    words = ["python", ROOT / "workflow/matrix.py", "--experiment", finished, "--sample"]
     table = command(finished, *words)
     assert table.returncode == 0, "\n".join(r for r in table.stdout.splitlines() if "DEVI" in r)
     assert re.search(r"^\d{2,3} cases, 0 deviations$", table.stdout.splitlines()[-1])
@@ -166,7 +166,7 @@ def test_an_experiment_is_compared_by_its_numbers_and_adopted(tree):
 def test_a_copy_of_the_project_runs_its_own_library(tree):
     """Queued experiments run in copies, while the code here may change."""
     (tree / "src/recam/core/errors.py").write_text("raise SystemExit('mine')\n")
-    run = command(tree, sys.executable, "workflow/scripts/summarize.py", "--help")
+    run = command(tree, "python", "workflow/scripts/summarize.py", "--help")
     assert run.stdout == "mine\n"
 
 
@@ -373,9 +373,9 @@ def test_both_engines_at_once_never_write_the_same_output(tree):
 def test_both_engines_started_together_end_in_agreement(tree):
     change(tree, "draw", examples=1)
     with subprocess.Popen(
-        [BIN / "dvc", "repro", "--quiet"],
+        ["dvc", "repro", "--quiet"],
         cwd=tree,
-        env=experiment.environment(),
+        env=experiment.quick_environment(),
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     ):

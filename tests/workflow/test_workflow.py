@@ -178,7 +178,7 @@ def test_a_preset_becomes_the_parameters_and_keeps_their_comments(tmp_path):
     for name in ("params.yaml", "presets"):
         source = ROOT / name
         (shutil.copytree if source.is_dir() else shutil.copy)(source, tmp_path / name)
-    run = command(tmp_path, sys.executable, "workflow/params.py", "preset", "presets/voc12.yaml")
+    run = command(tmp_path, "python", "workflow/params.py", "preset", "presets/voc12.yaml")
     assert run.returncode == 0, run.stdout
     text = (tmp_path / "params.yaml").read_text()
     assert text.splitlines()[:2] == (ROOT / "params.yaml").read_text().splitlines()[:2]
@@ -191,7 +191,7 @@ def test_a_preset_becomes_the_parameters_and_keeps_their_comments(tmp_path):
     assert params["train_cam"]["batch_size"] == 16
     assert params["make_cams"]["scales"] == [1.0, 0.5, 1.5, 2.0]
     (tmp_path / "wrong.yaml").write_text("train_cam: {epoch: 3}\n")
-    run = command(tmp_path, sys.executable, "workflow/params.py", "preset", "wrong.yaml")
+    run = command(tmp_path, "python", "workflow/params.py", "preset", "wrong.yaml")
     assert run.returncode == 1
     assert run.stdout == (
         "wrong.yaml:1: train_cam.epoch is not a parameter; did you mean epochs?\n"
