@@ -148,13 +148,10 @@ def engines(folder, verb):
 
 
 def first_run(folder):
-    """The small experiment, run from scratch by Snakemake and committed.
-
-    Here every step starts a new interpreter, as for a user.
-    """
+    """The small experiment, run from scratch by Snakemake and committed."""
     folder.mkdir(parents=True)
     set_up(folder, small_params())
-    run = finished_process(folder, ["snakemake", "--cores", "2"], environment())
+    run = snakemake(folder)
     if run.returncode:
         raise RuntimeError(run.stdout)
     commit(folder, "first run")

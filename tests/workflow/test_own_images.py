@@ -46,11 +46,12 @@ def own_params():
 
 
 def make(folder):
-    """Run the experiment there."""
+    """Run the experiment there; every step starts a new interpreter, as for a user."""
     folder.mkdir()
     write_photos(folder / "photos")
     experiment.set_up(folder, own_params())
-    run = snakemake(folder)
+    command = ["snakemake", "--cores", "2"]
+    run = experiment.finished_process(folder, command, experiment.environment())
     if run.returncode:
         raise RuntimeError(run.stdout)
     (folder / "said.txt").write_text(run.stdout)
