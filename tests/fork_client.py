@@ -21,7 +21,7 @@ def main() -> int:
     """Run the command line in a fork of the server; return its wait status."""
     here, name = os.path.split(sys.argv[0])
     words = sys.argv[1:] if name == "python" else ["-m", name, *sys.argv[1:]]
-    if not words or (words[0].startswith("-") and words[0] != "-m"):
+    if not words or (words[0].startswith("-") and words[0] not in ("-m", "-u")):
         os.execv(sys.executable, [sys.executable, *words])  # noqa: S606 no shell is meant
     folder = os.getcwd()  # noqa: PTH109 pathlib would take longer to load than the rest
     request = {"words": words, "folder": folder, "environment": dict(os.environ)}

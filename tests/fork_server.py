@@ -40,11 +40,12 @@ PACKAGES = (
 def commands() -> Path:
     """Start the server of this process; return the folder of its commands.
 
-    The server ends with this process, which holds the other end of its input. Where the system has
-    no pidfd, these are the commands of this environment.
+    The server ends with this process, which holds the other end of its input. A fork uses the
+    server that it comes from. A system without pidfd has no server, but the usual commands.
     """
-    if not hasattr(os, "pidfd_open"):
-        return Path(sys.executable).parent
+    here = Path(sys.executable).parent
+    if (here / SOCKET).exists() or not hasattr(os, "pidfd_open"):
+        return here
     folder = Path(mkdtemp(prefix="forks-"))
     client = Path(__file__).with_name("fork_client.py").read_text()
     for name in COMMANDS:
@@ -118,11 +119,15 @@ def run(request: Request, *, python: Path) -> None:
     os.environ.clear()
     os.environ.update(request.environment)
     sys.executable = str(python)
-    if request.words[0] == "-m":
-        sys.argv, sys.path[0] = request.words[1:], request.folder
+    words = request.words
+    if words[0] == "-u":
+        sys.stdout.reconfigure(write_through=True)
+        words = words[1:]
+    if words[0] == "-m":
+        sys.argv, sys.path[0] = words[1:], request.folder
         runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)
     else:
-        sys.argv, sys.path[0] = request.words, str(Path(request.words[0]).resolve().parent)
+        sys.argv, sys.path[0] = words, str(Path(words[0]).resolve().parent)
         runpy.run_path(sys.argv[0], run_name="__main__")
 
 
