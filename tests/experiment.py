@@ -106,12 +106,14 @@ def copied(folder, target):
 
 def environment():
     """The commands of this environment first in the path: each starts a new interpreter."""
-    return os.environ | {"PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}"}
+    path = f"{BIN}{os.pathsep}{os.environ['PATH']}"
+    return os.environ | {"PATH": path, "DVC_NO_ANALYTICS": "1"}
 
 
 def quick_environment():
     """The commands of the fork server first in the path: imports of packages are paid once."""
-    return os.environ | {"PATH": f"{commands()}{os.pathsep}{environment()['PATH']}"}
+    usual = environment()
+    return usual | {"PATH": f"{commands()}{os.pathsep}{usual['PATH']}"}
 
 
 def command(folder, *words):
