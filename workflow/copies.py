@@ -26,7 +26,6 @@ from recam.steps.yaml_files import read_params
 ROOT = Path(__file__).parents[1]
 CODE = ("Snakefile", "profiles", "prompts", "src", "workflow")
 RECIPE = ("params.yaml", "presets")
-DEFAULT = "shapes"  # the data set of params.yaml, which has no preset
 
 
 class StoppedError(UserError):
@@ -46,8 +45,8 @@ def recipe(
     ``seeds`` and ``methods`` replace those of presets/replicates.yaml. Raises UserError for a
     missing or invalid file.
     """
-    presets = ["replicates"] if name == DEFAULT else [name, "replicates"]
-    paths = [root / "params.yaml", *(root / "presets" / f"{preset}.yaml" for preset in presets)]
+    presets = [root / "presets" / f"{preset}.yaml" for preset in (name, "replicates")]
+    paths = [root / "params.yaml", *presets]
     files = [read_params(path) for path in paths]
     given: dict[str, Any] = {"download": {"dataset": name}}
     given["download"] |= {"source": str(source.resolve())} if source else {}

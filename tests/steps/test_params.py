@@ -293,6 +293,7 @@ PRESETS = [
     "voc12_saliency",
     "coco14_advcam",
     "coco14",
+    "shapes",
     "street",
     "folder",
     "replicates",

@@ -22,7 +22,7 @@ from recam.report.generality import DATASETS
 
 @pytest.fixture(scope="module")
 def project(tmp_path_factory):
-    """A small git checkout with code, parameters and two presets."""
+    """A small git checkout with code, parameters and three presets."""
     root = tmp_path_factory.mktemp("project")
     for name in ("Snakefile", "src/a.py", "workflow/b.py", "docs/page.md"):
         (root / name).parent.mkdir(exist_ok=True)
@@ -33,6 +33,7 @@ def project(tmp_path_factory):
     shutil.copy(ROOT / "presets/replicates.yaml", root / "presets")
     preset = "download: {dataset: stamps, source: x}\ntrain_cam: {epochs: 9}\n"
     (root / "presets/stamps.yaml").write_text(preset)
+    (root / "presets/shapes.yaml").write_text("evaluate: {scales: [1.0, 1.5]}\n")
     for words in (
         "init --quiet",
         "add --all",
@@ -55,7 +56,8 @@ def test_a_preset_and_the_replicates_are_merged_into_the_parameters(project):
     default = yaml.safe_load((ROOT / "params.yaml").read_text())
     replicates = yaml.safe_load((ROOT / "presets/replicates.yaml").read_text())
     shapes = copies.recipe("shapes", project)
-    assert shapes == default | replicates
+    evaluate = default["evaluate"] | {"scales": [1.0, 1.5]}
+    assert shapes == default | replicates | {"evaluate": evaluate}
     stamps = copies.recipe("stamps", project)
     assert stamps["train_cam"] == default["train_cam"] | {"epochs": 9}
     assert stamps["download"] == default["download"] | {"dataset": "stamps", "source": "x"}
