@@ -1,5 +1,7 @@
 """Shared by all tests: a check of every shape and dtype at run time, and a tiny data set."""
 
+from importlib import import_module
+
 from jaxtyping import install_import_hook
 
 # Before anything imports recam: every annotated function of it is checked while tests run.
@@ -8,12 +10,10 @@ hook = install_import_hook("recam", "beartype.beartype")
 import experiment  # noqa: E402
 import numpy as np  # noqa: E402
 import pytest  # noqa: E402
-import torch  # noqa: E402
 from filelock import FileLock  # noqa: E402
 from hypothesis import settings  # noqa: E402
 from PIL import Image  # noqa: E402
 
-torch.set_num_threads(1)
 # The same examples in every run, on any machine.
 settings.register_profile("recam", derandomize=True, deadline=None, max_examples=50)
 settings.load_profile("recam")
@@ -29,10 +29,16 @@ VOC_IMAGES = {
 VOC_CLASSES = ("cat", "dog", "hen")
 
 
+def pytest_configure(config):
+    """Load PyTorch in the processes that run tests, and not in the one that starts them."""
+    if hasattr(config, "workerinput") or config.getoption("dist", "no") == "no":
+        import_module("torch").set_num_threads(1)
+
+
 @pytest.fixture
 def generator():
     """A torch generator of the test's own: no test depends on another's draws."""
-    return torch.Generator().manual_seed(0)
+    return import_module("torch").Generator().manual_seed(0)
 
 
 @pytest.fixture
@@ -91,8 +97,15 @@ def tree(finished, tmp_path):
 
 
 def pytest_collection_modifyitems(items):
-    """Whole runs first, half of them for a second process: both end with small tests."""
-    runs = [item for item in items if {"finished", "own"} & set(item.fixturenames)]
-    others = [item for item in items if item not in set(runs)]
-    half = len(others) // 2
-    items[:] = [*runs[::2], *others[:half], *runs[1::2], *others[half:]]
+    """Order the tests for two processes, of which each begins with its half of the list.
+
+    The first makes the finished experiment and begins with the tests of it, the second with all
+    other long ones. Both end with short tests, so that neither waits for the other.
+    """
+    runs, long, short = [], [], []
+    for item in items:
+        is_long = "own" in item.fixturenames or item.get_closest_marker("slow")
+        (runs if "finished" in item.fixturenames else long if is_long else short).append(item)
+    long.sort(key=lambda item: "own" not in item.fixturenames)
+    first = max(0, len(items) // 2 - len(runs))
+    items[:] = [*runs, *short[:first], *long, *short[first:]]

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import yaml
+from fork_server import commands
 
 ROOT = Path(__file__).parents[1]
 BIN = Path(sys.executable).parent
@@ -49,7 +50,12 @@ SMALL = {
         "resize_max": 56,
         "crop": 48,
     },
-    "make_pseudo": {"pamr_dilations": [1, 2], "pamr_iterations": 2, "examples": 2},
+    "make_pseudo": {
+        "pamr_dilations": [1, 2],
+        "pamr_iterations": 2,
+        "crf_iterations": 2,
+        "examples": 2,
+    },
     "evaluate": {"scales": [1.0], "examples": 2, "agreement_images": 4},
     "summarize": {"examples": 2},
     "draw": {"examples": 2},
@@ -99,16 +105,28 @@ def copied(folder, target):
 
 
 def environment():
-    """The commands of this environment first in the path."""
-    return os.environ | {"PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}"}
+    """The commands of this environment first in the path: each starts a new interpreter."""
+    path = f"{BIN}{os.pathsep}{os.environ['PATH']}"
+    return os.environ | {"PATH": path, "DVC_NO_ANALYTICS": "1"}
+
+
+def quick_environment():
+    """The commands of the fork server first in the path: imports of packages are paid once."""
+    usual = environment()
+    return usual | {"PATH": f"{commands()}{os.pathsep}{usual['PATH']}"}
 
 
 def command(folder, *words):
-    """Run a command there; stdout has its output and its errors."""
+    """Run a command there, `python` and the engines in forks; stdout has output and errors."""
+    return finished_process(folder, words, quick_environment())
+
+
+def finished_process(folder, words, environment):
+    """Run a command there to its end; stdout has its output and its errors."""
     return subprocess.run(
         [str(word) for word in words],
         cwd=folder,
-        env=environment(),
+        env=environment,
         text=True,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -118,17 +136,17 @@ def command(folder, *words):
 
 def snakemake(folder, *options):
     """Run Snakemake there on two cores."""
-    return command(folder, BIN / "snakemake", "--cores", 2, *options)
+    return command(folder, "snakemake", "--cores", 2, *options)
 
 
 def dvc(folder, *options):
     """Run DVC there."""
-    return command(folder, BIN / "dvc", *options)
+    return command(folder, "dvc", *options)
 
 
 def engines(folder, verb):
     """Run a verb of workflow/engines.py there."""
-    return command(folder, sys.executable, "workflow/engines.py", verb)
+    return command(folder, "python", "workflow/engines.py", verb)
 
 
 def first_run(folder):

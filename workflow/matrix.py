@@ -25,7 +25,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import nullcontext
+from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import cache
 from itertools import islice
@@ -74,18 +74,38 @@ class Case:
 def cases(*, sample: bool = False) -> Iterator[Case]:
     """Every parameter, every file of code, every data file and every output.
 
-    A sample has every twelfth parameter and file of code, every sixtieth comment, and one of the
-    four changes, in turn, of every fifth output.
+    A sample has every twelfth parameter and file of code, and one of the four changes, in turn, of
+    every fifth output. Those of its changes that rerun nothing, and all comments, are one case.
     """
+    if sample:
+        chosen = [*islice(_parameters(), 0, None, 12), *islice(_code(), 0, None, 12), *_comments()]
+        chosen += [list(_output(*o))[n % 4] for n, o in enumerate(_outputs()[::5])]
+        yield from (case for case in chosen if case.should)
+        yield _at_once([case for case in chosen if not case.should])
+        return
     yield Case("nothing", lambda _: nullcontext(), frozenset())
-    every = 12 if sample else 1
-    yield from islice(_parameters(), 0, None, every)
-    yield from islice(_code(), 0, None, every)
-    yield from islice(_comments(), 0, None, 5 * every)
-    outputs = [(step, path) for step in GRAPH for path in step.makes]
-    for number, (step, path) in enumerate(outputs[::5] if sample else outputs):
-        four = list(_output(step, path))
-        yield from [four[number % 4]] if sample else four
+    yield from _parameters()
+    yield from _code()
+    yield from _comments()
+    for step, path in _outputs():
+        yield from _output(step, path)
+
+
+def _outputs() -> list[tuple[Step, str]]:
+    return [(step, path) for step in GRAPH for path in step.makes]
+
+
+def _at_once(quiet: list[Case]) -> Case:
+    """All changes of these cases, which rerun nothing, as one."""
+
+    @contextmanager
+    def change(folder: Path) -> Iterator[None]:
+        with ExitStack() as stack:
+            for case in quiet:
+                stack.enter_context(case.change(folder))
+            yield
+
+    return Case(f"{len(quiet)} changes without effect", change, frozenset())
 
 
 # A folder of files, a further step, further jobs.

@@ -15,7 +15,6 @@ import yaml
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 
 import experiment
-from experiment import BIN
 
 Change = Callable[[Path], AbstractContextManager[None]]
 
@@ -111,7 +110,7 @@ def checked_out(name: str) -> Change:
     def change(folder: Path) -> Iterator[None]:
         with set_aside(folder / name):
             by_git = name == "results/metrics.json" or re.fullmatch(r"results/[^/]*\.csv", name)
-            words = ["git", "checkout", "--", name] if by_git else [BIN / "dvc", "checkout", name]
+            words = ["git", "checkout", "--", name] if by_git else ["dvc", "checkout", name]
             done = experiment.command(folder, *words)
             _require(done)
             yield

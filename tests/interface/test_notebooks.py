@@ -35,6 +35,7 @@ def test_quick_start_compares_the_maps_of_a_finished_run(tree, monkeypatch):
     assert all(0 < score < 100 for score in scores.values())
 
 
+@pytest.mark.slow
 def test_the_resnet_is_reactivated(tmp_path, monkeypatch):
     (notebook,) = (path for path in NOTEBOOKS if path.stem == "reactivate")
     monkeypatch.setenv("RECAM_FEW_STEPS", "1")

@@ -2,7 +2,6 @@
 
 import re
 import shutil
-import sys
 from types import SimpleNamespace
 
 import pytest
@@ -21,7 +20,7 @@ DRAWN = "results/report/figures"
 
 def report(folder):
     """Make the report in that folder."""
-    return command(folder, sys.executable, "workflow/report.py")
+    return command(folder, "python", "workflow/report.py")
 
 
 @pytest.mark.slow
@@ -74,7 +73,7 @@ def test_a_report_of_an_unfinished_run_says_what_is_missing_and_shows_the_rest(t
 
 @pytest.mark.slow
 def test_the_viewer_of_snakemake_still_binds_all_figures(tree):
-    assert command(tree, sys.executable, "workflow/report.py", "describe").returncode == 0
+    assert command(tree, "python", "workflow/report.py", "describe").returncode == 0
     run = command(tree, "snakemake", "--report", "viewer.html", "all", "describe")
     assert run.returncode == 0, run.stdout
     page = (tree / "viewer.html").read_text()

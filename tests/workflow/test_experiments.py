@@ -102,7 +102,7 @@ def repository(tmp_path_factory):
 
 
 def shown(folder, *options):
-    run = command(folder, sys.executable, ROOT / "workflow/experiments.py", *options)
+    run = command(folder, "python", ROOT / "workflow/experiments.py", *options)
     return run.returncode, run.stdout
 
 

@@ -2,7 +2,6 @@
 
 import shutil
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -36,7 +35,7 @@ def project(tmp_path_factory):
 
 
 def plots(folder, *revisions):
-    run = command(folder, sys.executable, PLOTS, *revisions)
+    run = command(folder, "python", PLOTS, *revisions)
     return run.returncode, run.stdout
 
 
@@ -65,7 +64,7 @@ def test_a_missing_package_is_named(project):
     (project / "vl_convert.py").write_text("raise ImportError\n")
     try:
         script = f"import runpy; runpy.run_path({str(PLOTS)!r}, None, '__main__')"
-        run = command(project, sys.executable, "-c", script)
+        run = command(project, "python", "-c", script)
     finally:
         (project / "vl_convert.py").unlink()
     assert run.returncode == 1

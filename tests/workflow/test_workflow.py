@@ -121,7 +121,8 @@ def test_shards_are_the_same_jobs_in_both_engines(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("preset", "jobs"), [("shapes", 18), ("stamps", 18), ("street", 18), ("voc12", 16), ("coco14", 16)]
+    ("preset", "jobs"),
+    [("shapes", 18), ("stamps", 18), ("street", 18), ("voc12", 16), ("coco14", 16)],
 )
 def test_a_preset_gives_a_plan(preset, jobs):
     run = snakemake(ROOT, "--dry-run", "--forceall", "--configfile", f"presets/{preset}.yaml")
@@ -201,7 +202,7 @@ def test_a_preset_becomes_the_parameters_and_keeps_their_comments(tmp_path):
     for name in ("params.yaml", "presets"):
         source = ROOT / name
         (shutil.copytree if source.is_dir() else shutil.copy)(source, tmp_path / name)
-    run = command(tmp_path, sys.executable, "workflow/params.py", "preset", "presets/voc12.yaml")
+    run = command(tmp_path, "python", "workflow/params.py", "preset", "presets/voc12.yaml")
     assert run.returncode == 0, run.stdout
     text = (tmp_path / "params.yaml").read_text()
     assert text.splitlines()[:2] == (ROOT / "params.yaml").read_text().splitlines()[:2]
@@ -214,7 +215,7 @@ def test_a_preset_becomes_the_parameters_and_keeps_their_comments(tmp_path):
     assert params["train_cam"]["batch_size"] == 16
     assert params["make_cams"]["scales"] == [1.0, 0.5, 1.5, 2.0]
     (tmp_path / "wrong.yaml").write_text("train_cam: {epoch: 3}\n")
-    run = command(tmp_path, sys.executable, "workflow/params.py", "preset", "wrong.yaml")
+    run = command(tmp_path, "python", "workflow/params.py", "preset", "wrong.yaml")
     assert run.returncode == 1
     assert run.stdout == (
         "wrong.yaml:1: train_cam.epoch is not a parameter; did you mean epochs?\n"

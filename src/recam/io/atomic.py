@@ -5,7 +5,6 @@ import io
 import os
 import re
 import shutil
-from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from functools import lru_cache

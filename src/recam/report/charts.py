@@ -15,6 +15,7 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Float
 from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
@@ -45,13 +46,15 @@ def save(figure: Figure, path: Path, *, caption: str) -> None:
     figure.set_size_inches(width, height + lines * 1.3 * size / 72)
     label = figure.supxlabel(text, x=0.008, ha="left", fontsize=size, color=GREY)
     figure.set_dpi(DOTS)
-    figure.draw_without_rendering()
-    below = Caption(text=caption, pixels=round(label.get_window_extent().y1))
     engine = figure.get_layout_engine()
+    if engine:
+        engine.execute(figure)
+    below = Caption(text=caption, pixels=round(label.get_window_extent().y1))
     figure.set_layout_engine("none")  # the layout is done
     with replacing(path) as temporary:
         metadata = {"Software": None, "Comment": below.as_text()}
-        figure.savefig(temporary, format="png", dpi=DOTS, metadata=metadata)
+        # `savefig` would draw once more, for the layout.
+        FigureCanvasAgg(figure).print_png(temporary, metadata=metadata)
     figure.set_layout_engine(engine)
 
 
