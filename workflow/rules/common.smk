@@ -204,27 +204,30 @@ def check_source(numbers):
                 " files elsewhere"
             )
     own_saliency()
-    if config["download"]["dataset"] == "folder" and not is_checked(key := key_of_source()):
-        from recam.steps.preflight import errors_of
+    if config["download"]["dataset"] == "folder":
+        check_own_folder(numbers)
 
-        with one_sentence("download: "):
-            errors = errors_of(numbers, facts_of_source(numbers.download))
-        for error in errors:
-            raise WorkflowError(error)
+
+def check_own_folder(numbers):
+    """Check the user's folder, unless an earlier start has checked the same: every start, and every
+    job of a cluster, would list all of its images again."""
+    from recam.steps.preflight import errors_of
+
+    with one_sentence("download: "):
+        key = key_of_source()
+        if CHECKED.is_file() and CHECKED.read_text() == key:
+            return
+        errors = errors_of(numbers, facts_of_source(numbers.download))
+    for error in errors:
+        raise WorkflowError(error)
+    with one_sentence():
         write_text(CHECKED, key)
 
 
 def key_of_source():
     """A hash of all that the check of the user's folder depends on: numbers, files, code."""
-    check = Path(workflow.basedir, "workflow/scripts/check_data.py")
-    parts = [dict(config), seen(own_folders()), code_of(check)]
+    parts = [dict(config), seen(own_folders()), sha256(Path(code("check_data")))]
     return hashlib.sha256(repr(parts).encode()).hexdigest()
-
-
-def is_checked(key):
-    """Whether an earlier start has checked the same folder: every start and every job of a cluster
-    would list its images again."""
-    return CHECKED.is_file() and CHECKED.read_text() == key
 
 
 def facts_of_source(numbers):
