@@ -42,7 +42,7 @@ def emulation_warnings(capabilities: Mapping[str, object]) -> list[str]:
         return []
     return [
         "precision: this CPU has no instructions for bf16 (AVX512_BF16, AMX or Arm's BF16) and "
-        "emulates it, which takes longer than fp32; set fp32"
+        "emulates it, which usually takes longer than fp32; set fp32"
     ]
 
 
