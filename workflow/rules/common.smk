@@ -30,7 +30,7 @@ from recam.core.errors import UserError
 from recam.io.atomic import sha256, write_text
 from recam.runtime.gpus import gpus_here
 from recam.steps import params as experiment
-from recam.steps.code import code_of, write_code
+from recam.steps.code import write_code
 from recam.steps.command import FEATURE_CACHE, STORAGE, WATCH
 from recam.steps.folder_state import state_of
 from recam.steps.networks import name_errors, network_errors
