@@ -29,7 +29,7 @@ LARGE = (
     "torch._dynamo",
     "torchvision",
 )
-# The packages of each step, for any parameters; those of the network are loaded with the network.
+# The packages of each step, for any parameters; those of its network come with the network.
 NEEDED = {
     "check_data": {"pandas", "scipy", "skimage"},  # all data sets
     "download": {"pandas", "scipy", "skimage"},
