@@ -47,6 +47,7 @@ NEEDED = {
     "train_seg": {"pandas"},
 }
 COPIES = """
+import gc; gc.disable()  # it would take a quarter of the time
 import importlib, json, os, sys, torch
 
 def training():
