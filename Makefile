@@ -114,7 +114,7 @@ campaign: $(READY) ## seeded bad inputs, kills and faults: make campaign, or mak
 	python tests/campaign/run.py --part $(PART)
 
 bench: $(READY) ## benchmarks: ratios of times measured side by side
-	python benchmarks/run.py training segmenters maps refinement images
+	python benchmarks/run.py training segmenters maps precision gradcam loops refinement images
 
 tables: $(READY) ## the tables and drawings of README and docs/, from docs/results
 	python docs/tables.py

@@ -1,9 +1,9 @@
 """CPU seconds of each step before its first line of work, and the packages that take them.
 
 `python benchmarks/start.py` starts the command line of every step with `--help`, which imports all
-that its script imports, and the network of the default with and without a training step.
-`--beside FOLDER` measures another checkout in turns. The medians of a package are of its import
-after those to its left.
+that its script imports, and builds the network of the default with and without a training step.
+`--beside FOLDER` measures another checkout in turns; the first round may also compile files. The
+second table has a package's import after those to its left.
 """
 
 import argparse
@@ -53,33 +53,36 @@ for name in sys.argv[1:]:
 
 def main() -> None:
     """Measure and print both tables."""
+    steps = sorted(p.stem for p in (ROOT / SCRIPTS).glob("*.py") if not p.stem.startswith("_"))
+    works = {step: [str(SCRIPTS / f"{step}.py"), "--help"] for step in steps}
+    works |= {"network": ["-c", NETWORK], "training": ["-c", NETWORK + STEP]}
     parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("names", nargs="*", metavar="NAME", choices=[*works, []])
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--beside", type=Path, help="another checkout, measured in turns")
     args = parser.parse_args()
+    names = args.names or list(works)
     folders = [ROOT, *([args.beside.resolve()] if args.beside else [])]
-    steps = sorted(p.stem for p in (ROOT / SCRIPTS).glob("*.py") if not p.stem.startswith("_"))
-    works = {step: [str(SCRIPTS / f"{step}.py"), "--help"] for step in steps}
-    works |= {
-        "the network": ["-c", NETWORK],
-        "the network and a step of SGD": ["-c", NETWORK + STEP],
-    }
-    for folder in folders:  # compiles all files, once
-        for words in works.values():
-            seconds(folder, words)
     heads = ["here, s", *(["beside, s", "beside / here"] * (len(folders) > 1))]
-    print(f"| start of | {' | '.join(heads)} |\n| --- |{' ---: |' * len(heads)}")
-    for name, words in works.items():
-        times = [[seconds(folder, words) for folder in folders] for _ in range(args.rounds)]
-        cells = [spread(list(column)) for column in zip(*times, strict=True)]
-        ratios = [other / here for here, *others in times for other in others]
-        cells += [f"**{median(ratios):.2f}**"] * bool(ratios)
-        print(f"| {name} | {' | '.join(cells)} |", flush=True)
+    print(f"| start of | {' | '.join(heads)} |\n| --- |{' ---: |' * len(heads)}", flush=True)
+    for name in names:
+        print(
+            f"| {name} | {' | '.join(cells(works[name], folders, rounds=args.rounds))} |",
+            flush=True,
+        )
     heads = [*CAUSES, "all others"]
-    print(f"\n| start of | {' | '.join(heads)} |\n| --- |{' ---: |' * len(heads)}")
-    for step in steps:
+    print(f"\n| start of | {' | '.join(heads)} |\n| --- |{' ---: |' * len(heads)}", flush=True)
+    for step in (name for name in names if name in steps):
         print(f"| {step} | {' | '.join(by_cause(step, rounds=args.rounds))} |", flush=True)
     print(f"\n`{shlex.join(['python', 'benchmarks/start.py', *sys.argv[1:]])}`")
+
+
+def cells(words: list[str], folders: list[Path], *, rounds: int) -> list[str]:
+    """CPU seconds in each checkout, and the ratio of two."""
+    times = [[seconds(folder, words) for folder in folders] for _ in range(rounds)]
+    ratios = [other / here for here, *others in times for other in others]
+    found = [spread(list(column)) for column in zip(*times, strict=True)]
+    return [*found, *([f"**{median(ratios):.2f}**"] * bool(ratios))]
 
 
 def seconds(folder: Path, words: list[str]) -> float:

@@ -6,6 +6,7 @@ record   records Snakemake's results in dvc.lock and the cache (every Snakemake 
 adopt    makes Snakemake accept DVC's results, after dvc repro, exp, checkout or pull
 """
 
+import gc
 import json
 import os
 import sys
@@ -22,6 +23,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "src"))  # a copy uses its ow
 from recam.runtime.loading import begin_loading, end_loading
 
 begin_loading()  # the imports of Snakemake take seconds
+gc.disable()  # `end_loading` starts it
 
 from jobs import GraphError, InexpressibleError, Job, load_jobs  # noqa: E402
 from programs import EngineError, dvc, snakemake  # noqa: E402

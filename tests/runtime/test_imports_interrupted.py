@@ -1,10 +1,13 @@
 """Ctrl-C and missing libraries while a program starts: one sentence, no traceback."""
 
+import gc
 import signal
 import subprocess
 import sys
 
 import pytest
+
+from recam.runtime.loading import end_loading
 
 # A shell that starts programs in the background lets them ignore Ctrl-C; these do not.
 START = (
@@ -48,3 +51,17 @@ def test_after_loading_an_interrupt_is_an_exception_again():
     code, said = outcome("end_loading(); import signal; signal.raise_signal(signal.SIGINT)")
     assert code == -signal.SIGINT
     assert "KeyboardInterrupt" in said
+
+
+def test_objects_of_imports_are_left_to_no_later_collection():
+    code, said = outcome(
+        "import gc, sys; gc.disable(); before = gc.get_freeze_count(); end_loading(); "
+        "sys.exit(f'{before} {gc.isenabled()} {gc.get_freeze_count() > 1000}')"
+    )
+    assert (code, said) == (1, "0 True True\n")
+
+
+def test_the_end_of_no_loading_keeps_the_collector_as_it_is():
+    frozen = gc.get_freeze_count()
+    end_loading()
+    assert (gc.isenabled(), gc.get_freeze_count()) == (True, frozen)

@@ -29,7 +29,7 @@ LARGE = (
     "torch._dynamo",
     "torchvision",
 )
-# The packages of each step, for any parameters; those of the network are loaded with the network.
+# The packages of each step, for any parameters; those of its network come with the network.
 NEEDED = {
     "check_data": {"pandas", "scipy", "skimage"},  # all data sets
     "download": {"pandas", "scipy", "skimage"},
@@ -47,6 +47,7 @@ NEEDED = {
     "train_seg": {"pandas"},
 }
 COPIES = """
+import gc; gc.disable()  # it would take a quarter of the time
 import importlib, json, os, sys, torch
 
 def training():
