@@ -121,7 +121,8 @@ def test_shards_are_the_same_jobs_in_both_engines(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("preset", "jobs"), [("shapes", 18), ("stamps", 18), ("street", 18), ("voc12", 16), ("coco14", 16)]
+    ("preset", "jobs"),
+    [("shapes", 18), ("stamps", 18), ("street", 18), ("voc12", 16), ("coco14", 16)],
 )
 def test_a_preset_gives_a_plan(preset, jobs):
     run = snakemake(ROOT, "--dry-run", "--forceall", "--configfile", f"presets/{preset}.yaml")
