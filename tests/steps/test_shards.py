@@ -42,7 +42,7 @@ SMALL = {
     "radius": 2,
     "irn_radius": 2,
     "irn_steps": 4,
-    "crf_iterations": 2,
+    "crf_iterations": 1,
     "foreground": 0.5,
     "certainty": 0.05,
     "resize_min": 48,
