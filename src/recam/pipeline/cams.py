@@ -11,9 +11,8 @@ from recam.io.scores import ScoredClasses, save_scores
 from recam.methods.cam import peak_normalised
 from recam.methods.variant import Readout
 from recam.models.backbones import Backbone
-from recam.pipeline.inference import maps_of_images, positions_of_equal_size
+from recam.pipeline.inference import maps_of_images, positions_left
 from recam.pipeline.published_geometry import published_maps_of_images
-from recam.runtime.distributed import batches_left
 from recam.runtime.progress import progress
 from recam.runtime.threads import writing_behind
 
@@ -38,13 +37,8 @@ def write_cams(
     ``geometry`` is a key of ``GEOMETRIES``.
     """
     device = next(backbone.parameters()).device
-    batches = batches_left(
-        range(len(split.ids)),
-        lambda _: positions_of_equal_size(split.images, batch_size=batch_size),
-        is_done=lambda position: folder.has(f"{split.ids[position]}.npz"),
-        part=folder.part,
-    )
-    left = [position for batch in batches for position in batch]
+    names = [f"{image_id}.npz" for image_id in split.ids]
+    left = positions_left(split.images, names, folder, batch_size=batch_size)
     all_maps = GEOMETRIES[geometry](
         readout,
         [split.images[i] for i in left],
@@ -61,4 +55,4 @@ def write_cams(
             present = np.flatnonzero(split.labels[index])
             cams = peak_normalised(of_image[torch.from_numpy(present).to(device)]).cpu().numpy()
             scored = ScoredClasses(scores=cams, classes=present)
-            write(partial(save_scores, folder.partial / f"{split.ids[index]}.npz", scored))
+            write(partial(save_scores, folder.partial / names[index], scored))

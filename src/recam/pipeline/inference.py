@@ -14,7 +14,9 @@ from torch.nn import functional
 
 from recam.core.errors import UserError
 from recam.io.images import image_size, read_image, resized
+from recam.io.resumable import ResumableFolder
 from recam.methods.variant import Readout, both_views
+from recam.runtime.distributed import batches_left
 from recam.runtime.precision import autocast
 from recam.runtime.threads import read_ahead
 
@@ -74,6 +76,22 @@ def positions_of_equal_size(images: Sequence[Path], *, batch_size: int) -> list[
         for positions in by_size.values()
         for start in range(0, len(positions), batch_size)
     ]
+
+
+def positions_left(
+    images: Sequence[Path], names: Sequence[str], folder: ResumableFolder, *, batch_size: int
+) -> list[int]:
+    """The positions of this rank's batches of the part of ``folder``; those it has are left out.
+
+    ``names`` are the files that the images become.
+    """
+    batches = batches_left(
+        range(len(images)),
+        lambda _: positions_of_equal_size(images, batch_size=batch_size),
+        is_done=lambda position: folder.has(names[position]),
+        part=folder.part,
+    )
+    return [position for batch in batches for position in batch]
 
 
 def averaged_maps(

@@ -8,10 +8,9 @@ import torch
 from recam.io.images import write_mask
 from recam.io.resumable import ResumableFolder
 from recam.models.segmenters import Segmenter
-from recam.pipeline.inference import positions_of_equal_size
+from recam.pipeline.inference import positions_left
 from recam.pipeline.segmentation import masks_of_images
 from recam.refine.crf_masks import Crf
-from recam.runtime.distributed import batches_left
 from recam.runtime.progress import progress
 from recam.runtime.threads import writing_behind
 
@@ -31,17 +30,11 @@ def write_predictions(
 
     Batches that it has are left out.
     """
-    ids = list(images)
-    batches = batches_left(
-        range(len(ids)),
-        lambda _: positions_of_equal_size(list(images.values()), batch_size=batch_size),
-        is_done=lambda position: folder.has(f"{ids[position]}.png"),
-        part=folder.part,
-    )
-    left = [ids[position] for batch in batches for position in batch]
+    paths, names = list(images.values()), [f"{image_id}.png" for image_id in images]
+    left = positions_left(paths, names, folder, batch_size=batch_size)
     masks = masks_of_images(
         model,
-        [images[image_id] for image_id in left],
+        [paths[position] for position in left],
         scales=scales,
         batch_size=batch_size,
         crf=crf,
@@ -49,5 +42,5 @@ def write_predictions(
     )
     with writing_behind() as write:
         for position, mask in progress(masks, total=len(left), what="masks", unit="image"):
-            path = folder.partial / f"{left[position]}.png"
+            path = folder.partial / names[left[position]]
             write(partial(write_mask, path, mask, num_classes=num_classes))
