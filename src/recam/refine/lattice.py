@@ -86,9 +86,11 @@ class Lattice:
     def __call__(self, values: Float[Tensor, "B c n"]) -> Float[Tensor, "B c n"]:
         """The sum at every point, of every map of values."""
         clouds, maps, points = values.shape
+        # A copy even of a single map: in PyTorch, a view's last stride picks a slower way.
+        columns = values.new_empty(clouds, points, maps).copy_(values.transpose(1, 2))
         held = functional.embedding_bag(
             self.members,
-            values.transpose(1, 2).reshape(-1, maps),
+            columns.flatten(0, 1),
             self.starts,
             mode="sum",
             per_sample_weights=self.member_weights,
