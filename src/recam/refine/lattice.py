@@ -164,12 +164,11 @@ class _Code:
     def ahead(self, vertices: Int[Tensor, " m"]) -> Iterator[Int[Tensor, " m"]]:
         """Yield the vertices one step ahead, for one direction after another.
 
-        A step adds 1 to all coordinates and takes d + 1 from that of its direction.
+        A step adds 1 to all coordinates and takes d + 1 from its own; remainder d becomes 0.
         """
         size = len(self.radices)
         onward = vertices + self.remainder
-        wrapped = vertices >= (size - 1) * self.remainder  # remainder d becomes 0
-        onward[wrapped] += sum(self.radices) - size * self.remainder
+        onward[vertices >= (size - 1) * self.remainder] += sum(self.radices) - size * self.remainder
         return (onward - radix for radix in self.radices)
 
 
