@@ -86,9 +86,11 @@ class Lattice:
     def __call__(self, values: Float[Tensor, "B c n"]) -> Float[Tensor, "B c n"]:
         """The sum at every point, of every map of values."""
         clouds, maps, points = values.shape
+        # A copy even of a single map: in PyTorch, a view's last stride picks a slower way.
+        columns = values.new_empty(clouds, points, maps).copy_(values.transpose(1, 2))
         held = functional.embedding_bag(
             self.members,
-            values.transpose(1, 2).reshape(-1, maps),
+            columns.flatten(0, 1),
             self.starts,
             mode="sum",
             per_sample_weights=self.member_weights,
@@ -162,12 +164,11 @@ class _Code:
     def ahead(self, vertices: Int[Tensor, " m"]) -> Iterator[Int[Tensor, " m"]]:
         """Yield the vertices one step ahead, for one direction after another.
 
-        A step adds 1 to all coordinates and takes d + 1 from that of its direction.
+        A step adds 1 to all coordinates and takes d + 1 from its own; remainder d becomes 0.
         """
         size = len(self.radices)
         onward = vertices + self.remainder
-        wrapped = vertices >= (size - 1) * self.remainder  # remainder d becomes 0
-        onward[wrapped] += sum(self.radices) - size * self.remainder
+        onward[vertices >= (size - 1) * self.remainder] += sum(self.radices) - size * self.remainder
         return (onward - radix for radix in self.radices)
 
 
