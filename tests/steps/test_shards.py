@@ -1,5 +1,6 @@
 """Steps in shards: the bytes of one job, with any number of them and after a kill."""
 
+import gc
 import runpy
 import sys
 from dataclasses import replace
@@ -18,13 +19,16 @@ from recam.catalogue.segmenters import make_segmenter
 from recam.core.errors import UserError
 from recam.io.atomic import write_manifest
 from recam.io.checkpoints import save_checkpoint
+from recam.io.resumable import ResumableFolder
 from recam.io.scores import ScoredClasses, save_scores
 from recam.models.initialisation import seeded_initialisation
 from recam.pipeline.histograms import total_histogram, write_histogram
 from recam.pipeline.pseudo_masks import score_histogram
 from recam.runtime.distributed import batches_left
+from recam.runtime.loading import end_loading
 from recam.runtime.parts import Part
 from recam.steps.paths import declared_paths
+from recam.steps.refinement import Folders
 from recam.steps.shards import Shard
 
 IMAGES, BATCHES = 8, 3
@@ -116,6 +120,8 @@ class Experiment:
         self.monkeypatch.setattr(sys, "argv", [script])
         self.monkeypatch.syspath_prepend(str(Path(script).parent))
         main = runpy.run_path(script)["main"]
+        gc.enable()  # the script has stopped it
+        end_loading()
         numbers = self.params["machine"] | self.params["make_pseudo"] | self.params[step]
         numbers |= {"method": "cam", "random_seed": 0} | SMALL
         paths = self.paths | {"checkpoint": self.paths["classifier"]} | self.of_step[step]
@@ -280,3 +286,19 @@ def test_histograms_of_shards_add_up_and_count_each_file_once(tmp_path):
     found = total_histogram(files, [tmp_path / name for name in "abc"])
     assert found.tolist() == score_histogram(files).tolist()
     assert found.sum() == 4 * 16
+
+
+def test_a_mask_without_its_scores_is_not_done_and_maps_of_all_shards_are_found(tmp_path):
+    own, scores, masks, other = (
+        ResumableFolder(tmp_path / name, key="k") for name in ("own", "scores", "masks", "other")
+    )
+    folders = Folders(
+        cams=tmp_path, propagated=own, scores=scores, masks=masks, of_shards=[other.partial]
+    )
+    (masks.partial / "a.png").touch()
+    assert not folders.is_cut("a")
+    (scores.partial / "a.npz").touch()
+    assert folders.is_cut("a")
+    for folder, name in ((own, "a"), (other, "a"), (other, "b")):
+        (folder.partial / f"{name}.npz").touch()
+    assert folders.maps() == {"a.npz": own.partial / "a.npz", "b.npz": other.partial / "b.npz"}

@@ -225,7 +225,7 @@ def check_own_folder(numbers):
 
 
 def key_of_source():
-    """A hash of all that the check of the user's folder depends on: numbers, files, code."""
+    """A hash of the inputs of that check: numbers, files, code."""
     parts = [dict(config), seen(own_folders()), sha256(Path(code("check_data")))]
     return hashlib.sha256(repr(parts).encode()).hexdigest()
 

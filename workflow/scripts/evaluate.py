@@ -51,7 +51,9 @@ def main(paths: Paths, numbers: Evaluate, machine: Machine, shard: Shard) -> Non
     """
     splits = load_splits(paths.data, numbers)
     given = (paths.cams, paths.scores, paths.cut)
-    threshold = numbers.cams_threshold if numbers.threshold == "fixed" else None
+    # A shard scores nothing: the last job reads all cams for their threshold.
+    is_given = numbers.threshold == "fixed" or not shard.is_last
+    threshold = numbers.cams_threshold if is_given else None
     maps = maps_of_run(*given, threshold, splits["maps_split"])
     key = fingerprint(paths, numbers, machine, inputs=(paths.data, paths.checkpoint))
     folder = folder_of(shard, paths.predictions, key=key)

@@ -29,7 +29,7 @@ SIGNATURE = b"map1"
 RECORD = struct.Struct("<4sIQH")
 # The local header of a file in a ZIP archive ends with the lengths of its name and extra field.
 LOCAL_HEADER = struct.Struct("<26xHH")
-# Folders whose list of members is kept: those that a step reads side by side.
+# Folders whose lists of members are kept; a step reads a few side by side.
 FOLDERS = 16
 
 

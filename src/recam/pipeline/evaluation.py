@@ -54,9 +54,8 @@ class GroundTruth:
             raise UserError(
                 f"{self.masks}: ground truth folder not found; create it, empty if there is none"
             )
-        masks = {
-            f.name for f in files_in(self.masks, ".png")
-        }  # also broken links, which then raise
+        # With broken links, which raise later.
+        masks = {file.name for file in files_in(self.masks, ".png")}
         return [image_id for image_id in self.ids if f"{image_id}.png" in masks]
 
     def mask(self, image_id: str, *, size: tuple[int, ...]) -> UInt8[np.ndarray, "H W"]:

@@ -192,10 +192,10 @@ def _enclose(
     rank: Int8[Tensor, "vertices n"],
     weights: Float[Tensor, "vertices n"],
 ) -> None:
-    """Write the vertex of remainder 0 over d + 1, the ranks of what remains, and the weights.
+    """Write the vertex of remainder 0 over d + 1, the ranks of the rest, and the weights.
 
     The steps of Adams et al., section 3.1: lift points to the plane in d + 1 dimensions whose
-    coordinates sum to 0, round to the nearest vertex of remainder 0, sort what remains.
+    coordinates sum to 0, round to the nearest vertex of remainder 0, sort the rest.
     """
     size = len(base)
     rest = _lifted(points).div_(size)

@@ -23,7 +23,7 @@ from recam.data.layout import (
     read_labels,
     require_classes,
 )
-from recam.io.archives import files_in, is_stored
+from recam.io.archives import files_in
 from recam.io.atomic import require_listed, write_manifest
 from recam.io.checkpoints import load_network
 from recam.io.images import read_mask
@@ -97,12 +97,18 @@ class Folders:
             of_shards=list(folders_of_shards(spread, key=key)),
         )
 
-    def map_of(self, name: str) -> Path | None:
-        """The propagated map ``name``, wherever a job has written it."""
-        if self.propagated.has(name):
-            return self.propagated.partial / name
-        places = (folder / name for folder in self.of_shards)
-        return next((file for file in places if is_stored(file)), None)
+    def maps(self) -> dict[str, Path]:
+        """The propagated maps by name, of all jobs.
+
+        Folders are listed: a look for each map in each folder would take a time that grows with
+        the number of shards.
+        """
+        folders = [*self.of_shards, self.propagated.partial]
+        return {file.name: file for folder in folders for file in files_in(folder, ".npz")}
+
+    def is_cut(self, name: str) -> bool:
+        """Whether the image ``name`` has its mask and its scores."""
+        return self.masks.has(f"{name}.png") and self.scores.has(f"{name}.npz")
 
     def finish(self, *, cut: Path, manifests: list[Path]) -> None:
         """Finish the folders, with one list of the masks and ``cut`` and one of the scores."""
@@ -152,6 +158,7 @@ class Refinement:
         numbers, folder = self.numbers, folders.propagated
         if self.saliency:
             self.saliency.require(file.stem for file in images)
+        made = folders.maps().keys()
         batches = batches_left(
             list(images.items()),
             lambda pairs: alike_batches(
@@ -160,7 +167,7 @@ class Refinement:
                 need=self._need(),
                 memory=numbers.memory * MIB,
             ),
-            is_done=lambda pair: folders.map_of(pair[0].name) is not None,
+            is_done=lambda pair: pair[0].name in made,
             part=part,
         )
         pamr = Pamr(dilations=numbers.pamr_dilations, iterations=numbers.pamr_iterations)
@@ -175,8 +182,8 @@ class Refinement:
         for _ in in_threads(work, batches, what="maps"):
             pass
         wait_for_all()
-        found = ((folders.map_of(file.name), image) for file, image in images.items())
-        return {file: image for file, image in found if file}
+        maps = folders.maps()
+        return {maps[file.name]: image for file, image in images.items() if file.name in maps}
 
     def propagate_part(self, images: dict[Path, Path], folders: Folders, shard: Shard) -> None:
         """Propagate the cams of a shard, and count its best scores."""
@@ -217,7 +224,7 @@ class Refinement:
         batches = batches_left(
             list(maps.items()),
             lambda pairs: alike_batches(dict(pairs), batch_size=self.numbers.batch_size),
-            is_done=lambda pair: folders.masks.has(f"{pair[0].stem}.png"),
+            is_done=lambda pair: folders.is_cut(pair[0].stem),
             part=folders.masks.part,
         )
         work = partial(

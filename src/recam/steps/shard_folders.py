@@ -2,8 +2,7 @@
 
 A shard fills a folder of its own in ``shards``, beside the folder of the step and under its key. It
 ends with a list of checksums, and a stamp, which is its output for the engines. The last job moves
-the files into the folder of the step, computes what is missing, and writes what it writes without
-shards.
+the files into the folder of the step, computes missing ones, and writes the outputs of the step.
 """
 
 import logging
@@ -57,7 +56,7 @@ def folders_of_shards(path: Path, *, key: str) -> Iterator[Path]:
 
 
 def drop_shards(*paths: Path) -> None:
-    """Delete what shards made for the finished folders ``paths``, and stamps of other numbers."""
+    """Delete the shards' files of the finished folders ``paths``, and stamps of other numbers."""
     number = chosen("machine.shards", variable=SHARDS)
     for path in paths:
         for left in (path.parent / PLACE).glob(f".{path.name}.*-of-*"):
