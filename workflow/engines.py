@@ -26,7 +26,7 @@ begin_loading()  # the imports of Snakemake take seconds
 gc.disable()  # `end_loading` starts it
 
 from jobs import GraphError, InexpressibleError, Job, load_jobs  # noqa: E402
-from programs import EngineError, dvc, snakemake  # noqa: E402
+from run_engines import EngineError, dvc, snakemake  # noqa: E402
 from stamps import OF_SHARDS  # noqa: E402
 
 from recam.core.disk import disk_sentence  # noqa: E402

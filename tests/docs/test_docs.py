@@ -107,9 +107,11 @@ def test_every_option_of_a_script_is_in_its_source(words):
     file = ROOT / words[1]
     if words[1] == "-m":
         file = ROOT / "src" / (words[2].replace(".", "/") + ".py")
-    source = "".join(f.read_text() for f in file.parent.glob("*.py"))
+    sources = [*file.parent.glob("*.py"), *(ROOT / "src/recam/steps").glob("*.py")]
+    source = "".join(f.read_text() for f in sources)
     for option in {word for word in words if word.startswith("--")} - {"--help"}:
-        assert f'"{option}"' in source, f"{file}: {option}"
+        field = f"\n    {option.removeprefix('--')}: Annotated["  # of a step
+        assert f'"{option}"' in source or field in source, f"{file}: {option}"
 
 
 def test_snakemake_knows_every_option():

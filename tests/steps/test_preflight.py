@@ -81,7 +81,8 @@ def test_small_images_without_masks_are_reported_with_every_parameter(voc, only_
     assert [sentence.partition(":")[0] for sentence in found] == [
         "make_cams.scales",
         "evaluate.scales",
-        "train_cam.crop, train_seg.crop",
+        "train_cam.crop",
+        "train_seg.crop",
         "evaluate.maps_split",
         "evaluate.seg_split",
     ]

@@ -47,7 +47,7 @@ def save(figure: Figure, path: Path, *, caption: str) -> None:
     label = figure.supxlabel(text, x=0.008, ha="left", fontsize=size, color=GREY)
     figure.set_dpi(DOTS)
     engine = figure.get_layout_engine()
-    if engine:
+    if engine and figure.axes:
         engine.execute(figure)
     below = Caption(text=caption, pixels=round(label.get_window_extent().y1))
     figure.set_layout_engine("none")  # the layout is done
