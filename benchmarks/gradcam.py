@@ -27,7 +27,7 @@ from recam.models.backbones import TimmBackbone
 from recam.pipeline.inference import maps_of_images
 from recam.runtime.precision import make_precision
 
-IMAGES, SCALES, AT_ONCE = 8, (1.0, 1.5), 4  # images, and scales and batch size of params.yaml
+IMAGES, SCALES, AT_ONCE = 8, (1.0, 1.5), 4  # images; of presets/shapes.yaml
 SIDE = DEFAULT.side
 CLASSES = DEFAULT.model_config.classes
 BACKBONE = DEFAULT.model_config.backbone

@@ -2,7 +2,7 @@
 
 The usual loop is that of torchvision's reference scripts: a data set with torchvision's transforms,
 `DataLoader`, forward and backward pass, SGD, the loss as a number after every step, and a
-checkpoint after every epoch. Networks, images and sizes are those of the default.
+checkpoint after every epoch. Networks, images and sizes are those of presets/shapes.yaml.
 """
 
 from collections.abc import Callable

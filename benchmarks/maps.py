@@ -38,7 +38,7 @@ from recam.pipeline.evaluation import GroundTruth, score_masks
 from recam.pipeline.inference import maps_of_images
 
 SCALES = (1.0, 0.5, 1.5, 2.0)  # of presets/voc12.yaml
-DEFAULT_SCALES = (1.0, 1.5)  # of params.yaml
+DEFAULT_SCALES = (1.0, 1.5)  # of presets/shapes.yaml
 AT_ONCE = 4  # images of a batch, in params.yaml and presets/voc12.yaml
 PRESENT = [3, 7]  # classes whose cams are kept
 

@@ -21,7 +21,7 @@ from recam.methods.recam import ReCam
 from recam.methods.variant import both_views
 from recam.pipeline.inference import averaged, averaged_maps
 
-SCALES, PUBLISHED_SCALES = (1.0, 1.5), (1.0, 0.5, 1.5, 2.0)  # of params.yaml and of voc12.yaml
+SCALES, PUBLISHED_SCALES = (1.0, 1.5), (1.0, 0.5, 1.5, 2.0)  # of presets shapes and voc12
 AT_ONCE = 4  # images of a batch of cams and of predictions, in both files
 PRECISIONS = {"ours": "fp32", "bf16": "bf16"}
 THREADS = (1, 2, 4)

@@ -11,6 +11,7 @@ from fork_server import commands
 
 ROOT = Path(__file__).parents[1]
 BIN = Path(sys.executable).parent
+LIMIT = 3600  # seconds of one command: a hanging one fails its test
 METHODS = ["cam", "recam", "supervised"]
 SMALL = {
     "download": {"train_images": 16, "val_images": 4, "image_size": 48},
@@ -131,6 +132,7 @@ def finished_process(folder, words, environment):
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         check=False,
+        timeout=LIMIT,
     )
 
 

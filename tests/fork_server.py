@@ -27,6 +27,7 @@ from tempfile import mkdtemp
 from fork_client import NUMBER, SOCKET
 
 COMMANDS = ("python", "snakemake", "dvc")
+START = 600  # seconds that the imports may take, on a busy machine
 # Packages of the steps and of both engines; none starts a thread when it is imported.
 PACKAGES = (
     *("torch.distributed.launcher.api", "torchvision", "timm", "segmentation_models_pytorch"),
@@ -44,7 +45,7 @@ def commands() -> Path:
     server that it comes from. A system without pidfd has no server, but the usual commands.
     """
     here = Path(sys.executable).parent
-    if (here / SOCKET).exists() or not hasattr(os, "pidfd_open"):
+    if (here / SOCKET).exists() or not has_pidfd():
         return here
     folder = Path(mkdtemp(prefix="forks-"))
     client = Path(__file__).with_name("fork_client.py").read_text()
@@ -53,10 +54,23 @@ def commands() -> Path:
         (folder / name).chmod(0o755)
     words = [sys.executable, __file__]
     server = subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=folder)
-    if server.stdout is None or server.stdout.readline() != b"ready\n":
+    ready, _, _ = select.select([server.stdout], [], [], START)
+    if not ready or server.stdout is None or server.stdout.readline() != b"ready\n":
+        server.kill()
+        server.wait()
+        shutil.rmtree(folder)
         raise RuntimeError("the fork server of the tests did not start")
     _servers.append(server)
     return folder
+
+
+def has_pidfd() -> bool:
+    """Whether Python and the kernel can wait for a process by a file (Linux 5.3)."""
+    try:
+        os.close(os.pidfd_open(os.getpid()))
+    except (AttributeError, OSError):
+        return False
+    return True
 
 
 _servers: list[subprocess.Popen[bytes]] = []  # kept, so that their input stays open

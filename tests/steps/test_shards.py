@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import yaml
 from experiment import ROOT
+from PIL import Image
 from pydantic import BaseModel
 from together import model_config_of, settle, write_noise
 
@@ -49,9 +50,9 @@ SMALL = {
     "crf_iterations": 1,
     "foreground": 0.5,
     "certainty": 0.05,
-    "resize_min": 48,
-    "resize_max": 60,
-    "crop": 48,
+    "resize_min": 24,
+    "resize_max": 32,
+    "crop": 24,
     "refiner": "irn+crf",
     "crf": True,
     "seg_split": "train",
@@ -156,8 +157,11 @@ class Experiment:
 
 @pytest.fixture
 def data(tmp_path):
-    """Eight noisy images of 60 x 48 pixels."""
+    """Eight noisy images of 30 x 24 pixels, a sixteenth of the CRF's pairs of 60 x 48."""
     write_noise(tmp_path / "data")
+    for file in tmp_path.glob("data/*/*.png"):
+        with Image.open(file) as image:
+            image.crop((15, 0, 45, 24)).save(file)
     write_manifest(tmp_path / "data/images.sha256", [tmp_path / "data/JPEGImages"])
     return tmp_path / "data"
 
