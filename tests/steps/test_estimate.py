@@ -157,7 +157,7 @@ def test_a_run_of_several_threads_keeps_as_many_cores():
 
 def test_a_made_data_set_is_as_large_as_its_numbers(tmp_path):
     found = data_size(numbers(), tmp_path)
-    assert found.images == {"train": 500, "val": 200}
+    assert found.images == {"train": 384, "val": 160}
     assert found.size == (128, 128)
     assert found.num_classes == len(shapes.CLASSES)
 
