@@ -35,7 +35,7 @@ sys.exit(os.waitstatus_to_exitcode(status))
 
 @dataclass
 class Usage:
-    """What the processes of one step used, together; memory is that of the largest."""
+    """Sums of clock and CPU seconds over the processes of one step, and the largest memory."""
 
     runs: int = 0
     seconds: float = 0.0

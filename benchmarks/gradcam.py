@@ -14,8 +14,8 @@ from typing import Any, cast
 import numpy as np
 import torch
 from harness import Make, Run, Setting, Work, Works, answer
-from inputs import DEFAULT, PRESENT, made_photographs
-from torch import Tensor, nn
+from inputs import DEFAULT, PRESENT, Logits, made_photographs
+from torch import Tensor
 from torch.nn import functional
 
 from recam.catalogue.methods import make_classifier
@@ -80,18 +80,6 @@ def our_maps(setting: Setting, *, by_gradients: bool) -> Run:
             peak_normalised(of_image[:PRESENT]).cpu()
 
     return run
-
-
-class Logits(nn.Module):
-    """A classifier whose output is its logits, as pytorch-grad-cam expects."""
-
-    def __init__(self, model: Cam):
-        super().__init__()
-        self.model = model
-
-    def forward(self, images: Tensor) -> Tensor:
-        """Logits (B, K)."""
-        return self.model.logits(images)
 
 
 def their_maps(setting: Setting, *, smooth: bool) -> Run:

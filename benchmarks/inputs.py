@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from PIL import Image, ImageDraw
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional
 
 from recam.core.labels import IGNORE
@@ -15,6 +15,8 @@ from recam.data.layout import WeakSplit
 from recam.data.loading import pixels_of
 from recam.io.checkpoints import ModelConfig
 from recam.io.images import read_image, write_mask
+from recam.methods.cam import Cam
+from recam.models.segmenters import Segmenter
 
 CLASSES = tuple(f"class {k}" for k in range(20))
 SIZES = ((500, 375), (375, 500))  # width and height, of most images of VOC
@@ -47,6 +49,18 @@ DEFAULT = Setup(
     batch=16,
     side=128,
 )
+
+
+class Logits(nn.Module):
+    """A classifier or segmenter whose output is its logits, as other libraries expect."""
+
+    def __init__(self, model: Cam | Segmenter):
+        super().__init__()
+        self.model = model
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Logits (B, K) of a classifier, (B, N, h, w) of a segmenter."""
+        return self.model.logits(images)
 
 
 def published(device: torch.device, *, classes: int = 20) -> Setup:

@@ -18,7 +18,7 @@ import timm
 import torch
 from harness import Make, Run, Setting, Work, Works, answer
 from images import TorchvisionImages
-from inputs import DEFAULT, SIZES, draw
+from inputs import DEFAULT, SIZES, Logits, draw
 from torch import Tensor, nn
 from torch.nn import functional
 from torch.optim import SGD
@@ -115,18 +115,6 @@ def on_gpu(device: torch.device) -> bool:
 def segmenter() -> Segmenter:
     """The default's network."""
     return make_segmenter(replace(DEFAULT.model_config, method="deeplab", rates=(1, 2, 3)))
-
-
-class Logits(nn.Module):
-    """A segmenter whose output is its logits, as the usual loop expects."""
-
-    def __init__(self, model: Segmenter):
-        super().__init__()
-        self.model = model
-
-    def forward(self, images: Tensor) -> Tensor:
-        """Logits (B, N, h, w)."""
-        return self.model.logits(images)
 
 
 def alone() -> nn.Module:

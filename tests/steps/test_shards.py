@@ -67,6 +67,34 @@ STEPS = {
     "pseudo": "make_pseudo",
     "predictions": "evaluate",
 }
+FILES = {  # of a method's folder, by the options of the scripts
+    "cams": "cams",
+    "irn": "irn.pt",
+    "classifier": "classifier.pt",
+    "masks": "pseudo",
+    "scores": "scores",
+    "pseudo": "pseudo",
+    "cut": "cut.json",
+    "picture": "pseudo.png",
+    "predictions": "predictions",
+    "prediction": "prediction.json",
+    "metrics": "metrics.json",
+    "counts": "counts.csv",
+    "signs": "signs.json",
+}
+
+
+def save_networks(folder):
+    """A classifier and a segmenter with settled statistics."""
+    for name, make, kind in (
+        ("classifier.pt", make_classifier, "cam"),
+        ("segmenter.pt", make_segmenter, "deeplabv2"),
+    ):
+        config = replace(model_config_of(kind, CLASSES), backbone=SMALL["backbone"])
+        with seeded_initialisation(0, kind):
+            model = make(config)
+            settle(model)
+        save_checkpoint(folder / name, model.state_dict(), config)
 
 
 class Experiment:
@@ -76,33 +104,10 @@ class Experiment:
         self.monkeypatch, self.folder = monkeypatch, folder
         self.params = yaml.safe_load((ROOT / "params.yaml").read_text())
         folder.mkdir(parents=True)
-        for name, make, kind in (
-            ("classifier.pt", make_classifier, "cam"),
-            ("segmenter.pt", make_segmenter, "deeplabv2"),
-        ):
-            config = replace(model_config_of(kind, CLASSES), backbone=SMALL["backbone"])
-            with seeded_initialisation(0, kind):
-                model = make(config)
-                settle(model)
-            save_checkpoint(folder / name, model.state_dict(), config)
+        save_networks(folder)
         manifests = [folder / f"{name}.sha256" for name in ("pseudo", "scores")]
         tables = [folder / f"{name}.csv" for name in ("per_class", "thresholds", "confusion")]
-        names = {
-            "cams": "cams",
-            "irn": "irn.pt",
-            "classifier": "classifier.pt",
-            "masks": "pseudo",
-            "scores": "scores",
-            "pseudo": "pseudo",
-            "cut": "cut.json",
-            "picture": "pseudo.png",
-            "predictions": "predictions",
-            "prediction": "prediction.json",
-            "metrics": "metrics.json",
-            "counts": "counts.csv",
-            "signs": "signs.json",
-        }
-        self.paths = {name: folder / file for name, file in names.items()}
+        self.paths = {name: folder / file for name, file in FILES.items()}
         self.paths |= {"data": data, "truth": data / "SegmentationClass"}
         self.of_step = {
             "make_cams": {"manifest": folder / "cams.sha256"},

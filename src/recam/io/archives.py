@@ -101,7 +101,7 @@ def located(path: Path) -> Path:
 
 
 def is_stored(path: Path) -> bool:
-    """Whether there is a file at an address, alone or in an archive."""
+    """Return True if the file of an address exists, alone or in an archive."""
     return path.is_file() or _member(path) is not None
 
 
